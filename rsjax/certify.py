@@ -1,0 +1,36 @@
+"""python -m rsjax.certify DATASET CHECKPOINT SIGMA OUTFILE: certified radii of a split's images."""
+
+import sys
+
+from rsjax import console
+
+EPILOG = """example:
+  python -m rsjax.certify digits out/digits_0.25 0.25 digits_0.25.tsv --skip 20
+
+Interrupt it at any time; the same command continues where it was. Image k of the split is image k
+of its original order. OUTFILE.json, beside OUTFILE, keeps the settings."""
+
+
+def parser():
+  made = console.run_parser("certify", "Certify images of a split with CERTIFY (Cohen et al. 2019).", EPILOG)
+  made.add_argument("--N0", type=int, default=100, help="draws to select the class with (default: 100)")
+  made.add_argument("--N", type=int, default=100_000, help="draws to estimate with (default: 100000)")
+  return made
+
+
+def main(argv=None):
+  return console.run("certify", _body, parser().parse_args(argv))
+
+
+def _body(args):
+  from rsjax import analysis
+  from rsjax.smoothing import Smoothing
+
+  settings = Smoothing(args.sigma, args.N0, args.N, args.alpha, args.seed)
+  results, progress = console.execute("certify", args, settings)
+  print(analysis.table([results], analysis.grid(results)))
+  print(progress.summary(args.outfile))
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,149 @@
+"""Checkpoints: Orbax directories of host arrays with metadata; the only import of Orbax.
+
+  >>> save("out/checkpoint", variables, {"arch": "convnet", ...})
+  >>> classifier = load("out/checkpoint")
+  >>> classifier.metadata["noise_sd"], classifier.digest
+
+A checkpoint says everything about its base classifier: architecture, classes, input shape,
+normalisation. It loads without a template on any number of devices.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from rsjax import models
+from rsjax.errors import InputError
+
+FORMAT = "rsjax-checkpoint-1"
+
+# What fixes the function that the weights compute; the rest of the metadata is history.
+IDENTITY = ("arch", "num_classes", "image_shape", "mean", "std")
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+  """A base classifier as loaded: what it is, and its weights.
+
+  `variables` is the tree of NumPy arrays; `digest` the SHA-256 of the weights and of what fixes the
+  function they compute.
+  """
+
+  variables: dict
+  metadata: dict
+  digest: str
+
+  def model(self, dtype):
+    """The Flax module, computing in `dtype`."""
+    fields = {key: self.metadata[key] for key in ("num_classes", "mean", "std")}
+    return models.create(self.metadata["arch"], dtype=dtype, **fields)
+
+
+def save(path, tree, metadata):
+  """Writes a tree of arrays and its metadata (JSON) to the directory `path`, replacing what is there.
+
+  The old directory stays until the new one is complete.
+  """
+  path = pathlib.Path(path).absolute()
+  new, old = (path.with_name(f"{path.name}.{suffix}") for suffix in ("new", "old"))
+  path.parent.mkdir(parents=True, exist_ok=True)
+  ocp.save(new, jax.device_get(tree), custom_metadata={"format": FORMAT, **metadata}, overwrite=True)
+  if path.exists():
+    shutil.rmtree(old, ignore_errors=True)
+    path.rename(old)
+  new.rename(path)
+  shutil.rmtree(old, ignore_errors=True)
+
+
+def load(path):
+  """The classifier saved at `path`, or at `path`/checkpoint (what `rsjax.train` writes).
+
+  Raises:
+    InputError: where there is none, or its weights do not fit its architecture or are not finite.
+  """
+  path = pathlib.Path(path).absolute()
+  if (path / "checkpoint").is_dir():
+    path = path / "checkpoint"
+  metadata, tree = _read(path)
+  missing = [key for key in IDENTITY if key not in metadata]
+  if missing:
+    raise InputError(f"{path} is no base classifier: its metadata lacks {', '.join(missing)}")
+  classifier = Classifier(tree, metadata, _digest(tree, metadata))
+  _check_weights(path, classifier)
+  return classifier
+
+
+def load_tree(path, template):
+  """The tree saved at `path`, with its types and shapes as in `template`."""
+  return _read(pathlib.Path(path).absolute(), jax.device_get(template))[1]
+
+
+def read_metadata(path):
+  """The metadata of the checkpoint at `path`, or None where there is no directory.
+
+  Raises:
+    InputError: where there is a directory that is no checkpoint of rsjax.
+  """
+  path = pathlib.Path(path).absolute()
+  return _metadata(path).custom_metadata if path.is_dir() else None
+
+
+def _metadata(path):
+  if not path.is_dir():
+    raise InputError(f"no checkpoint at {path}: give a directory that rsjax.train wrote")
+  try:
+    metadata = ocp.metadata(path)
+  except Exception as error:  # Orbax raises many kinds for what is not its own
+    raise InputError(f"{path} is not a checkpoint of rsjax: give a directory that rsjax.train wrote") from error
+  if (metadata.custom_metadata or {}).get("format") != FORMAT:
+    raise InputError(f"{path} is not a checkpoint of rsjax (format {FORMAT}), or of a later version")
+  return metadata
+
+
+def _read(path, template=None):
+  metadata = _metadata(path)
+  if template is None:
+    is_array = lambda m: hasattr(m, "shape") and hasattr(m, "dtype")
+    template = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), metadata.metadata, is_leaf=is_array)
+  try:
+    return metadata.custom_metadata, ocp.load(path, template)
+  except Exception as error:
+    raise InputError(f"the checkpoint {path} is damaged or does not fit: {error}") from error
+
+
+def _named_leaves(tree):
+  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+  return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def _digest(tree, metadata):
+  digest = hashlib.sha256(json.dumps([metadata[key] for key in IDENTITY]).encode())
+  for name, leaf in sorted(_named_leaves(tree).items()):
+    digest.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
+    digest.update(np.ascontiguousarray(leaf))
+  return digest.hexdigest()
+
+
+def _check_weights(path, classifier):
+  shape = tuple(classifier.metadata["image_shape"])
+  model = classifier.model("float32")
+  wanted = jax.eval_shape(lambda key: models.init(model, key, shape), jax.random.key(0))
+  wanted, found = _named_leaves(wanted), _named_leaves(classifier.variables)
+  wrong = [
+    name
+    for name in sorted(wanted.keys() | found.keys())
+    if name not in wanted or name not in found or wanted[name].shape != found[name].shape
+  ]
+  if wrong:
+    raise InputError(
+      f"{path}: {len(wrong)} weights do not fit {classifier.metadata['arch']}: {', '.join(wrong[:5])}"
+    )
+  bad = [name for name, leaf in found.items() if not np.isfinite(leaf).all()]
+  if bad:
+    raise InputError(f"{path}: weights are not finite: {', '.join(bad[:5])}")

@@ -1,0 +1,197 @@
+"""What the commands share: exit codes, error lines, progress bars and common flags."""
+
+import argparse
+import sys
+import time
+
+import rsjax
+from rsjax.errors import DivergedError, InputError
+
+
+def run(command, body, args):
+  """Runs body(args) as `python -m rsjax.COMMAND`; returns the exit code.
+
+  0 done; 1 the run itself failed; 2 something given cannot be used; 130 interrupted.
+  """
+  try:
+    body(args)
+    return 0
+  except InputError as error:
+    print(f"rsjax.{command}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
+  except DivergedError as error:
+    print(f"rsjax.{command}: {error}", file=sys.stderr)
+    return 1
+  except KeyboardInterrupt:
+    print(f"\nrsjax.{command}: interrupted; the same command continues from here", file=sys.stderr)
+    return 130
+
+
+def parser(command, description, epilog):
+  made = argparse.ArgumentParser(
+    f"python -m rsjax.{command}",
+    description=description,
+    epilog=epilog,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  made.add_argument("--version", action="version", version=f"rsjax {rsjax.__version__}")
+  return made
+
+
+DATASET_HELP = (
+  "digits (scikit-learn's, no download); a .npz file (x_train y_train x_test y_test, uint8 NHWC); or a "
+  "folder with {train,test}/<class>/*.{png,jpg}"
+)
+
+
+def run_parser(command, description, epilog):
+  """The arguments that certify and predict share."""
+  made = parser(command, description, epilog)
+  made.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
+  made.add_argument("checkpoint", metavar="CHECKPOINT", help="a directory that rsjax.train wrote")
+  made.add_argument(
+    "sigma", metavar="SIGMA", type=float, help="standard deviation of the noise, pixels in [0, 1]"
+  )
+  made.add_argument(
+    "outfile", metavar="OUTFILE", help="result file (TSV); continued if it was begun with these settings"
+  )
+  made.add_argument("--split", default="test", help="train or test (default: test)")
+  made.add_argument("--skip", type=int, default=1, help="take every SKIPth image (default: 1)")
+  made.add_argument("--max", type=int, help="stop after MAX images (default: all)")
+  made.add_argument("--alpha", type=float, default=0.001, help="failure probability per image (default: 0.001)")
+  made.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+  made.add_argument(
+    "--dtype",
+    choices=("float32", "bfloat16"),
+    help="what the classifier computes in (default: float32 on CPU, bfloat16 on accelerators)",
+  )
+  made.add_argument(
+    "--batch", type=int, help="noisy images a step, over all devices; never changes a result (default: auto)"
+  )
+  return made
+
+
+def execute(command, args, settings):
+  """Runs `result_runs.run` with a bar for the arguments of `run_parser`; returns (results, RunProgress)."""
+  from rsjax import result_runs
+
+  progress = RunProgress()
+  try:
+    results = result_runs.run(
+      command,
+      args.dataset,
+      args.checkpoint,
+      settings,
+      args.outfile,
+      split=args.split,
+      skip=args.skip,
+      max_images=args.max,
+      dtype=args.dtype,
+      rows=args.batch,
+      progress=progress,
+    )
+  finally:
+    progress.close()
+  report_invalid(results)
+  return results, progress
+
+
+def report_invalid(results):
+  """Warns of draws that voted for nobody."""
+  from rsjax.results import parse_votes
+
+  columns = [results.columns[name] for name in ("votes0", "votes") if name in results.columns]
+  invalid = sum(parse_votes(text)[1] for column in columns for text in column)
+  if invalid:
+    print(
+      f"warning: {invalid:,} draws gave logits that are not finite; they count in n and vote for nobody",
+      file=sys.stderr,
+    )
+
+
+def bar(total, unit, initial=0):
+  """A tqdm bar on stderr; where that is no terminal, a line every ten seconds."""
+  from tqdm import tqdm
+
+  live = sys.stderr.isatty()
+  return tqdm(
+    total=total,
+    initial=initial,
+    unit=unit,
+    unit_scale=True,
+    file=sys.stderr,
+    dynamic_ncols=live,
+    mininterval=0.2 if live else 10,
+    maxinterval=10 if live else 60,
+    smoothing=0.1,
+    bar_format=None if live else "{desc}{n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]\n",
+  )
+
+
+class RunProgress:
+  """A `result_runs.Progress` that prints the plan and shows a bar over draws."""
+
+  def __init__(self):
+    self._bar, self._draws, self._rows, self._images = None, 0, 0, 0
+
+  def start(self, plan):
+    self._rows, self._images = plan["done"], plan["images"]
+    print(
+      f"{self._images} images, {self._rows} of them done before; {plan['draws per image']:,} draws an image, "
+      f"{plan['rows']} a step, {plan['dtype']}, {plan['devices']} x {plan['device']}",
+      file=sys.stderr,
+    )
+    self._started = time.perf_counter()
+    self._bar = bar((self._images - self._rows) * plan["draws per image"], " draws")
+    self._bar.set_description(f"{self._rows}/{self._images} images")
+
+  def draws(self, count):
+    self._draws += count
+    self._bar.update(count)
+
+  def row(self):
+    self._rows += 1
+    self._bar.set_description(f"{self._rows}/{self._images} images", refresh=False)
+
+  def close(self):
+    if self._bar is not None:
+      self._bar.close()
+
+  def summary(self, outfile):
+    seconds = time.perf_counter() - self._started
+    rate = f"{self._draws:,} draws in {seconds:.1f} s, {self._draws / seconds:,.0f} draws/s with compilation"
+    return f"{outfile}: {self._rows} of {self._images} images; {rate if self._draws else 'all done before'}"
+
+
+class TrainProgress:
+  """A `training_runs.Progress` that prints the plan and shows a bar over images."""
+
+  def __init__(self):
+    self._bar, self._epochs, self._last = None, 0, None
+
+  def start(self, plan):
+    self._epochs = plan["epochs"]
+    print(
+      f"{plan['images']} training images, {self._epochs} epochs, {plan['done']} of them done before; "
+      f"{plan['dtype']}",
+      file=sys.stderr,
+    )
+    self._bar = bar(self._epochs * plan["images"], " images", initial=plan["done"] * plan["images"])
+
+  def images(self, count):
+    self._bar.update(min(count, self._bar.total - self._bar.n))
+
+  def epoch(self, epoch):
+    self._last = epoch
+    self._bar.set_description(
+      f"epoch {epoch.number + 1}/{self._epochs}, train loss {epoch.train_loss:.3f}, "
+      f"test acc {epoch.test_accuracy:.1%}",
+      refresh=False,
+    )
+
+  def close(self):
+    if self._bar is not None:
+      self._bar.close()
+
+  def summary(self):
+    return f", test accuracy under noise {self._last.test_accuracy:.1%}" if self._last else ", trained before"

@@ -1,0 +1,68 @@
+"""Devices: the mesh, the compiler's options, the default dtype and the environment stamp."""
+
+import functools
+import platform
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh
+
+import rsjax
+
+AXIS = "draws"
+
+# XLA:CPU's YNNPACK fusions give wrong sums (jax-ml/jax#39103), NaN for bfloat16 residual blocks, and
+# run convolutions at half the speed, in jaxlib 0.10 to 0.12 at least.
+_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+
+
+def draws_mesh(devices=None):
+  """A one-axis mesh over which the rows of a step are sharded; all devices by default."""
+  devices = jax.devices() if devices is None else devices
+  return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def jit(function, device=None, **kwargs):
+  """`jax.jit` with the options that `device`'s compiler needs to be right; the default device's."""
+  name = (jax.devices()[0] if device is None else device).platform
+  return jax.jit(function, compiler_options=compiler_options(name), **kwargs)
+
+
+@functools.cache
+def compiler_options(platform_name):
+  """XLA options for a platform; {} where this jaxlib does not know (or need) them."""
+  if platform_name != "cpu":
+    return {}
+  try:
+    jax.jit(lambda x: x, compiler_options=_CPU_OPTIONS).lower(jnp.float32(0)).compile()
+  except Exception:  # an option unknown to this jaxlib: too old to have these fusions
+    return {}
+  return _CPU_OPTIONS
+
+
+def default_dtype():
+  """The compute dtype used where none is asked for: float32 on CPU, bfloat16 on accelerators."""
+  return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+
+def environment():
+  """Versions and devices, for result files: a dict of strings and ints."""
+  import flax
+  import jaxlib
+  import scipy
+
+  device = jax.devices()[0]
+  return {
+    "rsjax": rsjax.__version__,
+    "python": platform.python_version(),
+    "jax": jax.__version__,
+    "jaxlib": jaxlib.__version__,
+    "flax": flax.__version__,
+    "numpy": np.__version__,
+    "scipy": scipy.__version__,
+    "platform": device.platform,
+    "device": device.device_kind,
+    "devices": jax.device_count(),
+    "hosts": jax.process_count(),
+  }

@@ -1,0 +1,70 @@
+"""Base classifiers by name.
+
+  >>> model = models.create("cifar_resnet20", num_classes=10, mean=(0.5,), std=(0.25,), dtype="float32")
+  >>> variables = models.init(model, jax.random.key(0), (32, 32, 3))
+  >>> logits = models.apply(model)(variables, images)
+
+A model is a Flax Linen module called as `model(images, train)`: float32[b, h, w, c] in [0, 1] to
+float32[b, classes]. It normalises its input itself, because noise is added to pixels in [0, 1].
+Variables are float32, named as in the paper's networks; `dtype` is what it computes in, except
+normalisation of the input, batch statistics and the last layer, which are float32.
+
+A family is one file with a module class; add it to `create`.
+"""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+
+from rsjax.errors import InputError
+from rsjax.models.cifar_resnet import CifarResNet
+from rsjax.models.convnet import ConvNet
+
+ARCHITECTURES = ("convnet", "cifar_resnet20", "cifar_resnet110")
+DTYPES = ("float32", "bfloat16")
+
+
+def create(arch, *, num_classes, mean, std, dtype="float32"):
+  """The module of an architecture.
+
+  Args:
+    arch: one of ARCHITECTURES, or cifar_resnetD for any depth D = 6n + 2.
+    num_classes: of the data set.
+    mean, std: per channel, of the input's normalisation, in units of [0, 1] pixels.
+    dtype: "float32" or "bfloat16", what it computes in.
+
+  Raises:
+    InputError: for an unknown arch or dtype.
+  """
+  if dtype not in DTYPES:
+    raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype}")
+  common = dict(num_classes=num_classes, mean=tuple(mean), std=tuple(std), dtype=jnp.dtype(dtype))
+  if arch == "convnet":
+    return ConvNet(**common)
+  resnet = re.fullmatch(r"cifar_resnet(\d+)", arch)
+  if resnet and int(resnet[1]) >= 8 and (int(resnet[1]) - 2) % 6 == 0:
+    return CifarResNet(depth=int(resnet[1]), **common)
+  raise InputError(
+    f"unknown architecture {arch!r}: give one of {', '.join(ARCHITECTURES)} "
+    "(cifar_resnetD also for other depths D = 6n + 2)"
+  )
+
+
+def init(model, key, image_shape):
+  """Random variables {"params": ..., "batch_stats": ...} for images of (h, w, c), float32."""
+  return model.init(key, jnp.zeros((1, *image_shape), jnp.float32), train=False)
+
+
+@functools.cache
+def apply(model):
+  """The pure function (variables, images) -> logits of a model in evaluation.
+
+  The same function for equal models, so that what was compiled for one is found for the other.
+  """
+  return lambda variables, images: model.apply(variables, images, train=False)
+
+
+def parameter_count(variables):
+  return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

@@ -1,0 +1,38 @@
+"""python -m rsjax.predict DATASET CHECKPOINT SIGMA OUTFILE: the smoothed classifier's answers."""
+
+import sys
+
+from rsjax import console
+
+EPILOG = """example:
+  python -m rsjax.predict digits out/digits_0.25 0.25 digits_0.25_predict.tsv --N 1000
+
+Interrupt it at any time; the same command continues where it was. OUTFILE.json, beside OUTFILE,
+keeps the settings."""
+
+
+def parser():
+  made = console.run_parser("predict", "Predict images of a split with PREDICT (Cohen et al. 2019).", EPILOG)
+  made.add_argument("--N", type=int, default=1000, help="draws an image (default: 1000)")
+  return made
+
+
+def main(argv=None):
+  return console.run("predict", _body, parser().parse_args(argv))
+
+
+def _body(args):
+  from rsjax import analysis
+  from rsjax.smoothing import Smoothing
+
+  settings = Smoothing(args.sigma, n=args.N, alpha=args.alpha, seed=args.seed)
+  results, progress = console.execute("predict", args, settings)
+  right, abstains = results.columns["correct"].mean(), analysis.abstention_rate(results)
+  print(
+    f"{len(results)} images: {right:.2%} correct, {1 - right - abstains:.2%} wrong, {abstains:.2%} abstained"
+  )
+  print(progress.summary(args.outfile))
+
+
+if __name__ == "__main__":
+  sys.exit(main())

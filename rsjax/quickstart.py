@@ -1,0 +1,84 @@
+"""python -m rsjax.quickstart: train, certify and plot on real digits, in minutes on a laptop's CPU."""
+
+import pathlib
+import shlex
+import sys
+
+from rsjax import certify, console, train
+from rsjax.errors import InputError
+
+EPILOG = """It types the commands rsjax.train and rsjax.certify for each sigma, showing them, and plots
+certified accuracy against radius. Interrupted, it continues where it was when started again."""
+
+
+def parser():
+  made = console.parser(
+    "quickstart", "Train, certify and plot on scikit-learn's handwritten digits (8x8, real).", EPILOG
+  )
+  made.add_argument(
+    "--out", default="rsjax-quickstart", help="directory for everything (default: rsjax-quickstart)"
+  )
+  made.add_argument(
+    "--sigma",
+    type=float,
+    nargs="+",
+    default=[0.12, 0.25, 0.5],
+    help="noise levels, pixels in [0, 1] (default: 0.12 0.25 0.5)",
+  )
+  made.add_argument("--epochs", type=int, default=60, help="of training (default: 60)")
+  made.add_argument("--max", type=int, default=72, help="test images to certify, at most 72 (default: 72)")
+  made.add_argument("--N", type=int, default=100_000, help="draws to estimate with (default: 100000)")
+  return made
+
+
+def main(argv=None):
+  return console.run("quickstart", _body, parser().parse_args(argv))
+
+
+def _body(args):
+  _check_extras()
+  from rsjax import analysis, results
+
+  out = pathlib.Path(args.out)
+  files = []
+  for sigma in args.sigma:
+    model, outfile = out / f"model_{sigma:g}", out / f"certify_{sigma:g}.tsv"
+    _type("train", train.main, "digits", "convnet", model, "--noise", sigma, "--batch", 128,
+          "--epochs", args.epochs, "--lr_step_size", max(1, args.epochs // 3))  # fmt: skip
+    _type("certify", certify.main, "digits", model, sigma, outfile, "--skip", 5, "--max", args.max,
+          "--N", args.N)  # fmt: skip
+    files.append(results.read(outfile))
+  images = len(files[0])
+  title = f"digits, {images} test images, n = {args.N:,}, alpha = 0.001"
+  plot = out / "certified_accuracy.png"
+  analysis.plot(files, plot, title)
+  farthest = max(files, key=lambda f: f.columns["radius"].max())
+  print(f"\ncertified accuracy: {title}\n")
+  print(analysis.table(files, analysis.grid(farthest)))
+  print(f"\nplot: {plot}\n\nnext:")
+  sigma, model = args.sigma[-1], out / f"model_{args.sigma[-1]:g}"
+  print(f"  python -m rsjax.certify digits {model} {sigma:g} {out}/all.tsv        # every test image")
+  print(f"  python -m rsjax.predict digits {model} {sigma:g} {out}/predict.tsv    # answers, without radii")
+  print("  python -m rsjax.train YOURS.npz cifar_resnet20 OUTDIR --noise 0.25    # your own images")
+
+
+def _type(command, main, *arguments):
+  """Shows a command and runs it in this process."""
+  argv = [str(a) for a in arguments]
+  print(f"\n$ python -m rsjax.{command} {shlex.join(argv)}", flush=True)
+  code = main(argv)
+  if code:
+    sys.exit(code)
+
+
+def _check_extras():
+  import importlib.util
+
+  missing = [p for p, module in (("scikit-learn", "sklearn"), ("matplotlib", "matplotlib"))
+             if importlib.util.find_spec(module) is None]  # fmt: skip
+  if missing:
+    raise InputError(f"the quickstart needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+
+
+if __name__ == "__main__":
+  sys.exit(main())
