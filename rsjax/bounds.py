@@ -95,7 +95,7 @@ def binomial_p_value(k, n):
   the binomial is symmetric, so the test is twice the smaller tail.
   """
   k, n = _counts(k, n, smallest_n=0)
-  tail = special.bdtr(np.minimum(k, n - k), np.maximum(n, 1), 0.5)
+  tail = special.bdtr(np.minimum(k, n - k), n.astype(np.int64), 0.5)
   return np.where((n == 0) | (2 * k == n), 1.0, np.minimum(1.0, 2 * tail))
 
 

@@ -84,7 +84,7 @@ def load(name, split):
   path = pathlib.Path(name)
   if path.is_file() and path.suffix == ".npz":
     return _npz(name, path, split)
-  if path.is_dir():
+  if name and path.is_dir():
     return _folder(name, path, split)
   raise InputError(
     f"unknown data set {name!r}: give 'digits', an existing .npz file, or a folder with "

@@ -11,6 +11,7 @@ An objective is one function (forward, images, labels, key, noise_sd) -> (loss, 
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -107,7 +108,7 @@ def gaussian(forward, images, labels, key, noise_sd):
 def initial_state(model, image_shape, recipe):
   """Random parameters and the optimiser's first state, for images of (h, w, c)."""
   key = jax.random.fold_in(base_key(recipe.seed), _INIT)
-  variables = devices.jit(lambda key: models.init(model, key, image_shape))(key)
+  variables = _make_init(model, tuple(image_shape))(key)
   params = variables["params"]
   opt_state = _optimizer(recipe, 1).init(params)
   return State(jnp.int32(0), params, variables.get("batch_stats", {}), opt_state)
@@ -141,11 +142,10 @@ def train(
   size = len(train_set)
   batch = min(recipe.batch, size)
   steps = -(-size // batch)
-  optimizer, schedule = _optimizer(recipe, steps), _schedule(recipe, steps)
   if state is None:
     state = initial_state(model, train_set.image_shape, recipe)
-  step = _make_step(model, optimizer, objective, recipe)
-  evaluate = _make_evaluate(model, recipe)
+  step = _make_step(model, objective, recipe, steps)
+  schedule = _schedule(recipe, steps)
   images, labels = jnp.asarray(train_set.array()), jnp.asarray(train_set.labels, jnp.int32)
 
   for number in range(int(state.step) // steps, recipe.epochs):
@@ -160,7 +160,7 @@ def train(
     train_loss, train_accuracy = np.mean(jax.device_get(metrics), 0)
     if not np.isfinite(train_loss):
       raise DivergedError(f"epoch {number}: the training loss is {train_loss}; try a smaller lr")
-    test_loss, test_accuracy = evaluate(state.variables, test_set, number)
+    test_loss, test_accuracy = _evaluate(model, recipe, state.variables, test_set, number)
     seconds = time.perf_counter() - start
     yield Epoch(number, seconds, lr, float(train_loss), float(train_accuracy), test_loss, test_accuracy, state)
 
@@ -176,8 +176,18 @@ def _optimizer(recipe, steps):
   )
 
 
-def _make_step(model, optimizer, objective, recipe):
+# The functions below are cached, so that training again with the same settings compiles nothing.
+
+
+@functools.lru_cache(maxsize=8)
+def _make_init(model, image_shape):
+  return devices.jit(lambda key: models.init(model, key, image_shape))
+
+
+@functools.lru_cache(maxsize=8)
+def _make_step(model, objective, recipe, steps):
   """step(state, images, labels, rows) -> (state, float32[2]: loss and accuracy); one jit, no sync."""
+  optimizer = _optimizer(recipe, steps)
 
   def step(state, images, labels, rows):
     key = jax.random.fold_in(base_key(recipe.seed), _TRAIN)
@@ -203,30 +213,32 @@ def _make_step(model, optimizer, objective, recipe):
   return devices.jit(step, donate_argnums=0)
 
 
-def _make_evaluate(model, recipe):
-  """evaluate(variables, data set, epoch) -> (loss, accuracy) under one draw of noise an image."""
+@functools.lru_cache(maxsize=8)
+def _make_sums(model, noise_sd):
+  """sums(variables, images, labels, key) -> float32[2]: summed loss and hits of a batch."""
 
   def sums(variables, images, labels, key):
     # labels: int32[batch], -1 for rows that only fill up the batch
     x = images.astype(jnp.float32) / 255
-    x = x + recipe.noise_sd * jax.random.normal(key, x.shape, jnp.float32)
+    x = x + noise_sd * jax.random.normal(key, x.shape, jnp.float32)
     logits = model.apply(variables, x, train=False)
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
     hits = logits.argmax(-1) == labels
     return jnp.stack([jnp.where(labels >= 0, loss, 0.0).sum(), hits.sum(dtype=jnp.float32)])
 
-  jitted = devices.jit(sums)
+  return devices.jit(sums)
 
-  def evaluate(variables, dataset, epoch):
-    key = jax.random.fold_in(jax.random.fold_in(base_key(recipe.seed), _EVALUATE), epoch)
-    size, batch = len(dataset), min(recipe.batch, len(dataset))
-    totals = []
-    for start in range(0, size, batch):
-      rows = np.arange(start, start + batch)
-      labels = np.where(rows < size, dataset.labels[np.minimum(rows, size - 1)], -1).astype(np.int32)
-      images = np.stack([dataset.images[min(i, size - 1)] for i in rows])
-      totals.append(jitted(variables, images, labels, jax.random.fold_in(key, start)))
-    loss, hits = np.sum(jax.device_get(totals), 0, dtype=np.float64) / size
-    return float(loss), float(hits)
 
-  return evaluate
+def _evaluate(model, recipe, variables, dataset, epoch):
+  """(loss, accuracy) on a data set, under one draw of noise an image."""
+  sums = _make_sums(model, recipe.noise_sd)
+  key = jax.random.fold_in(jax.random.fold_in(base_key(recipe.seed), _EVALUATE), epoch)
+  size, batch = len(dataset), min(recipe.batch, len(dataset))
+  totals = []
+  for start in range(0, size, batch):
+    rows = np.arange(start, start + batch)
+    labels = np.where(rows < size, dataset.labels[np.minimum(rows, size - 1)], -1).astype(np.int32)
+    images = np.stack([dataset.images[min(i, size - 1)] for i in rows])
+    totals.append(sums(variables, images, labels, jax.random.fold_in(key, start)))
+  loss, hits = np.sum(jax.device_get(totals), 0, dtype=np.float64) / size
+  return float(loss), float(hits)

@@ -5,8 +5,6 @@ convolution and batch norm) where the shape changes, convolutions drawn from N(0
 Variables are named as there: conv1, bn1, layer1/0/conv1, ..., layer2/0/downsample/conv, ..., fc.
 """
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -36,8 +34,10 @@ def _conv(features, kernel, stride, dtype, name):
   )
 
 
-def _batch_norm(train, dtype, name):
-  return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
+def _batch_norm(x, train, name):
+  """Batch norm in float32, whatever x is computed in; call it within a module's __call__."""
+  norm = nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=jnp.float32, name=name)
+  return norm(x.astype(jnp.float32)).astype(x.dtype)
 
 
 class Shortcut(nn.Module):
@@ -48,7 +48,7 @@ class Shortcut(nn.Module):
   @nn.compact
   def __call__(self, x, train):
     x = _conv(self.features, 1, self.stride, self.dtype, "conv")(x)
-    return _batch_norm(train, self.dtype, "bn")(x)
+    return _batch_norm(x, train, "bn")
 
 
 class Block(nn.Module):
@@ -58,11 +58,10 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(self, x, train):
-    norm = functools.partial(_batch_norm, train, self.dtype)
     y = _conv(self.features, 3, self.stride, self.dtype, "conv1")(x)
-    y = nn.relu(norm("bn1")(y))
+    y = nn.relu(_batch_norm(y, train, "bn1"))
     y = _conv(self.features, 3, 1, self.dtype, "conv2")(y)
-    y = norm("bn2")(y)
+    y = _batch_norm(y, train, "bn2")
     if self.stride != 1 or x.shape[-1] != self.features:
       x = Shortcut(self.features, self.stride, self.dtype, name="downsample")(x, train)
     return nn.relu(y + x)
@@ -95,7 +94,7 @@ class CifarResNet(nn.Module):
   def __call__(self, images, train=False):
     x = normalize(images, self.mean, self.std).astype(self.dtype)
     x = _conv(16, 3, 1, self.dtype, "conv1")(x)
-    x = nn.relu(_batch_norm(train, self.dtype, "bn1")(x))
+    x = nn.relu(_batch_norm(x, train, "bn1"))
     for i, (features, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
       x = Layer((self.depth - 2) // 6, features, stride, self.dtype, name=f"layer{i}")(x, train)
     x = x.astype(jnp.float32).mean((1, 2))

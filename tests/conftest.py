@@ -1,0 +1,70 @@
+"""Strict JAX settings for every test, eight CPU devices, and the classifiers that tests certify."""
+
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def linear(variables, images):
+  """Class 1 where w . x + b > 0. Its smoothed classifier's radius is |w . x + b| / |w|."""
+  w, b = variables
+  score = images.reshape(len(images), -1) @ w + b
+  return jnp.stack([jnp.zeros_like(score), score], 1)
+
+
+@pytest.fixture
+def linear_variables():
+  """Weights for 4x4x1 images, |w| = 1."""
+  w = np.random.default_rng(0).normal(size=16).astype(np.float32)
+  w /= np.linalg.norm(w)
+  return w, np.float32(-w.sum() / 2)
+
+
+@pytest.fixture
+def images():
+  """uint8[6, 4, 4, 1]."""
+  return np.random.default_rng(1).integers(0, 256, (6, 4, 4, 1), np.uint8)
+
+
+@pytest.fixture(scope="session")
+def cpu_mesh():
+  """mesh(k): the first k CPU devices."""
+  from rsjax import devices
+
+  return lambda k: devices.draws_mesh(jax.devices("cpu")[:k])
+
+
+@pytest.fixture(scope="session")
+def shared():
+  """The folder of real data that does not belong to the project, where it is present."""
+  root = pathlib.Path(os.environ.get("RSJAX_SHARED", pathlib.Path(__file__).parents[2] / "shared"))
+  if not (root / "data").is_dir():
+    pytest.skip(f"no {root}/data here: set RSJAX_SHARED to the folder that holds data/cifar10")
+  return root
+
+
+@pytest.fixture
+def write_npz(tmp_path):
+  """write_npz(name, seed=0, size=40, shape=(8, 8, 1), classes=3, **overrides) -> path of a data set."""
+
+  def write(name="data.npz", seed=0, size=40, shape=(8, 8, 1), classes=3, **overrides):
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for split in ("train", "test"):
+      labels = np.arange(size) % classes
+      noise = rng.integers(0, 64, (size, *shape))
+      arrays[f"x_{split}"] = (noise + 60 * labels[:, None, None, None]).astype(np.uint8)
+      arrays[f"y_{split}"] = labels
+    path = tmp_path / name
+    np.savez(path, **{k: v for k, v in (arrays | overrides).items() if v is not None})
+    return path
+
+  return write

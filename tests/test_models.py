@@ -1,0 +1,130 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rsjax import devices, models
+from rsjax.errors import InputError
+
+SHAPE = (16, 16, 3)
+
+
+def create(arch, dtype="float32", **kwargs):
+  return models.create(arch, **{"num_classes": 10, "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.25)} | kwargs
+                       | {"dtype": dtype})  # fmt: skip
+
+
+@functools.cache
+def variables(arch):
+  """Random weights of the usual size and random running statistics, as training would leave them."""
+  rng, model = np.random.default_rng(0), create(arch)
+  shapes = jax.eval_shape(lambda key: models.init(model, key, SHAPE), jax.random.key(0))
+
+  def draw(path, leaf):
+    if path[-1].key in ("var", "scale"):
+      return rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
+    scale = np.sqrt(2 / np.prod(leaf.shape[:-1])) if path[-1].key == "kernel" else 0.2
+    return rng.normal(0, scale, leaf.shape).astype(np.float32)
+
+  return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def names(tree):
+  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+  return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+@pytest.mark.parametrize("arch", models.ARCHITECTURES)
+@pytest.mark.parametrize("dtype", models.DTYPES)
+def test_compiled_is_eager(arch, dtype):
+  """With the library's compiler options; the compiler's own defaults give NaN in some versions."""
+  apply = models.apply(create(arch, dtype))
+  x = np.random.default_rng(1).uniform(-0.5, 1.5, (5, *SHAPE)).astype(np.float32)
+  compiled = devices.jit(apply)(variables(arch), x)
+  eager = apply(variables(arch), x)
+  assert compiled.dtype == eager.dtype == jnp.float32
+  assert np.isfinite(compiled).all()
+  scale = np.abs(np.asarray(eager)).max()
+  tolerance = {"float32": 1e-4, "bfloat16": 0.06}[dtype] * (3 if arch.endswith("110") else 1)
+  np.testing.assert_allclose(compiled, eager, rtol=0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("repeat", range(3))
+def test_bfloat16_is_float32_to_rounding(repeat):
+  """A wrong fusion shows as NaN or as numbers that are not near."""
+  x = np.random.default_rng(repeat).uniform(0, 1, (64, *SHAPE)).astype(np.float32)
+  low, high = (
+    np.asarray(devices.jit(models.apply(create("cifar_resnet20", d)))(variables("cifar_resnet20"), x))
+    for d in ("bfloat16", "float32")
+  )
+  assert np.abs(low - high).max() < 0.1 * np.abs(high).max()
+
+
+@pytest.mark.parametrize(("arch", "count"), [("cifar_resnet20", 272_474), ("cifar_resnet110", 1_730_714)])
+def test_parameter_counts_are_the_papers(arch, count):
+  model = create(arch)
+  shapes = jax.eval_shape(lambda key: models.init(model, key, (32, 32, 3)), jax.random.key(0))
+  assert models.parameter_count(shapes) == count
+
+
+def test_names_read_like_the_papers_networks():
+  found = names(variables("cifar_resnet20"))
+  for name, shape in {
+    "params/conv1/kernel": (3, 3, 3, 16),
+    "params/bn1/scale": (16,),
+    "params/layer1/0/conv1/kernel": (3, 3, 16, 16),
+    "params/layer2/0/conv1/kernel": (3, 3, 16, 32),
+    "params/layer2/0/downsample/conv/kernel": (1, 1, 16, 32),
+    "params/layer3/2/bn2/bias": (64,),
+    "params/fc/kernel": (64, 10),
+    "batch_stats/layer3/0/downsample/bn/mean": (64,),
+  }.items():
+    assert found[name].shape == shape, name
+  assert not any("layer1/0/downsample" in name for name in found)
+  assert {leaf.dtype for leaf in found.values()} == {np.dtype(np.float32)}
+
+
+def test_convolutions_are_drawn_as_in_the_paper():
+  model = create("cifar_resnet20")
+  found = names(devices.jit(lambda key: models.init(model, key, SHAPE))(jax.random.key(0)))
+  values = np.concatenate([v.ravel() for k, v in found.items() if "conv" in k and v.shape[2:] == (64, 64)])
+  assert values.std() == pytest.approx(np.sqrt(2 / (9 * 64)), rel=0.01)
+  fc = np.asarray(found["params/fc/kernel"])
+  assert np.abs(fc).max() <= 1 / 8
+  assert fc.std() == pytest.approx(1 / 8 / np.sqrt(3), rel=0.1)
+
+
+def test_strides_pad_one_pixel_on_each_side():
+  """A 3x3 convolution of stride 2 looks at rows -1, 0, 1 first: moved by one pixel from 'SAME'."""
+  from rsjax.models.cifar_resnet import _conv
+
+  kernel = jnp.zeros((3, 3, 1, 1)).at[0, 0].set(1)
+  x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+  y = _conv(1, 3, 2, jnp.float32, None).apply({"params": {"kernel": kernel}}, x)
+  assert y.reshape(-1).tolist() == [0, 0, 0, 5]
+
+
+def test_the_input_is_normalised_inside():
+  """Shifting the input and the mean alike changes nothing."""
+  tree = variables("convnet")
+  x = np.random.default_rng(2).uniform(0, 1, (4, *SHAPE)).astype(np.float32)
+  shifted = create("convnet", mean=(0.75, 0.65, 0.55))
+  a, b = models.apply(create("convnet"))(tree, x), models.apply(shifted)(tree, x + np.float32(0.25))
+  np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("arch", ["cifar_resnet21", "cifar_resnet2", "cifar_resnet", "resnet", "ConvNet", ""])
+def test_unknown_architectures_are_refused(arch):
+  with pytest.raises(InputError, match="cifar_resnet20"):
+    create(arch)
+
+
+def test_other_depths_are_known():
+  assert create("cifar_resnet56").depth == 56
+
+
+def test_unknown_dtypes_are_refused():
+  with pytest.raises(InputError, match="bfloat16"):
+    create("convnet", "float16")
