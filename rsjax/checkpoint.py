@@ -133,7 +133,7 @@ def _digest(tree, metadata):
 def _check_weights(path, classifier):
   shape = tuple(classifier.metadata["image_shape"])
   model = classifier.model("float32")
-  wanted = jax.eval_shape(lambda key: models.init(model, key, shape), jax.random.key(0))
+  wanted = jax.eval_shape(lambda: models.init(model, jax.random.key(0), shape))
   wanted, found = _named_leaves(wanted), _named_leaves(classifier.variables)
   wrong = [
     name

@@ -16,9 +16,7 @@ def results(expected=5):
 
 def test_certified_accuracy_is_in_the_open_ball():
   radii = [0.0, 0.2, 0.25, 0.49, 0.5, 0.9]
-  np.testing.assert_allclose(
-    analysis.certified_accuracy(results(), radii), [0.6, 0.4, 0.2, 0.2, 0.0, 0.0]
-  )
+  np.testing.assert_allclose(analysis.certified_accuracy(results(), radii), [0.6, 0.4, 0.2, 0.2, 0.0, 0.0])
 
 
 def test_summaries():

@@ -46,7 +46,9 @@ def imports(path):
     if isinstance(node, ast.Import):
       names = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
-      names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "rsjax" else [node.module]
+      names = (
+        [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "rsjax" else [node.module]
+      )
     else:
       continue
     for name in names:

@@ -19,9 +19,7 @@ def counts(n):
 def test_lower_bound_is_scipys_one_sided_clopper_pearson(n, alpha):
   k = np.array(counts(n))
   found = bounds.lower_confidence_bound(k, n, alpha)
-  wanted = [
-    stats.binomtest(int(i), n, alternative="greater").proportion_ci(1 - alpha, "exact").low for i in k
-  ]
+  wanted = [stats.binomtest(int(i), n, alternative="greater").proportion_ci(1 - alpha, "exact").low for i in k]
   assert found.dtype == np.float64
   np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
   assert found[0] == 0

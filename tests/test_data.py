@@ -142,5 +142,3 @@ def test_channel_statistics(write_npz):
   x = dataset.images / 255
   np.testing.assert_allclose(mean, x.mean((0, 1, 2)), atol=1e-6)
   np.testing.assert_allclose(std, x.std((0, 1, 2)), atol=1e-6)
-
-
