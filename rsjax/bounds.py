@@ -126,7 +126,9 @@ def round_down(x, digits):
 
 
 def check_sigma(sigma):
-  if not (np.isscalar(sigma) and np.isfinite(sigma) and sigma > 0):
+  """Raises InputError unless sigma is a positive number that float32, in which noise is drawn, can hold."""
+  limits = np.finfo(np.float32)
+  if not (np.isscalar(sigma) and float(limits.tiny) <= sigma <= float(limits.max)):
     raise InputError(f"sigma must be a number > 0 (in units of [0, 1] pixels), got {sigma}")
 
 

@@ -19,7 +19,7 @@ def run(command, body, args):
   except InputError as error:
     print(f"rsjax.{command}: error: {' '.join(str(error).split())}", file=sys.stderr)
     return 2
-  except DivergedError as error:
+  except (DivergedError, OSError) as error:
     print(f"rsjax.{command}: {error}", file=sys.stderr)
     return 1
   except KeyboardInterrupt:
@@ -141,16 +141,23 @@ class RunProgress:
       f"{plan['rows']} a step, {plan['dtype']}, {plan['devices']} x {plan['device']}",
       file=sys.stderr,
     )
+    for note in plan["notes"]:
+      print(f"note: {note}", file=sys.stderr)
     self._started = time.perf_counter()
     self._bar = bar((self._images - self._rows) * plan["draws per image"], " draws")
-    self._bar.set_description(f"{self._rows}/{self._images} images")
+    self._bar.set_description("compiling" if self._rows < self._images else "done")
 
   def draws(self, count):
+    if not self._draws:
+      self._describe()
     self._draws += count
     self._bar.update(count)
 
   def row(self):
     self._rows += 1
+    self._describe()
+
+  def _describe(self):
     self._bar.set_description(f"{self._rows}/{self._images} images", refresh=False)
 
   def close(self):
@@ -170,15 +177,18 @@ class TrainProgress:
     self._bar, self._epochs, self._last = None, 0, None
 
   def start(self, plan):
-    self._epochs = plan["epochs"]
+    self._epochs, self._done = plan["epochs"], plan["done"]
     print(
       f"{plan['images']} training images, {self._epochs} epochs, {plan['done']} of them done before; "
       f"{plan['dtype']}",
       file=sys.stderr,
     )
     self._bar = bar(self._epochs * plan["images"], " images", initial=plan["done"] * plan["images"])
+    self._bar.set_description("compiling" if plan["done"] < self._epochs else "done")
 
   def images(self, count):
+    if self._last is None:
+      self._bar.set_description(f"epoch {self._done + 1}/{self._epochs}", refresh=False)
     self._bar.update(min(count, self._bar.total - self._bar.n))
 
   def epoch(self, epoch):

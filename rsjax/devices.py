@@ -46,6 +46,11 @@ def default_dtype():
   return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
+def matmul_precision():
+  """JAX's setting for float32 products: "default" is TF32 on recent GPUs and bfloat16 passes on TPUs."""
+  return jax.config.jax_default_matmul_precision or "default"
+
+
 def environment():
   """Versions and devices, for result files: a dict of strings and ints."""
   import flax

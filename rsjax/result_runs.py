@@ -104,6 +104,7 @@ def run(
       "seed": settings.seed,
       "checkpoint": classifier.digest,
       "dtype": dtype,
+      "precision": devices.matmul_precision(),
     },
     indices=indices,
     about={"dataset": dataset_name, "images": len(dataset), "checkpoint": classifier.metadata},
@@ -124,7 +125,7 @@ def run(
         "rows": execution.rows,
         "devices": manifest.session["devices"],
         "device": manifest.session["device"],
-        "noise_sd": classifier.metadata.get("noise_sd"),
+        "notes": list(_notes(settings, classifier.metadata)),
       }
     )
     examples = ((i, dataset.images[i]) for i in todo)
@@ -137,6 +138,16 @@ def run(
       before = now
       progress.row()
   return results.read(outfile)
+
+
+def _notes(settings, metadata):
+  """What is allowed, and often a mistake."""
+  noise_sd = metadata.get("noise_sd")
+  if noise_sd is not None and noise_sd != settings.sigma:
+    yield f"the classifier was trained with noise_sd = {noise_sd:g}, not {settings.sigma:g}"
+  epoch, epochs = metadata.get("epoch"), metadata.get("training", {}).get("epochs")
+  if epoch != epochs:
+    yield f"the classifier's training stands at epoch {epoch} of {epochs}"
 
 
 def _check_match(dataset, classifier):

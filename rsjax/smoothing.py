@@ -185,10 +185,11 @@ def certificate(index, votes0, votes, smoothing):
   n_a = int(votes[selected])
   p_lower = float(bounds.lower_confidence_bound(n_a, smoothing.n, smoothing.alpha))
   abstains = bool(bounds.abstains(p_lower))
+  drawn_sigma = min(smoothing.sigma, float(np.float32(smoothing.sigma)))  # the noise is float32
   return Certificate(
     index=index,
     prediction=ABSTAIN if abstains else selected,
-    radius=float(bounds.certified_radius(p_lower, smoothing.sigma)),
+    radius=float(bounds.certified_radius(p_lower, drawn_sigma)),
     selected=selected,
     n_a=n_a,
     p_lower=p_lower,

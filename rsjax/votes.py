@@ -16,6 +16,7 @@ import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -111,11 +112,11 @@ def count_votes(
   def read_oldest():
     nonlocal total
     segments, votes = in_flight.popleft()
-    votes = np.asarray(votes)
-    progress(sum(count for _, _, count, _ in segments))
-    for slot, (_, _, _, last) in enumerate(segments):
+    votes = np.asarray(votes)  # waits for the step
+    progress(sum(segment.count for segment in segments))
+    for slot, segment in enumerate(segments):
       total = total + votes[slot]
-      if last:
+      if segment.last:
         yield total
         total = np.zeros(num_classes, np.int64)
 
@@ -180,15 +181,24 @@ def _make_step(apply, mesh, rows, slots, num_classes):
   )
 
 
+class _Segment(NamedTuple):
+  """The part of a request that is done in one step, in the slot that is its place in the step."""
+
+  request: Request
+  first: int
+  count: int
+  last: bool  # whether the request ends with it
+
+
 def _pack(requests, rows, slots):
-  """Cuts requests into steps: lists of segments (request, first draw, count, last of its request)."""
+  """Cuts requests into steps, lists of at most `slots` segments that fill `rows` rows."""
   segments, room = [], rows
   for request in requests:
     done = 0
     while done < request.count:
       count = min(request.count - done, room)
       done, room = done + count, room - count
-      segments.append((request, request.first + done - count, count, done == request.count))
+      segments.append(_Segment(request, request.first + done - count, count, done == request.count))
       if room == 0 or len(segments) == slots:
         yield segments
         segments, room = [], rows
@@ -207,7 +217,7 @@ def _step_arrays(segments, rows, slots):
   for s, (request, first, count, _) in enumerate(segments):
     images[s], index[s] = request.image, request.index
     slot[row : row + count] = s
-    draw[row : row + count] = np.arange(first, first + count, dtype=np.uint32)
+    draw[row : row + count] = np.arange(first, first + count)
     row += count
   return images, index, slot, draw
 

@@ -62,6 +62,7 @@ def test_train_certify_predict(trained, tmp_path, capsys):
   said = capsys.readouterr()
   assert "4 of 4 images" in said.out and "draws/s" in said.out and "ACR" in said.out
   assert "600 draws an image" in said.err
+  assert "note" not in said.err
   read = results.read(out)
   assert read.complete
   assert read.columns["idx"].tolist() == [0, 100, 200, 300]
@@ -70,6 +71,9 @@ def test_train_certify_predict(trained, tmp_path, capsys):
 
   assert predict.main(["digits", trained, "0.25", str(answers), "--max", "3", "--split", "train"]) == 0
   assert "3 images:" in capsys.readouterr().out
+
+  assert certify.main(["digits", trained, "0.5", str(tmp_path / "other"), "--max", "1", "--N", "50"]) == 0
+  assert "trained with noise_sd = 0.25, not 0.5" in capsys.readouterr().err
   assert results.read(answers).columns["votes"][0]
 
 
@@ -130,6 +134,8 @@ def test_draws_that_are_not_finite_are_reported(tmp_path, capsys):
     ({"checkpoint": "."}, ["not a checkpoint of rsjax"]),
     ({"sigma": "0"}, ["sigma", "got 0.0"]),
     ({"sigma": "-0.5"}, ["sigma"]),
+    ({"sigma": "inf"}, ["sigma"]),
+    ({"sigma": "1e-60"}, ["sigma"]),
     ({"sigma": "much"}, ["invalid float", "much"]),
     ({"--N": "0"}, ["n must be", "got 0"]),
     ({"--N": "9"}, ["n = 9", "give n >= 10"]),

@@ -106,6 +106,13 @@ def test_the_class_is_selected_from_the_selection_votes_alone():
   assert (c.selected, c.n_a, c.prediction, c.radius) == (0, 100, ABSTAIN, 0.0)
 
 
+def test_the_radius_is_of_the_noise_that_was_drawn():
+  """Noise is float32: where that rounds sigma down, the radius is of the smaller sigma."""
+  sigma = 1 + 2**-24  # halfway to the next float32; rounds to 1
+  c = smoothing.certificate(0, np.array([9, 0]), np.array([9900, 100]), Smoothing(sigma, n0=9, n=10_000))
+  assert c.radius == smoothing.bounds.certified_radius(c.p_lower, 1.0)
+
+
 def test_invalid_draws_count_in_n():
   settings = Smoothing(0.5, n0=10, n=1000)
   whole = smoothing.certificate(0, np.array([10, 0]), np.array([990, 10]), settings)
@@ -200,7 +207,7 @@ def test_any_framework_is_certified_through_one_function(make, images):
   [
     dict(sigma=0.0), dict(sigma=-1.0), dict(sigma=float("nan")), dict(sigma=0.5, n0=0), dict(sigma=0.5, n=0),
     dict(sigma=0.5, alpha=0.0), dict(sigma=0.5, alpha=1.0), dict(sigma=0.5, seed=-1), dict(sigma=0.5, n=2**32),
-    dict(sigma=0.5, n=10.5),
+    dict(sigma=0.5, n=10.5), dict(sigma=1e-50), dict(sigma=1e50), dict(sigma=float("inf")),
   ],
 )  # fmt: skip
 def test_bad_settings_are_refused(settings):

@@ -102,7 +102,8 @@ def test_a_whole_run_compiles_one_program(linear_variables, images):
 def test_one_collective_a_step(linear_variables, cpu_mesh):
   mesh = cpu_mesh(8)
   step = votes._make_step(linear, mesh, 64, 4, 2)
-  arguments = votes._step_arrays([(Request(np.zeros((4, 4, 1), np.uint8), 0, 0, 64), 0, 64, True)], 64, 4)
+  [segments] = votes._pack([Request(np.zeros((4, 4, 1), np.uint8), 0, 0, 64)], 64, 4)
+  arguments = votes._step_arrays(segments, 64, 4)
   text = step.lower(linear_variables, np.uint32(0), np.float32(1), *arguments).compile().as_text()
   assert text.count(" all-reduce(") == 1
   assert "all-gather(" not in text
