@@ -1,0 +1,70 @@
+"""The library's own compiler options: XLA:CPU's YNNPACK fusions are wrong in several versions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rsjax import data, devices, models, training, votes
+
+
+def residual_block(x, k1, k2, k3):
+  def conv(x, kernel, stride):
+    pad = kernel.shape[0] // 2
+    layout = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), [(pad, pad)] * 2, dimension_numbers=layout)
+
+  y = jax.nn.relu(conv(jax.nn.relu(conv(x, k1, 2)), k2, 1) + conv(x, k3, 2))
+  return y.astype(jnp.float32).mean((1, 2))
+
+
+@pytest.mark.parametrize("shape", [(64, 16, 16, 16), (64, 32, 32, 16), (16, 8, 8, 16)])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_a_residual_block_compiles_to_what_it_says(shape, dtype):
+  """Compiled with jaxlib 0.11 and 0.12's defaults, the bfloat16 block gives NaN on CPU."""
+  rng = np.random.default_rng(0)
+  x = jnp.asarray(rng.normal(size=shape), dtype)
+  kernels = [
+    jnp.asarray(0.1 * rng.normal(size=s), dtype) for s in ((3, 3, 16, 32), (3, 3, 32, 32), (1, 1, 16, 32))
+  ]
+  compiled, eager = devices.jit(residual_block), residual_block(x, *kernels)
+  for _ in range(3):
+    np.testing.assert_allclose(compiled(x, *kernels), eager, rtol=0, atol=0.01 * np.abs(eager).max())
+
+
+def small(dtype="bfloat16"):
+  model = models.create("cifar_resnet8", num_classes=3, mean=(0.4,), std=(0.3,), dtype=dtype)
+  return model, jax.eval_shape(lambda: models.init(model, jax.random.key(0), (8, 8, 1)))
+
+
+@pytest.mark.parametrize("dtype", models.DTYPES)
+def test_the_hot_program_has_none_of_those_fusions(cpu_mesh, dtype):
+  model, variables = small(dtype)
+  step = votes._make_step(models.apply(model), cpu_mesh(1), 16, 3, 3)
+  [segments] = votes._pack([votes.Request(np.zeros((8, 8, 1), np.uint8), 0, 0, 16)], 16, 3)
+  arguments = votes._step_arrays(segments, 16, 3)
+  text = step.lower(variables, np.uint32(0), np.float32(1), *arguments).compile().as_text()
+  assert "convolution" in text
+  assert "ynn" not in text
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the fusions are XLA:CPU's")
+def test_the_training_step_has_none_of_those_fusions(write_npz):
+  train_set = data.load(str(write_npz()), "train")
+  model, recipe = small("float32")[0], training.Recipe(batch=16)
+  state = training.initial_state(model, (8, 8, 1), recipe)
+  step = training._make_step(model, training.gaussian, recipe, 3)
+  rows, labels = np.arange(16, dtype=np.int32), train_set.labels.astype(np.int32)
+  text = step.lower(state, train_set.images, labels, rows).compile().as_text()
+  assert "convolution" in text
+  assert "ynn" not in text
+
+
+def test_unknown_platforms_need_no_options():
+  assert devices.compiler_options("gpu") == {}
+
+
+def test_the_environment_is_stamped():
+  stamp = devices.environment()
+  assert stamp["jax"] == jax.__version__
+  assert stamp["devices"] == jax.device_count()
