@@ -9,9 +9,12 @@ fraction of correct answers that are not abstentions.
 
 import numpy as np
 
+from rsjax.errors import InputError
+
 
 def certified_accuracy(results, radii):
   """float64[radii]: the fraction of the rows present that are right and certified beyond each radius."""
+  _check_rows(results)
   radius = np.where(results.columns["correct"] == 1, results.columns["radius"], -1.0)
   radii = np.asarray(radii, np.float64)[:, None]
   return np.where(radii > 0, radius > radii, radius >= 0).mean(1)
@@ -26,8 +29,14 @@ def abstention_rate(results):
   return float((results.columns["predict"] == -1).mean())
 
 
+def _check_rows(results):
+  if not len(results):
+    raise InputError(f"{results.path} has no rows yet, of {results.expected}")
+
+
 def grid(results, most=10):
   """Radii for a table: multiples of 0.25, or of a finer step where all radii are small, up to the largest."""
+  _check_rows(results)
   farthest = float(results.columns["radius"].max())
   step = 0.25 if farthest > 0.5 else 0.05
   while farthest / step > most:
@@ -64,6 +73,8 @@ def plot(files, path, title):
   figure = Figure(figsize=(6, 4), layout="constrained")
   FigureCanvasAgg(figure)
   axes = figure.add_subplot()
+  for f in files:
+    _check_rows(f)
   farthest = max(f.columns["radius"].max() for f in files)
   radii = np.linspace(0, 1.05 * farthest, 1000)
   for f, style in zip(files, ("-", "--", "-.", ":") * len(files)):

@@ -95,7 +95,8 @@ def binomial_p_value(k, n):
   the binomial is symmetric, so the test is twice the smaller tail.
   """
   k, n = _counts(k, n, smallest_n=0)
-  tail = special.bdtr(np.minimum(k, n - k), n.astype(np.int64), 0.5)
+  fewer = np.minimum(k, n - k)
+  tail = special.betainc(np.maximum(n - fewer, 1), fewer + 1, 0.5)  # P(Binomial(n, 1/2) <= fewer)
   return np.where((n == 0) | (2 * k == n), 1.0, np.minimum(1.0, 2 * tail))
 
 

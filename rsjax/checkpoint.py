@@ -48,17 +48,41 @@ class Classifier:
 def save(path, tree, metadata):
   """Writes a tree of arrays and its metadata (JSON) to the directory `path`, replacing what is there.
 
-  The old directory stays until the new one is complete.
+  Killed at any instant, it leaves the old one or the new one to be loaded. One writer at a time.
   """
-  path = pathlib.Path(path).absolute()
-  new, old = (path.with_name(f"{path.name}.{suffix}") for suffix in ("new", "old"))
+  path = check_path(path)
+  new, old = _beside(path)
   path.parent.mkdir(parents=True, exist_ok=True)
+  if not path.exists() and _current(path) != path:
+    _current(path).rename(path)  # a save was killed between its two renames
   ocp.save(new, jax.device_get(tree), custom_metadata={"format": FORMAT, **metadata}, overwrite=True)
+  shutil.rmtree(old, ignore_errors=True)
   if path.exists():
-    shutil.rmtree(old, ignore_errors=True)
     path.rename(old)
   new.rename(path)
   shutil.rmtree(old, ignore_errors=True)
+
+
+def check_path(path):
+  """The absolute path, refused with InputError where Orbax could write to it and not read it again."""
+  path = pathlib.Path(path).absolute()
+  odd = sorted(set("[]*?\\") & set(str(path)))
+  if odd or not str(path).isprintable():
+    raise InputError(f"a checkpoint's path cannot have {' '.join(odd) or 'such characters'}: {str(path)!r}")
+  return path
+
+
+def _beside(path):
+  """Where a save writes first, and where it puts the old one before it removes it."""
+  return path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}.old")
+
+
+def _current(path):
+  """The directory that holds `path`'s checkpoint: itself, unless a save was killed between its renames.
+
+  `path`.new is whole as soon as it has its name: Orbax writes elsewhere and renames.
+  """
+  return next((p for p in (path, *_beside(path)) if p.is_dir()), path)
 
 
 def load(path):
@@ -68,7 +92,7 @@ def load(path):
     InputError: where there is none, or its weights do not fit its architecture or are not finite.
   """
   path = pathlib.Path(path).absolute()
-  if (path / "checkpoint").is_dir():
+  if _current(path / "checkpoint").is_dir():
     path = path / "checkpoint"
   metadata, tree = _read(path)
   missing = [key for key in IDENTITY if key not in metadata]
@@ -90,7 +114,7 @@ def read_metadata(path):
   Raises:
     InputError: where there is a directory that is no checkpoint of rsjax.
   """
-  path = pathlib.Path(path).absolute()
+  path = _current(pathlib.Path(path).absolute())
   return _metadata(path).custom_metadata if path.is_dir() else None
 
 
@@ -107,6 +131,7 @@ def _metadata(path):
 
 
 def _read(path, template=None):
+  path = _current(path)
   metadata = _metadata(path)
   if template is None:
     is_array = lambda m: hasattr(m, "shape") and hasattr(m, "dtype")

@@ -20,6 +20,8 @@ from rsjax.errors import InputError
 
 SPLITS = ("train", "test")
 _TEST_DIGITS = 360
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+_MOST_UNNAMED = 2**16  # classes that labels alone may imply; more is taken for a mistake
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +33,17 @@ class Dataset:
     split: "train" or "test".
     images: images[i] is uint8[h, w, c]; an array where the data set is one, else read on access.
     labels: int64[len].
-    classes: class names, in the order of the labels.
-    digest: of the images and labels (of a folder: of file names, sizes and labels), for result files.
+    num_classes: labels are in 0..num_classes - 1.
+    classes: class names in the order of the labels, or None where the data set does not tell them.
+    digest: SHA-256 of the images and labels (of a folder: of the files), for result files.
   """
 
   name: str
   split: str
   images: Sequence[np.ndarray]
   labels: np.ndarray
-  classes: tuple[str, ...]
+  num_classes: int
+  classes: tuple[str, ...] | None
   digest: str
 
   def __len__(self):
@@ -104,7 +108,7 @@ def _digits(split):
   images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
   part = slice(-_TEST_DIGITS, None) if split == "test" else slice(-_TEST_DIGITS)
   classes = tuple(str(name) for name in bunch.target_names)
-  return _in_memory("digits", split, images[part], bunch.target.astype(np.int64)[part], classes)
+  return _in_memory("digits", split, images[part], bunch.target.astype(np.int64)[part], 10, classes)
 
 
 def _npz(name, path, split):
@@ -119,28 +123,34 @@ def _npz(name, path, split):
     raise
   except Exception as error:  # NumPy raises many kinds: not a zip, truncated, pickled objects
     raise InputError(f"{name} cannot be read as .npz of plain arrays: {error}") from error
-  labels = arrays[f"y_{split}"]
+  labels = arrays.get(f"y_{split}")
   if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
     raise InputError(
       f"{name}: x_{split} must be uint8[images, height, width, channels] with pixels 0..255, "
       f"got {images.dtype}{list(images.shape)}"
     )
-  if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
-    raise InputError(
-      f"{name}: y_{split} must be integers[{len(images)}], got {labels.dtype}{list(labels.shape)}"
-    )
-  known = [y for key, y in arrays.items() if key in ("y_train", "y_test") and y.size]
-  lowest, highest = min(y.min() for y in known), max(y.max() for y in known)
-  classes = tuple(str(c) for c in arrays.get("class_names", range(int(highest) + 1)))
-  if lowest < 0 or highest >= len(classes):
-    raise InputError(f"{name}: labels must be in 0..{len(classes) - 1}, got {lowest}..{highest}")
-  return _in_memory(name, split, images, labels.astype(np.int64), classes)
+  if labels.shape != images.shape[:1]:
+    raise InputError(f"{name}: y_{split} must be integers[{len(images)}], got shape {list(labels.shape)}")
+  known = {key: y for key, y in arrays.items() if key in ("y_train", "y_test")}
+  for key, y in known.items():
+    if not np.issubdtype(y.dtype, np.integer):
+      raise InputError(f"{name}: {key} must be integers, got {y.dtype}")
+  lowest, highest = (int(f([f(y) for y in known.values() if y.size])) for f in (np.min, np.max))
+  classes, most = None, _MOST_UNNAMED
+  if "class_names" in arrays:
+    if arrays["class_names"].ndim != 1:
+      raise InputError(f"{name}: class_names must be one string a class")
+    classes = tuple(str(c) for c in arrays["class_names"])
+    most = len(classes)
+  if lowest < 0 or highest >= most:
+    raise InputError(f"{name}: labels must be in 0..{most - 1}, got {lowest}..{highest}")
+  return _in_memory(name, split, images, labels.astype(np.int64), most if classes else highest + 1, classes)
 
 
-def _in_memory(name, split, images, labels, classes):
+def _in_memory(name, split, images, labels, num_classes, classes):
   digest = hashlib.sha256(np.ascontiguousarray(images))
-  digest.update(repr((images.shape, labels.tolist(), len(classes))).encode())
-  return Dataset(name, split, images, labels, classes, digest.hexdigest())
+  digest.update(repr((images.shape, labels.tolist(), num_classes)).encode())
+  return Dataset(name, split, images, labels, num_classes, classes, digest.hexdigest())
 
 
 def _folder(name, path, split):
@@ -151,26 +161,33 @@ def _folder(name, path, split):
     wanted = "either test/ or val/" if split == "test" else "train/"
     raise InputError(f"{name} must hold {wanted}" + (f", it has {found}" if split == "test" else ""))
   others = [path / s for s in ("train", "test", "val") if (path / s).is_dir()]
-  classes = sorted({d.name for root in others for d in root.iterdir() if d.is_dir()})
+  folders = [d for root in others for d in root.iterdir() if d.is_dir() and not d.name.startswith(".")]
+  classes = sorted({d.name for d in folders})
   files, labels = [], []
   for label, class_name in enumerate(classes):
-    folder = roots[0] / class_name
-    here = sorted(f for f in folder.glob("*") if f.suffix.lower() in (".png", ".jpg", ".jpeg"))
+    here = sorted(f for f in (roots[0] / class_name).glob("[!.]*") if f.suffix.lower() in _IMAGE_SUFFIXES)
     files += here
     labels += [label] * len(here)
   if not files:
     raise InputError(f"{roots[0]} holds no <class>/*.png or *.jpg")
   images = ImageFiles(files)
-  listing = [(str(f.relative_to(path)), f.stat().st_size) for f in files]
-  digest = hashlib.sha256(repr((listing, labels, images.shape)).encode()).hexdigest()
-  return Dataset(name, split, images, np.array(labels, np.int64), tuple(classes), digest)
+  digest = hashlib.sha256(repr((classes, labels, images.shape)).encode())
+  for file in files:
+    digest.update(file.name.encode(errors="surrogateescape") + b"\0" + _file_digest(file))
+  labels = np.array(labels, np.int64)
+  return Dataset(name, split, images, labels, len(classes), tuple(classes), digest.hexdigest())
+
+
+def _file_digest(path):
+  with open(path, "rb") as file:
+    return hashlib.file_digest(file, "sha256").digest()
 
 
 class ImageFiles(Sequence):
   """Image files of one size, decoded on access to uint8[h, w, c]; c = 1 if all are grey, else 3."""
 
   def __init__(self, files):
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     self._files, self._open = files, Image.open
     sizes, modes = {}, set()
@@ -178,9 +195,12 @@ class ImageFiles(Sequence):
       try:
         with Image.open(file) as image:  # reads the header only
           sizes.setdefault(image.size, file)
-          modes.add(image.mode)
-      except (UnidentifiedImageError, OSError) as error:
+          mode = image.mode
+      except Exception as error:  # Pillow raises many kinds for damaged files
         raise InputError(f"{file} is not a readable image: {error}") from error
+      modes.add(mode)
+      if mode[0] in "IF":
+        raise InputError(f"{file} has more than 8 bits a channel (mode {mode}): convert it to 8 bits first")
       if len(sizes) > 1:
         (a, first), (b, other) = sizes.items()
         raise InputError(
@@ -197,5 +217,5 @@ class ImageFiles(Sequence):
     try:
       with self._open(self._files[i]) as image:
         return np.asarray(image.convert(self._mode)).reshape(self.shape[1:])
-    except OSError as error:
+    except Exception as error:
       raise InputError(f"{self._files[i]} cannot be decoded: {error}") from error

@@ -90,6 +90,8 @@ def run(
   model = classifier.model(dtype)
   execution = Execution(rows).resolve(dataset.image_shape)
   indices = list(range(0, len(dataset), skip))[:max_images]
+  for i in indices:
+    dataset.images[i]  # decodes it: a damaged file is found now and not in hours
   manifest = results.Manifest(
     settings={
       "command": command,
@@ -157,10 +159,16 @@ def _check_match(dataset, classifier):
       f"{dataset.name} has images of {_by(dataset.image_shape)} (height x width x channels), "
       f"the checkpoint is for {_by(shape)}"
     )
-  if len(dataset.classes) != num_classes:
+  if dataset.num_classes != num_classes:
     raise InputError(
-      f"{dataset.name} has {len(dataset.classes)} classes, the checkpoint {num_classes}"
+      f"{dataset.name} has {dataset.num_classes} classes, the checkpoint {num_classes}"
       " (a .npz of only some of the classes needs class_names, one string a class)"
+    )
+  names = classifier.metadata.get("classes")
+  if names and dataset.classes and tuple(names) != dataset.classes:
+    label = next(i for i, (a, b) in enumerate(zip(names, dataset.classes)) if a != b)
+    raise InputError(
+      f"class {label} is {dataset.classes[label]!r} in {dataset.name}, {names[label]!r} in the checkpoint"
     )
 
 

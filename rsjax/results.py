@@ -87,7 +87,10 @@ def open_for_append(path, manifest, columns):
   path = pathlib.Path(path)
   if path.is_dir():
     raise InputError(f"{path} is a directory: give the path of a file to write")
-  lock = filelock.FileLock(f"{path}.lock", timeout=0)
+  if path.is_symlink() and not path.exists():
+    raise InputError(f"{path} is a link to nothing: give another path")
+  _check_resumable(path, manifest, columns)  # before anything is touched, and again when alone
+  lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock.acquire()
@@ -111,9 +114,7 @@ def open_for_append(path, manifest, columns):
       yield ResultWriter(file, columns, done)
       os.fsync(file.fileno())
   finally:
-    with contextlib.suppress(OSError):
-      os.unlink(lock.lock_file)
-    lock.release()
+    lock.release()  # its file stays: to remove it could let two writers in
 
 
 def certify_row(certificate, label, seconds):
@@ -255,6 +256,9 @@ def _read_rows(path):
   return lines[0], lines[1:], end
 
 
+_KINDS = {"expected": int, "settings": dict, "about": dict, "sessions": list}  # of the manifest's values
+
+
 def manifest_path(path):
   return pathlib.Path(f"{path}.json")
 
@@ -264,7 +268,11 @@ def _read_manifest(path):
     manifest = json.loads(manifest_path(path).read_text())
   except (OSError, ValueError) as error:
     raise InputError(f"{manifest_path(path)}, the manifest of {path}, cannot be read: {error}") from error
-  if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+  if (
+    not isinstance(manifest, dict)
+    or manifest.get("format") != FORMAT
+    or {key: type(manifest.get(key)) for key in _KINDS} != _KINDS
+  ):
     raise InputError(f"{manifest_path(path)} is not a manifest of this version ({FORMAT})")
   return manifest
 
@@ -279,7 +287,7 @@ def _write_manifest(path, manifest):
     "about": manifest.about,
     "sessions": [*sessions, manifest.session],
   }
-  new = target.with_name(f"{target.name}.new")
+  new = target.with_name(f".{target.name}.new")
   with open(new, "w") as file:
     json.dump(content, file, indent=1)
     file.write("\n")

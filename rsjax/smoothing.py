@@ -239,7 +239,7 @@ def _votes(apply, variables, examples, ranges, smoothing, execution, progress):
 
 
 def _checked(index, image):
-  image = np.asarray(image)
+  image = np.array(image)  # a copy: it is used again while later examples are made
   if not 0 <= index < noise.WORD:
     raise InputError(f"an image's index must be from 0 to 2**32 - 1, got {index}")
   if image.ndim != 3 or image.dtype not in (np.uint8, np.float32):

@@ -7,9 +7,11 @@ all that training carries, from which the same settings continue; OUTDIR/log.tsv
 the paper's column names.
 """
 
+import contextlib
 import dataclasses
-import pathlib
 import time
+
+import filelock
 
 from rsjax import checkpoint, data, devices, models, training
 from rsjax.errors import InputError
@@ -49,7 +51,7 @@ def run(dataset_name, arch, outdir, recipe, *, dtype=None, progress=Progress()):
     InputError: for anything that cannot be used; no file was touched then.
     DivergedError: when the training loss is not finite; the last checkpoint stays.
   """
-  outdir = pathlib.Path(outdir)
+  outdir = checkpoint.check_path(outdir)
   train_set, test_set = data.load(dataset_name, "train"), data.load(dataset_name, "test")
   if test_set.image_shape != train_set.image_shape:
     raise InputError(
@@ -58,10 +60,12 @@ def run(dataset_name, arch, outdir, recipe, *, dtype=None, progress=Progress()):
   dtype = dtype or devices.default_dtype()
   mean, std = train_set.channel_statistics()
   std = tuple(s or 1.0 for s in std)
-  model = models.create(arch, num_classes=len(train_set.classes), mean=mean, std=std, dtype=dtype)
+  num_classes = train_set.num_classes
+  model = models.create(arch, num_classes=num_classes, mean=mean, std=std, dtype=dtype)
   metadata = {
     "arch": arch,
-    "num_classes": len(train_set.classes),
+    "num_classes": num_classes,
+    "classes": train_set.classes and list(train_set.classes),
     "image_shape": list(train_set.image_shape),
     "mean": list(mean),
     "std": list(std),
@@ -70,40 +74,61 @@ def run(dataset_name, arch, outdir, recipe, *, dtype=None, progress=Progress()):
     "noise_sd": recipe.noise_sd,
     "training": {"objective": "gaussian", "dtype": dtype, **dataclasses.asdict(recipe)},
   }
-  done = _epochs_done(outdir, metadata)
-  progress.start({"images": len(train_set), "epochs": recipe.epochs, "done": done, "dtype": dtype})
-  if done == recipe.epochs:
-    return checkpoint.read_metadata(outdir / "checkpoint")
-  state = None
-  if done:
-    template = training.initial_state(model, train_set.image_shape, recipe)._asdict()
-    state = training.State(**checkpoint.load_tree(outdir / "state", template))
-  _start_log(outdir, done)
-  saved = time.monotonic()
-  for epoch in training.train(model, train_set, test_set, recipe, state, progress=progress.images):
-    _append_log(outdir, epoch)
-    progress.epoch(epoch)
-    if epoch.number + 1 == recipe.epochs or time.monotonic() - saved > SAVE_SECONDS:
-      history = {**metadata, "epoch": epoch.number + 1, "environment": devices.environment()}
-      checkpoint.save(outdir / "checkpoint", epoch.state.variables, history)
-      checkpoint.save(outdir / "state", epoch.state._asdict(), history)
-      saved = time.monotonic()
-  return history
+  _begun(outdir, metadata)  # refuses other settings before anything is touched
+  with _alone(outdir):
+    begun = _begun(outdir, metadata)
+    done = begun["epoch"] if begun else 0
+    progress.start({"images": len(train_set), "epochs": recipe.epochs, "done": done, "dtype": dtype})
+    # The state is saved first: a run that was killed right after it has no checkpoint of that epoch.
+    late = done and (checkpoint.read_metadata(outdir / "checkpoint") or {}).get("epoch") != done
+    state = None
+    if late or 0 < done < recipe.epochs:
+      template = training.initial_state(model, train_set.image_shape, recipe)._asdict()
+      state = training.State(**checkpoint.load_tree(outdir / "state", template))
+    if late:
+      checkpoint.save(outdir / "checkpoint", state.variables, begun)
+    if done == recipe.epochs:
+      return begun
+    _start_log(outdir, done)
+    saved = time.monotonic()
+    for epoch in training.train(model, train_set, test_set, recipe, state, progress=progress.images):
+      _append_log(outdir, epoch)
+      progress.epoch(epoch)
+      if epoch.number + 1 == recipe.epochs or time.monotonic() - saved > SAVE_SECONDS:
+        history = {**metadata, "epoch": epoch.number + 1, "environment": devices.environment()}
+        checkpoint.save(outdir / "state", epoch.state._asdict(), history)
+        checkpoint.save(outdir / "checkpoint", epoch.state.variables, history)
+        saved = time.monotonic()
+    return history
 
 
-def _epochs_done(outdir, metadata):
-  """How many epochs of this very training `outdir` holds."""
+@contextlib.contextmanager
+def _alone(outdir):
+  """Holds the directory, made if missing, against other runs."""
+  lock = filelock.FileLock(outdir / ".lock", timeout=0)
+  try:
+    outdir.mkdir(parents=True, exist_ok=True)
+    lock.acquire()
+  except filelock.Timeout as error:
+    raise InputError(f"{outdir} is being trained into by another process") from error
+  except OSError as error:
+    raise InputError(f"{outdir} cannot be written: {error.strerror or error}") from error
+  try:
+    yield
+  finally:
+    lock.release()
+
+
+def _begun(outdir, metadata):
+  """The metadata of this very training's saved state in `outdir`; None where nothing was saved."""
   if outdir.exists() and not outdir.is_dir():
     raise InputError(f"{outdir} is a file: give a directory")
   begun = checkpoint.read_metadata(outdir / "state")
   if begun is None:
-    if (outdir / "checkpoint").exists():
-      raise InputError(f"{outdir} holds another checkpoint: give another directory, or delete it")
-    try:
-      outdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-      raise InputError(f"{outdir} cannot be made: {error.strerror}") from error
-    return 0
+    for name in ("checkpoint", "log.tsv"):
+      if (outdir / name).exists() and not _is_our_log(outdir / name):
+        raise InputError(f"{outdir} holds another {name}: give another directory, or delete it")
+    return None
   differing = [
     f"{key} was {old[key]}, is now {new[key]}"
     for old, new in ((begun, metadata), (begun["training"], metadata["training"]))
@@ -114,14 +139,20 @@ def _epochs_done(outdir, metadata):
     raise InputError(
       f"{outdir} was begun with other settings ({'; '.join(differing)}): give another directory, or delete it"
     )
-  return begun["epoch"]
+  return begun
+
+
+def _is_our_log(path):
+  """Whether it is a log: that of a run which was stopped before it saved anything."""
+  return path.is_file() and path.read_bytes().startswith("\t".join(LOG_COLUMNS).encode())
 
 
 def _start_log(outdir, done):
   """Leaves the header and the first `done` epochs in the log."""
-  path = outdir / "log.tsv"
+  path, new = outdir / "log.tsv", outdir / ".log.tsv.new"
   lines = path.read_text().splitlines(keepends=True)[1 : 1 + done] if done and path.exists() else []
-  path.write_text("\t".join(LOG_COLUMNS) + "\n" + "".join(lines))
+  new.write_text("\t".join(LOG_COLUMNS) + "\n" + "".join(lines))
+  new.replace(path)
 
 
 def _append_log(outdir, epoch):

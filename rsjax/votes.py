@@ -27,6 +27,8 @@ from jax.sharding import PartitionSpec as P
 from rsjax import devices, noise
 from rsjax.errors import InputError
 
+_MOST_ROWS = 2**24
+
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
@@ -44,8 +46,8 @@ class Execution:
   depth: int = 4
 
   def __post_init__(self):
-    if self.rows is not None and self.rows < 1:
-      raise InputError(f"rows per step must be at least 1, got {self.rows}")
+    if self.rows is not None and not 1 <= self.rows <= _MOST_ROWS:
+      raise InputError(f"rows per step must be from 1 to {_MOST_ROWS}, got {self.rows}")
 
   def resolve(self, image_shape):
     """The same with every choice made, for images of (h, w, c)."""
@@ -58,7 +60,8 @@ class Execution:
 class Request:
   """Draws wanted of one image: numbers first, first + 1, ..., first + count - 1; count >= 1.
 
-  `image` is uint8[h, w, c] in 0..255 or float32[h, w, c] in [0, 1]; `index` names it to the noise.
+  `image` is uint8[h, w, c] in 0..255 or float32[h, w, c] in [0, 1], and must not be changed afterwards;
+  `index` names it to the noise.
   """
 
   image: np.ndarray
@@ -102,7 +105,7 @@ def count_votes(
   execution = execution.resolve(first.image.shape)
   slots = execution.rows // smallest_count + 2
   num_classes = class_count(apply, variables, first.image.shape)
-  step = _make_step(apply, execution.mesh, execution.rows, slots, num_classes)
+  step = _make_step(_hashable(apply), execution.mesh, execution.rows, slots, num_classes)
   variables = jax.device_put(variables, NamedSharding(execution.mesh, P()))
   seed, sigma = np.uint32(seed), np.float32(sigma)
 
@@ -152,6 +155,14 @@ def default_rows(image_shape, mesh):
   return 2 ** (rows.bit_length() - 1) * mesh.size
 
 
+def _hashable(function):
+  try:
+    hash(function)
+  except TypeError:  # a callable object that compares by value
+    return lambda *args: function(*args)
+  return function
+
+
 @functools.lru_cache(maxsize=8)
 def _make_step(apply, mesh, rows, slots, num_classes):
   """step(variables, seed, sigma, images, index, slot, draw) -> votes: int32[slots, classes]."""
@@ -173,6 +184,7 @@ def _make_step(apply, mesh, rows, slots, num_classes):
     mesh=mesh,
     in_specs=(P(), P(), P(), P(), P(), P(devices.AXIS), P(devices.AXIS)),
     out_specs=P(devices.AXIS),
+    check_vma=False,  # it would refuse an `apply` with loops that start from zeros
   )
   return devices.jit(
     lambda *args: sharded(*args).sum(0),

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from rsjax import analysis
+from rsjax.errors import InputError
 from rsjax.results import Results
 
 
@@ -28,6 +29,14 @@ def test_an_incomplete_file_says_so_wherever_it_is_named():
   assert analysis.label(results()) == "sigma = 0.25"
   assert "only 5 of 9 images" in analysis.label(results(expected=9))
   assert "only 5 of 9 images" in analysis.table([results(expected=9)], [0.0])
+
+
+def test_a_file_without_rows_is_refused_by_name():
+  empty = results()
+  empty.columns.update({name: column[:0] for name, column in empty.columns.items()})
+  for call in (lambda: analysis.grid(empty), lambda: analysis.table([empty], [0.0])):
+    with pytest.raises(InputError, match=r"r\.tsv has no rows yet, of 5"):
+      call()
 
 
 def test_table():

@@ -84,6 +84,13 @@ def test_p_value_is_scipys_two_sided_test(n):
   np.testing.assert_allclose(bounds.binomial_p_value(k, n), wanted, rtol=1e-9, atol=1e-300)
 
 
+def test_p_value_of_more_draws_than_32_bits_count():
+  n = 2**32
+  p = bounds.binomial_p_value(n // 2 + 100_000, n)
+  assert p == pytest.approx(2 * stats.norm.sf(100_000 / np.sqrt(n / 4)), rel=1e-4)
+  assert bounds.binomial_p_value(2**31, 2**31 + 5) == 0
+
+
 @pytest.mark.parametrize("alpha", [0.6, 0.5, 0.25, 0.05, 0.001, 2**-10, 1e-9])
 def test_smallest_n(alpha):
   n = bounds.smallest_n_to_certify(alpha)

@@ -148,6 +148,7 @@ def test_draws_that_are_not_finite_are_reported(tmp_path, capsys):
     ({"--skip": "0"}, ["skip must be at least 1"]),
     ({"--max": "0"}, ["max must be at least 1"]),
     ({"--batch": "0"}, ["rows", "got 0"]),
+    ({"--batch": "1000000000000"}, ["rows", "got 1000000000000"]),
     ({"--dtype": "float16"}, ["--dtype", "float32"]),
     ({"outfile": "."}, ["is a directory"]),
     ({"outfile": "/proc/no/such.tsv"}, ["cannot be written"]),
@@ -175,6 +176,7 @@ def test_predict_refuses_an_n_that_never_answers(trained, tmp_path, capsys, no_c
     (dict(shape=(9, 8, 1), classes=10), ["9x8x1", "8x8x1"]),
     (dict(shape=(8, 8, 3), classes=10), ["8x8x3", "8x8x1"]),
     (dict(classes=3), ["has 3 classes, the checkpoint 10"]),
+    (dict(class_names=np.array(list("abcdefghij"))), ["class 0 is 'a'", "'0' in the checkpoint"]),
     (dict(x_test=np.zeros((40, 8, 8, 1))), ["uint8", "float64"]),
   ],
 )

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,14 +24,16 @@ def test_digits_are_scikit_learns_in_order():
 
 def test_npz(write_npz):
   dataset = data.load(str(write_npz()), "test")
-  assert (len(dataset), dataset.image_shape, dataset.classes) == (40, (8, 8, 1), ("0", "1", "2"))
+  assert (len(dataset), dataset.image_shape, dataset.num_classes) == (40, (8, 8, 1), 3)
+  assert dataset.classes is None
   assert dataset.labels.dtype == np.int64
   assert dataset.images[7].dtype == np.uint8
 
 
 def test_npz_of_some_classes_with_names(write_npz):
   path = write_npz(class_names=np.array(["ant", "bee", "cat", "dog"]))
-  assert data.load(str(path), "test").classes == ("ant", "bee", "cat", "dog")
+  dataset = data.load(str(path), "test")
+  assert (dataset.num_classes, dataset.classes) == (4, ("ant", "bee", "cat", "dog"))
 
 
 def test_digest_tells_data_sets_apart(write_npz):
@@ -51,6 +55,9 @@ def test_digest_tells_data_sets_apart(write_npz):
     (dict(y_test=None), "lacks x_test or y_test"),
     (dict(y_test=np.zeros(40)), "float64"),
     (dict(y_test=np.zeros(39, int)), r"integers\[40\]"),
+    (dict(y_train=np.array(["a"] * 40)), "y_train must be integers"),
+    (dict(y_test=np.full(40, -1, np.int64).astype(np.uint32)), "labels must be"),
+    (dict(class_names=np.array("abc")), "one string a class"),
     (dict(y_test=np.full(40, -1)), "labels must be"),
     (dict(class_names=np.array(["a", "b"])), "labels must be in 0..1"),
   ],
@@ -142,3 +149,35 @@ def test_channel_statistics(write_npz):
   x = dataset.images / 255
   np.testing.assert_allclose(mean, x.mean((0, 1, 2)), atol=1e-6)
   np.testing.assert_allclose(std, x.std((0, 1, 2)), atol=1e-6)
+
+
+def test_a_changed_file_of_the_same_size_changes_a_folders_digest(folder):
+  before = data.load(str(folder), "test").digest
+  assert data.load(str(folder), "test").digest == before
+  file = folder / "val" / "cow" / "2.png"
+  content = file.read_bytes()
+  file.write_bytes(content[:-20] + bytes([content[-20] ^ 1]) + content[-19:])
+  assert data.load(str(folder), "test").digest != before
+
+
+def test_hidden_files_and_folders_are_no_data(folder):
+  before = data.load(str(folder), "train")
+  (folder / "train" / ".cache").mkdir()
+  shutil.copy(folder / "train" / "ant" / "0.png", folder / "train" / "ant" / "._0.png")
+  after = data.load(str(folder), "train")
+  assert (after.classes, len(after), after.digest) == (before.classes, len(before), before.digest)
+
+
+def test_images_of_more_than_8_bits_are_refused(folder):
+  Image.fromarray(np.zeros((6, 5), np.uint16)).save(folder / "val" / "cow" / "2.png")
+  with pytest.raises(InputError, match="more than 8 bits"):
+    data.load(str(folder), "test")
+
+
+def test_damaged_images_are_refused(folder):
+  file = folder / "val" / "cow" / "2.png"
+  content = file.read_bytes()
+  for cut in range(0, len(content) - 30, 7):  # beyond, all pixels are there
+    file.write_bytes(content[:cut])
+    with pytest.raises(InputError, match=r"2\.png"):
+      data.load(str(folder), "test").images[5]

@@ -70,3 +70,11 @@ def test_coordinates_and_draws_are_uncorrelated():
 def test_bad_seeds_are_refused(seed):
   with pytest.raises(InputError, match="seed"):
     noise.check_seed(seed)
+
+
+def test_the_users_way_of_numbering_words_does_not_change_it():
+  base = draws([1, 1], [2, 3])
+  with jax.threefry_partitionable(False):
+    assert np.array_equal(draws([1, 1], [2, 3]), base)
+    jitted = jax.jit(lambda i, j: noise.standard_normal(noise.base_key(0), i, j, SHAPE))
+    np.testing.assert_allclose(jitted(jnp.uint32([1, 1]), jnp.uint32([2, 3])), base, rtol=0, atol=1e-6)

@@ -56,7 +56,6 @@ def test_what_was_written_is_read(path):
   assert read.columns["radius"].dtype == np.float64
   assert read.manifest["settings"] == SETTINGS
   assert results.parse_votes(read.columns["votes"][1]) == ({0: 902, 2: 88}, 10)
-  assert list(path.parent.glob("*.lock")) == []
 
 
 def test_bounds_are_printed_rounded_down(path):
@@ -152,6 +151,9 @@ def test_directories_and_unwritable_paths_are_refused(tmp_path):
     write(tmp_path / "file" / "r.tsv", INDICES)
   with pytest.raises(InputError, match="cannot be written"):
     write(pathlib.Path("/proc/no/r.tsv"), INDICES)
+  (tmp_path / "link").symlink_to(tmp_path / "nothing")
+  with pytest.raises(InputError, match="link to nothing"):
+    write(tmp_path / "link", INDICES)
 
 
 def _try_to_write(path, answer):
@@ -197,7 +199,7 @@ def test_missing_and_foreign_files_are_refused(path):
     results.read(path)
   write(path, INDICES)
   text = results.manifest_path(path).read_text()
-  for spoiled in (text[:50], json.dumps({"format": "other"}), "[]"):
+  for spoiled in (text[:50], json.dumps({"format": "other"}), json.dumps({"format": results.FORMAT}), "[]"):
     results.manifest_path(path).write_text(spoiled)
     with pytest.raises(InputError, match="manifest"):
       results.read(path)

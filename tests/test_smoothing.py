@@ -236,3 +236,41 @@ def test_bad_images_are_refused(linear_variables, image, message):
     list(certify(linear, linear_variables, [(0, image)], Smoothing(0.5)))
   with pytest.raises(InputError, match="index"):
     list(certify(linear, linear_variables, [(-1, IMAGE)], Smoothing(0.5)))
+
+
+def test_an_image_buffer_may_be_used_again(linear_variables, images):
+  def through_one_buffer():
+    buffer = np.empty_like(images[0])
+    for i, image in enumerate(images):
+      buffer[:] = image
+      yield i, buffer
+
+  settings, execution = Smoothing(0.5, n=100), Execution(1000)
+  found, wanted = (
+    [c.votes.tolist() for c in certify(linear, linear_variables, examples, settings, execution)]
+    for examples in (through_one_buffer(), enumerate(images))
+  )
+  assert found == wanted
+
+
+def test_classifiers_with_loops_are_certified(images):
+  def looped(variables, x):
+    start = jnp.zeros((len(x), 3))
+    return jax.lax.fori_loop(0, 4, lambda i, y: y + x.reshape(len(x), -1)[:, :3], start)
+
+  assert len(list(certify(looped, (), enumerate(images), Smoothing(0.5, n=100)))) == 6
+
+
+def test_callable_objects_without_a_hash_are_certified(linear_variables, images):
+  class Classifier:
+    __hash__ = None
+
+    def __call__(self, variables, x):
+      return linear(variables, x)
+
+  settings = Smoothing(0.5, n=100)
+  found, wanted = (
+    [c.radius for c in certify(f, linear_variables, enumerate(images), settings)]
+    for f in (Classifier(), linear)
+  )
+  assert found == wanted

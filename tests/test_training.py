@@ -1,4 +1,6 @@
 import dataclasses
+import pathlib
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -198,3 +200,63 @@ def test_paths_that_cannot_hold_a_training_are_refused(write_npz, tmp_path):
   for bad in (tmp_path / "file", tmp_path / "file" / "out"):
     with pytest.raises(InputError):
       training_runs.run(path, "convnet", bad, RECIPE)
+
+
+@pytest.mark.parametrize("killed_at", range(1, 9))
+def test_a_run_killed_within_a_save_continues(killed_at, write_npz, tmp_path, monkeypatch):
+  """Killed before the k-th thing that saving does: writing, and the two renames, of state and checkpoint."""
+  monkeypatch.setattr(training_runs, "SAVE_SECONDS", 0.0)
+  path, recipe = str(write_npz()), dataclasses.replace(RECIPE, epochs=3)
+  training_runs.run(path, "convnet", tmp_path / "whole", recipe)
+  steps = iter(range(1, 1000))
+
+  def dying(function):
+    def wrapped(*args, **kwargs):
+      if next(steps) == killed_at:
+        raise KeyboardInterrupt
+      return function(*args, **kwargs)
+
+    return wrapped
+
+  with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    patch.setattr(checkpoint.ocp, "save", dying(checkpoint.ocp.save))
+    patch.setattr(pathlib.Path, "rename", dying(pathlib.Path.rename))
+    training_runs.run(path, "convnet", tmp_path / "killed", recipe)
+  if (tmp_path / "killed" / "state").exists() and killed_at > 4:
+    assert checkpoint.load(tmp_path / "killed").metadata["epoch"] in (1, 2)  # readable in between
+  training_runs.run(path, "convnet", tmp_path / "killed", recipe)
+  assert checkpoint.load(tmp_path / "killed").digest == checkpoint.load(tmp_path / "whole").digest
+  assert checkpoint.load(tmp_path / "killed").metadata["epoch"] == 3
+  names = {p.name for p in (tmp_path / "killed").iterdir()}
+  assert names == {"checkpoint", "state", "log.tsv", ".lock"}
+
+
+def test_a_lost_checkpoint_is_made_again_from_the_state(write_npz, tmp_path):
+  path = str(write_npz())
+  training_runs.run(path, "convnet", tmp_path / "out", RECIPE)
+  digest = checkpoint.load(tmp_path / "out").digest
+  shutil.rmtree(tmp_path / "out" / "checkpoint")
+  training_runs.run(path, "convnet", tmp_path / "out", RECIPE)
+  assert checkpoint.load(tmp_path / "out").digest == digest
+
+
+def test_a_second_training_into_the_same_directory_is_refused(write_npz, tmp_path):
+  path, out = str(write_npz()), tmp_path / "out"
+
+  class Second(training_runs.Progress):
+    def epoch(self, epoch):
+      with pytest.raises(InputError, match="another process"):
+        training_runs.run(path, "convnet", out, RECIPE)
+
+  training_runs.run(path, "convnet", out, RECIPE, progress=Second())
+
+
+def test_directories_with_files_of_others_or_odd_names_are_refused(write_npz, tmp_path):
+  path = str(write_npz())
+  (tmp_path / "mine").mkdir()
+  (tmp_path / "mine" / "log.tsv").write_text("my own log")
+  with pytest.raises(InputError, match=r"another log\.tsv"):
+    training_runs.run(path, "convnet", tmp_path / "mine", RECIPE)
+  for name in ("o[3]", "a*", "b\\c", "d\ne"):
+    with pytest.raises(InputError, match="path cannot have"):
+      training_runs.run(path, "convnet", tmp_path / name, RECIPE)
