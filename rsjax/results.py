@@ -85,13 +85,13 @@ def open_for_append(path, manifest, columns):
       settings, or is being written by another process. Nothing is changed then.
   """
   path = pathlib.Path(path)
-  if path.is_dir():
-    raise InputError(f"{path} is a directory: give the path of a file to write")
-  if path.is_symlink() and not path.exists():
-    raise InputError(f"{path} is a link to nothing: give another path")
-  _check_resumable(path, manifest, columns)  # before anything is touched, and again when alone
-  lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
   try:
+    if path.is_dir():
+      raise InputError(f"{path} is a directory: give the path of a file to write")
+    if path.is_symlink() and not path.exists():
+      raise InputError(f"{path} is a link to nothing: give another path")
+    _check_resumable(path, manifest, columns)  # before anything is touched, and again when alone
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock.acquire()
   except filelock.Timeout as error:
