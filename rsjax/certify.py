@@ -1,7 +1,5 @@
 """python -m rsjax.certify DATASET CHECKPOINT SIGMA OUTFILE: certified radii of a split's images."""
 
-import sys
-
 from rsjax import console
 
 EPILOG = """example:
@@ -33,4 +31,4 @@ def _body(args):
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  console.leave(main())

@@ -1,11 +1,16 @@
 """What the commands share: exit codes, error lines, progress bars and common flags."""
 
 import argparse
+import os
+import signal
 import sys
+import threading
 import time
 
 import rsjax
 from rsjax.errors import DivergedError, InputError
+
+INTERRUPTED = 130
 
 
 def run(command, body, args):
@@ -13,10 +18,14 @@ def run(command, body, args):
 
   0 done; 1 the run itself failed; 2 something given cannot be used; 130 interrupted.
   """
+  _interrupt.clear()
+  before = _catch_interrupts()
   try:
     body(args)
     return 0
   except InputError as error:
+    if _interrupt.is_set():  # a library turned the interrupt into an error of its own
+      return INTERRUPTED
     print(f"rsjax.{command}: error: {' '.join(str(error).split())}", file=sys.stderr)
     return 2
   except (DivergedError, OSError) as error:
@@ -24,7 +33,46 @@ def run(command, body, args):
     return 1
   except KeyboardInterrupt:
     print(f"\nrsjax.{command}: interrupted; the same command continues from here", file=sys.stderr)
-    return 130
+    return INTERRUPTED
+  finally:
+    if before is not None:
+      signal.signal(signal.SIGINT, before)
+
+
+_interrupt = threading.Event()
+
+
+def _catch_interrupts():
+  """Notes Ctrl-C besides raising it; returns the handler to restore, None outside the main thread.
+
+  Raised within a garbage collection, a KeyboardInterrupt is lost: the bars raise it again.
+  """
+
+  def handler(number, frame):
+    _interrupt.set()
+    raise KeyboardInterrupt
+
+  if threading.current_thread() is not threading.main_thread():
+    return None
+  return signal.signal(signal.SIGINT, handler)
+
+
+def _raise_lost_interrupt():
+  if _interrupt.is_set():
+    raise KeyboardInterrupt
+
+
+def leave(code):
+  """Ends the process with `run`'s exit code.
+
+  Interrupted, it ends at once: where Ctrl-C came during a compilation, XLA's destructors can crash, and
+  the exit code would be that of the crash.
+  """
+  sys.stdout.flush()
+  sys.stderr.flush()
+  if code == INTERRUPTED:
+    os._exit(code)
+  sys.exit(code)
 
 
 def parser(command, description, epilog):
@@ -148,6 +196,7 @@ class RunProgress:
     self._bar.set_description("compiling" if self._rows < self._images else "done")
 
   def draws(self, count):
+    _raise_lost_interrupt()
     if not self._draws:
       self._describe()
     self._draws += count
@@ -179,7 +228,8 @@ class TrainProgress:
   def start(self, plan):
     self._epochs, self._done = plan["epochs"], plan["done"]
     print(
-      f"{plan['images']} training images, {self._epochs} epochs, {plan['done']} of them done before; "
+      f"{plan['images']} training images of {plan['shape']} (height x width x channels), {plan['classes']} "
+      f"classes; epochs: {self._epochs}, {plan['done']} of them done before; noise_sd {plan['noise_sd']:g}, "
       f"{plan['dtype']}",
       file=sys.stderr,
     )
@@ -187,6 +237,7 @@ class TrainProgress:
     self._bar.set_description("compiling" if plan["done"] < self._epochs else "done")
 
   def images(self, count):
+    _raise_lost_interrupt()
     if self._last is None:
       self._bar.set_description(f"epoch {self._done + 1}/{self._epochs}", refresh=False)
     self._bar.update(min(count, self._bar.total - self._bar.n))

@@ -97,7 +97,7 @@ def load(name, split):
 
 
 def _digits(split):
-  """scikit-learn's 1,797 handwritten digits, 8x8; the last 360, by writers of their own, are the test.
+  """scikit-learn's 1,797 handwritten digits, 8x8; the last 360 are the test split.
 
   Pixels are 0..16 there and scaled to 0..255 here.
   """
@@ -123,7 +123,7 @@ def _npz(name, path, split):
     raise
   except Exception as error:  # NumPy raises many kinds: not a zip, truncated, pickled objects
     raise InputError(f"{name} cannot be read as .npz of plain arrays: {error}") from error
-  labels = arrays.get(f"y_{split}")
+  labels = arrays[f"y_{split}"]
   if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
     raise InputError(
       f"{name}: x_{split} must be uint8[images, height, width, channels] with pixels 0..255, "

@@ -1,7 +1,5 @@
 """python -m rsjax.predict DATASET CHECKPOINT SIGMA OUTFILE: the smoothed classifier's answers."""
 
-import sys
-
 from rsjax import console
 
 EPILOG = """example:
@@ -35,4 +33,4 @@ def _body(args):
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  console.leave(main())

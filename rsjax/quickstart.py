@@ -81,4 +81,4 @@ def _check_extras():
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  console.leave(main())

@@ -163,6 +163,7 @@ def predict(
 
 def check_can_certify(smoothing):
   """Raises InputError if not even a unanimous vote of n draws certifies at alpha."""
+  _check_settings(smoothing)
   smallest = bounds.smallest_n_to_certify(smoothing.alpha)
   if smoothing.n < smallest:
     raise InputError(
@@ -172,11 +173,17 @@ def check_can_certify(smoothing):
 
 def check_can_predict(smoothing):
   """Raises InputError if PREDICT abstains even on a unanimous vote of n draws at alpha."""
+  _check_settings(smoothing)
   smallest = bounds.smallest_n_to_predict(smoothing.alpha)
   if smoothing.n < smallest:
     raise InputError(
       f"n = {smoothing.n} draws can never answer at alpha = {smoothing.alpha}: give n >= {smallest}"
     )
+
+
+def _check_settings(smoothing):
+  if not isinstance(smoothing, Smoothing):
+    raise InputError(f"settings must be a Smoothing, got {smoothing!r}: give Smoothing(sigma=...)")
 
 
 def certificate(index, votes0, votes, smoothing):
@@ -218,8 +225,8 @@ def _votes(apply, variables, examples, ranges, smoothing, execution, progress):
   waiting = collections.deque()
 
   def requests():
-    for index, image in examples:
-      image = _checked(index, image)
+    for example in examples:
+      index, image = _checked(example)
       waiting.append(index)
       for first, count in ranges:
         yield Request(image, index, first, count)
@@ -238,7 +245,11 @@ def _votes(apply, variables, examples, ranges, smoothing, execution, progress):
     yield waiting.popleft(), group
 
 
-def _checked(index, image):
+def _checked(example):
+  try:
+    index, image = example
+  except (TypeError, ValueError) as error:
+    raise InputError("examples must be (index, image) pairs: give enumerate(images)") from error
   image = np.array(image)  # a copy: it is used again while later examples are made
   if not 0 <= index < noise.WORD:
     raise InputError(f"an image's index must be from 0 to 2**32 - 1, got {index}")
@@ -246,7 +257,8 @@ def _checked(index, image):
     raise InputError(
       f"image {index} must be uint8[h, w, c] or float32[h, w, c] in [0, 1], "
       f"got {image.dtype}{list(image.shape)}"
+      + (": give .astype(np.float32)" if image.dtype == np.float64 else "")
     )
   if image.dtype == np.float32 and not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
-    raise InputError(f"image {index} is float32 and not within [0, 1]: divide by 255, or give uint8")
-  return image
+    raise InputError(f"image {index} is float32 and not within [0, 1], or NaN: divide by 255, or give uint8")
+  return index, image

@@ -1,7 +1,6 @@
 """python -m rsjax.train DATASET ARCH OUTDIR --noise 0.25: a base classifier under Gaussian noise."""
 
 import dataclasses
-import sys
 
 from rsjax import console
 
@@ -76,4 +75,4 @@ def _body(args):
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  console.leave(main())

@@ -78,7 +78,17 @@ def run(dataset_name, arch, outdir, recipe, *, dtype=None, progress=Progress()):
   with _alone(outdir):
     begun = _begun(outdir, metadata)
     done = begun["epoch"] if begun else 0
-    progress.start({"images": len(train_set), "epochs": recipe.epochs, "done": done, "dtype": dtype})
+    progress.start(
+      {
+        "images": len(train_set),
+        "shape": "x".join(map(str, train_set.image_shape)),
+        "classes": num_classes,
+        "epochs": recipe.epochs,
+        "done": done,
+        "noise_sd": recipe.noise_sd,
+        "dtype": dtype,
+      }
+    )
     # The state is saved first: a run that was killed right after it has no checkpoint of that epoch.
     late = done and (checkpoint.read_metadata(outdir / "checkpoint") or {}).get("epoch") != done
     state = None
@@ -133,7 +143,7 @@ def _begun(outdir, metadata):
     f"{key} was {old[key]}, is now {new[key]}"
     for old, new in ((begun, metadata), (begun["training"], metadata["training"]))
     for key in new
-    if key not in ("training", "dataset") and old.get(key) != new[key]
+    if (old is not begun or key not in ("training", "dataset", "noise_sd")) and old.get(key) != new[key]
   ]
   if differing:
     raise InputError(

@@ -1,5 +1,6 @@
 """The commands as users type them: output, bad input, and being killed."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -291,3 +292,20 @@ def test_a_killed_certification_continues_to_the_same_file(trained, tmp_path, si
     assert process.wait() == 0, process.said.read_text()
   assert without_time(killed) == without_time(whole)
   assert len(results.read(killed).manifest["sessions"]) == 3
+
+
+def test_an_interrupt_that_is_lost_in_a_garbage_collection_still_ends_the_run(trained, tmp_path, monkeypatch):
+  from rsjax import console
+
+  progress_row = console.RunProgress.row
+
+  def row(self):
+    with contextlib.suppress(KeyboardInterrupt):  # as where a callback of the collector raises it
+      signal.raise_signal(signal.SIGINT)
+    progress_row(self)
+
+  monkeypatch.setattr(console.RunProgress, "row", row)
+  out = tmp_path / "o.tsv"
+  arguments = ["digits", trained, "0.5", str(out), "--max", "20", "--N", "500", "--batch", "64"]
+  assert certify.main(arguments) == 130
+  assert 1 <= len(results.read(out)) < 20

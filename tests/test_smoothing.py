@@ -228,7 +228,7 @@ def test_an_n_that_can_never_certify_is_refused_at_once(linear_variables):
     (np.zeros((4, 4), np.uint8), "uint8"),
     (np.zeros((4, 4, 1), np.float64), "float64"),
     (np.full((4, 4, 1), 2.0, np.float32), "divide by 255"),
-    (np.full((4, 4, 1), np.nan, np.float32), "not within"),
+    (np.full((4, 4, 1), np.nan, np.float32), "or NaN"),
   ],
 )
 def test_bad_images_are_refused(linear_variables, image, message):
@@ -236,6 +236,10 @@ def test_bad_images_are_refused(linear_variables, image, message):
     list(certify(linear, linear_variables, [(0, image)], Smoothing(0.5)))
   with pytest.raises(InputError, match="index"):
     list(certify(linear, linear_variables, [(-1, IMAGE)], Smoothing(0.5)))
+  with pytest.raises(InputError, match="enumerate"):
+    list(certify(linear, linear_variables, [IMAGE], Smoothing(0.5)))
+  with pytest.raises(InputError, match="Smoothing"):
+    certify(linear, linear_variables, [(0, IMAGE)], 0.5)
 
 
 def test_an_image_buffer_may_be_used_again(linear_variables, images):
