@@ -1,8 +1,5 @@
 """Strict JAX settings for every test, eight CPU devices, and the classifiers that tests certify."""
 
-import os
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,15 +37,6 @@ def cpu_mesh():
   from rsjax import devices
 
   return lambda k: devices.draws_mesh(jax.devices("cpu")[:k])
-
-
-@pytest.fixture(scope="session")
-def shared():
-  """The folder of real data that does not belong to the project, where it is present."""
-  root = pathlib.Path(os.environ.get("RSJAX_SHARED", pathlib.Path(__file__).parents[2] / "shared"))
-  if not (root / "data").is_dir():
-    pytest.skip(f"no {root}/data here: set RSJAX_SHARED to the folder that holds data/cifar10")
-  return root
 
 
 @pytest.fixture
