@@ -25,18 +25,22 @@ def run(command, body, args):
     return 0
   except InputError as error:
     if _interrupt.is_set():  # a library turned the interrupt into an error of its own
-      return INTERRUPTED
+      return _say_interrupted(command)
     print(f"rsjax.{command}: error: {' '.join(str(error).split())}", file=sys.stderr)
     return 2
   except (DivergedError, OSError) as error:
     print(f"rsjax.{command}: {error}", file=sys.stderr)
     return 1
   except KeyboardInterrupt:
-    print(f"\nrsjax.{command}: interrupted; the same command continues from here", file=sys.stderr)
-    return INTERRUPTED
+    return _say_interrupted(command)
   finally:
     if before is not None:
       signal.signal(signal.SIGINT, before)
+
+
+def _say_interrupted(command):
+  print(f"\nrsjax.{command}: interrupted; the same command continues from here", file=sys.stderr)
+  return INTERRUPTED
 
 
 _interrupt = threading.Event()

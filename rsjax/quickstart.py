@@ -67,6 +67,8 @@ def _type(command, main, *arguments):
   argv = [str(a) for a in arguments]
   print(f"\n$ python -m rsjax.{command} {shlex.join(argv)}", flush=True)
   code = main(argv)
+  if code == console.INTERRUPTED:
+    raise KeyboardInterrupt
   if code:
     sys.exit(code)
 

@@ -309,3 +309,21 @@ def test_an_interrupt_that_is_lost_in_a_garbage_collection_still_ends_the_run(tr
   arguments = ["digits", trained, "0.5", str(out), "--max", "20", "--N", "500", "--batch", "64"]
   assert certify.main(arguments) == 130
   assert 1 <= len(results.read(out)) < 20
+
+
+def test_an_interrupt_that_a_library_turns_into_an_error_is_still_one(capsys):
+  from rsjax import console
+
+  def body(args):
+    with contextlib.suppress(KeyboardInterrupt):
+      signal.raise_signal(signal.SIGINT)
+    raise console.InputError("cannot be read")
+
+  assert console.run("certify", body, None) == 130
+  assert "interrupted" in capsys.readouterr().err
+
+
+def test_an_interrupted_quickstart_says_so_and_exits_with_130(tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(train, "main", lambda argv: 130)
+  assert quickstart.main(["--out", str(tmp_path / "q")]) == 130
+  assert "rsjax.quickstart: interrupted" in capsys.readouterr().err
