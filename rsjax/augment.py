@@ -1,4 +1,8 @@
-"""Training augmentation, inside the jitted step. Certification never uses it."""
+"""Training augmentation, inside the jitted step. Certification never uses it.
+
+"resized-crop-flip" (the paper's, for ImageNet) needs the photographs in full: `rsjax.streaming` does it
+while it decodes them.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +11,7 @@ from rsjax.errors import InputError
 
 PAD = 4
 
-AUGMENTATIONS = ("none", "crop", "crop-flip")
+AUGMENTATIONS = ("none", "crop", "crop-flip", "resized-crop-flip")
 
 
 def augment(name, key, images):
@@ -15,7 +19,8 @@ def augment(name, key, images):
 
   Args:
     name: "none"; "crop": a random crop after padding by 4 zero pixels on each side; "crop-flip":
-      then also a left-right flip of every second image at random (the paper's, for CIFAR-10).
+      then also a left-right flip of every second image at random (the paper's, for CIFAR-10);
+      "resized-crop-flip": nothing here, see above.
     key: a JAX key.
     images: float32[b, h, w, c].
 
@@ -24,7 +29,7 @@ def augment(name, key, images):
   """
   if name not in AUGMENTATIONS:
     raise InputError(f"augmentation must be one of {', '.join(AUGMENTATIONS)}, got {name!r}")
-  if name == "none":
+  if name in ("none", "resized-crop-flip"):
     return images
   crop_key, flip_key = jax.random.split(key)
   images = _crop(crop_key, images)

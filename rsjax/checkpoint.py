@@ -63,6 +63,20 @@ def save(path, tree, metadata):
   shutil.rmtree(old, ignore_errors=True)
 
 
+def save_step(path, step, tree, metadata):
+  """Saves as `path`/STEP, of which the last two are kept."""
+  save(path / str(step), tree, metadata)
+  for older in steps(path)[:-2]:
+    shutil.rmtree(path / str(older), ignore_errors=True)
+    shutil.rmtree(_beside(path / str(older))[0], ignore_errors=True)
+
+
+def steps(path):
+  """The steps saved at `path`, in order."""
+  names = {p.name.removesuffix(".new") for p in path.iterdir()} if path.is_dir() else set()
+  return sorted(int(name) for name in names if name.isdigit())
+
+
 def check_path(path):
   """The absolute path, refused with InputError where Orbax could write to it and not read it again."""
   path = pathlib.Path(path).absolute()

@@ -91,9 +91,17 @@ def parser(command, description, epilog):
 
 
 DATASET_HELP = (
-  "digits (scikit-learn's, no download); a .npz file (x_train y_train x_test y_test, uint8 NHWC); or a "
-  "folder with {train,test}/<class>/*.{png,jpg}"
+  "digits (scikit-learn's, no download); cifar10, cifar100, svhn_cropped, mnist, fashion_mnist or imagenet, "
+  "once rsjax.prepare has built it; a .npz file (x_train y_train x_test y_test, uint8 NHWC); or a folder with "
+  "{train,test}/<class>/*.{png,jpg}"
 )
+
+
+def add_data_dir(made):
+  made.add_argument(
+    "--data-dir",
+    help="where data sets by name are kept (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)",
+  )
 
 
 def run_parser(command, description, epilog):
@@ -107,6 +115,7 @@ def run_parser(command, description, epilog):
   made.add_argument(
     "outfile", metavar="OUTFILE", help="result file (TSV); continued if it was begun with these settings"
   )
+  add_data_dir(made)
   made.add_argument("--split", default="test", help="train or test (default: test)")
   made.add_argument("--skip", type=int, default=1, help="take every SKIPth image (default: 1)")
   made.add_argument("--max", type=int, help="stop after MAX images (default: all)")
@@ -135,6 +144,7 @@ def execute(command, args, settings):
       args.checkpoint,
       settings,
       args.outfile,
+      data_dir=args.data_dir,
       split=args.split,
       skip=args.skip,
       max_images=args.max,
@@ -223,21 +233,45 @@ class RunProgress:
     return f"{outfile}: {self._rows} of {self._images} images; {rate if self._draws else 'all done before'}"
 
 
+class PrepareProgress:
+  """A `preparation.Progress` that shows a bar over the images of each split."""
+
+  def __init__(self):
+    self._bar = None
+
+  def start(self, split, size, done):
+    self.close()
+    self._bar = bar(size, " images", initial=done)
+    self._bar.set_description(f"writing {split}")
+
+  def images(self, count):
+    _raise_lost_interrupt()
+    self._bar.update(count)
+
+  def close(self):
+    if self._bar is not None:
+      self._bar.close()
+
+
 class TrainProgress:
   """A `training_runs.Progress` that prints the plan and shows a bar over images."""
 
-  def __init__(self):
-    self._bar, self._epochs, self._last = None, 0, None
+  def __init__(self, resume=False):
+    self._bar, self._epochs, self._last, self._resume = None, 0, None, resume
 
   def start(self, plan):
-    self._epochs, self._done = plan["epochs"], plan["done"]
+    self._epochs, self._done = plan["epochs"], int(plan["done"])
     print(
       f"{plan['images']} training images of {plan['shape']} (height x width x channels), {plan['classes']} "
-      f"classes; epochs: {self._epochs}, {plan['done']} of them done before; noise_sd {plan['noise_sd']:g}, "
-      f"{plan['dtype']}",
+      f"classes; epochs: {self._epochs}, {plan['done']:.4g} of them done before; "
+      f"noise_sd {plan['noise_sd']:g}, augment {plan['augment']}, {plan['dtype']}, devices: {plan['devices']}",
       file=sys.stderr,
     )
-    self._bar = bar(self._epochs * plan["images"], " images", initial=plan["done"] * plan["images"])
+    for note in plan["notes"]:
+      print(f"note: {note}", file=sys.stderr)
+    if self._resume and not plan["done"]:
+      print("note: nothing to continue there: training begins", file=sys.stderr)
+    self._bar = bar(self._epochs * plan["images"], " images", initial=round(plan["done"] * plan["images"]))
     self._bar.set_description("compiling" if plan["done"] < self._epochs else "done")
 
   def images(self, count):
@@ -253,6 +287,9 @@ class TrainProgress:
       f"test acc {epoch.test_accuracy:.1%}",
       refresh=False,
     )
+
+  def damaged(self, path):
+    print(f"warning: {path} cannot be read; continuing from the save before it", file=sys.stderr)
 
   def close(self):
     if self._bar is not None:

@@ -11,6 +11,7 @@ from jax.sharding import AxisType, Mesh
 import rsjax
 
 AXIS = "draws"
+TRAIN_AXIS = "batch"
 
 # XLA:CPU's YNNPACK fusions give wrong sums (jax-ml/jax#39103), NaN for bfloat16 residual blocks, and
 # run convolutions at half the speed, in jaxlib 0.10 to 0.12 at least.
@@ -21,6 +22,12 @@ def draws_mesh(devices=None):
   """A one-axis mesh over which the rows of a step are sharded; all devices by default."""
   devices = jax.devices() if devices is None else devices
   return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def batch_mesh(devices=None):
+  """A one-axis mesh over which the images of a training step are sharded; all devices by default."""
+  devices = jax.devices() if devices is None else devices
+  return Mesh(np.array(devices), (TRAIN_AXIS,), axis_types=(AxisType.Auto,))
 
 
 def jit(function, device=None, **kwargs):

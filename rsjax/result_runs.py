@@ -52,6 +52,7 @@ def run(
   settings,
   outfile,
   *,
+  data_dir=None,
   split="test",
   skip=1,
   max_images=None,
@@ -67,6 +68,7 @@ def run(
     checkpoint_path: as for `checkpoint.load`.
     settings: a `smoothing.Smoothing`.
     outfile: the result file; continued where it was begun with the same settings.
+    data_dir: as for `data.load`.
     split, skip, max_images: which images.
     dtype: "float32" or "bfloat16", what the classifier computes in; None: the device's default.
     rows: noisy images per device step; None: chosen.
@@ -83,15 +85,14 @@ def run(
   for name, value in (("skip", skip), ("max", 1 if max_images is None else max_images)):
     if value < 1:
       raise InputError(f"{name} must be at least 1, got {value}")
-  dataset = data.load(dataset_name, split)
+  dataset = data.load(dataset_name, split, data_dir)
   classifier = checkpoint.load(checkpoint_path)
   _check_match(dataset, classifier)
   dtype = dtype or devices.default_dtype()
   model = classifier.model(dtype)
   execution = Execution(rows).resolve(dataset.image_shape)
   indices = list(range(0, len(dataset), skip))[:max_images]
-  for i in indices:
-    dataset.images[i]  # decodes it: a damaged file is found now and not in hours
+  dataset.check(indices)
   manifest = results.Manifest(
     settings={
       "command": command,
@@ -109,7 +110,12 @@ def run(
       "precision": devices.matmul_precision(),
     },
     indices=indices,
-    about={"dataset": dataset_name, "images": len(dataset), "checkpoint": classifier.metadata},
+    about={
+      "dataset": dataset_name,
+      "images": len(dataset),
+      "notes": list(dataset.notes),
+      "checkpoint": classifier.metadata,
+    },
     session={
       "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
       "rows": execution.rows,
@@ -127,7 +133,7 @@ def run(
         "rows": execution.rows,
         "devices": manifest.session["devices"],
         "device": manifest.session["device"],
-        "notes": list(_notes(settings, classifier.metadata)),
+        "notes": [*dataset.notes, *_notes(settings, classifier.metadata)],
       }
     )
     examples = ((i, dataset.images[i]) for i in todo)

@@ -8,16 +8,19 @@ EPILOG = """example:
   python -m rsjax.train digits convnet out/digits_0.25 --noise 0.25 --batch 128 --epochs 60
 
 OUTDIR/checkpoint is the classifier, OUTDIR/log.tsv a line an epoch. OUTDIR/state lets the same command
-continue where it was interrupted, with the same result."""
+continue where it was interrupted, with the same result. All devices share each step."""
 
 
 def parser():
   made = console.parser("train", "Train a base classifier under Gaussian noise (Cohen et al. 2019).", EPILOG)
   made.add_argument("dataset", metavar="DATASET", help=console.DATASET_HELP)
   made.add_argument(
-    "arch", metavar="ARCH", help="convnet (digits, MNIST-size), cifar_resnet20, cifar_resnet110, ..."
+    "arch",
+    metavar="ARCH",
+    help="convnet (digits, MNIST-size), cifar_resnet20, cifar_resnet110 (any 6n + 2), resnet50 (imagenet)",
   )
   made.add_argument("outdir", metavar="OUTDIR", help="where checkpoint and log go")
+  console.add_data_dir(made)
   made.add_argument(
     "--noise_sd",
     "--noise",
@@ -26,21 +29,48 @@ def parser():
     help="standard deviation of the training noise, pixels in [0, 1] (default: 0)",
   )
   made.add_argument("--epochs", type=int, default=90, help="(default: 90)")
-  made.add_argument("--batch", type=int, default=400, help="images a step (default: 400)")
-  made.add_argument("--lr", type=float, default=0.1, help="first learning rate (default: 0.1)")
+  made.add_argument("--batch", type=int, default=400, help="images an update (default: 400)")
+  made.add_argument("--lr", type=float, default=0.1, help="highest learning rate (default: 0.1)")
   made.add_argument(
-    "--lr_step_size", type=int, default=30, help="epochs between drops of the learning rate (default: 30)"
+    "--schedule",
+    choices=("step", "cosine", "onecycle"),
+    default="step",
+    help="of the learning rate (default: step, the paper's)",
   )
-  made.add_argument("--gamma", type=float, default=0.1, help="factor of each drop (default: 0.1)")
+  made.add_argument("--lr_step_size", type=int, default=30, help="of step: epochs between drops (default: 30)")
+  made.add_argument("--gamma", type=float, default=0.1, help="of step: factor of each drop (default: 0.1)")
   made.add_argument("--momentum", type=float, default=0.9, help="(default: 0.9)")
+  made.add_argument("--nesterov", action="store_true", help="Nesterov's momentum")
   made.add_argument(
     "--weight-decay", "--wd", type=float, default=1e-4, help="on every parameter (default: 1e-4)"
   )
   made.add_argument(
+    "--label-smoothing",
+    type=float,
+    default=0.0,
+    help="share of the target spread over all classes (default: 0)",
+  )
+  made.add_argument(
+    "--accumulate",
+    type=int,
+    default=1,
+    help="compute each update's batch in so many parts, for small memories (default: 1)",
+  )
+  made.add_argument(
     "--augment",
-    choices=("none", "crop", "crop-flip"),
-    help="random crop after padding by 4 pixels; random left-right flip (default: crop-flip for colour "
-    "images, none for grey ones)",
+    choices=("none", "crop", "crop-flip", "resized-crop-flip"),
+    help="crop: random, after padding by 4 pixels; flip: random, left-right; resized-crop: a random part at "
+    "224x224, imagenet only (default: resized-crop-flip for imagenet, crop for svhn_cropped, crop-flip for "
+    "other colour images, none for grey ones)",
+  )
+  made.add_argument("--init-from", metavar="CHECKPOINT", help="begin with its weights and normalisation")
+  made.add_argument(
+    "--workers", type=int, default=4, help="processes that decode imagenet's images; 0: threads (default: 4)"
+  )
+  made.add_argument(
+    "--resume",
+    action="store_true",
+    help="say so where OUTDIR has nothing to continue (continuing is the default)",
   )
   made.add_argument("--seed", type=int, default=0, help="of weights, order and noise (default: 0)")
   made.add_argument(
@@ -56,18 +86,24 @@ def main(argv=None):
 
 
 def _body(args):
-  from rsjax import data, training, training_runs
+  from rsjax import recipe, training_runs
 
-  augment = args.augment
-  if augment is None:
-    channels = data.load(args.dataset, "train").image_shape[-1]
-    augment = "crop-flip" if channels == 3 else "none"
-  fields = {f.name for f in dataclasses.fields(training.Recipe)} - {"augment"}
-  recipe = training.Recipe(augment=augment, **{name: getattr(args, name) for name in fields})
-  progress = console.TrainProgress()
+  fields = {f.name for f in dataclasses.fields(recipe.Recipe)}
+  settings = recipe.Recipe(**{name: getattr(args, name) for name in fields})
+  if args.workers < 0:
+    raise console.InputError(f"workers must be at least 0, got {args.workers}")
+  progress = console.TrainProgress(args.resume)
   try:
     history = training_runs.run(
-      args.dataset, args.arch, args.outdir, recipe, dtype=args.dtype, progress=progress
+      args.dataset,
+      args.arch,
+      args.outdir,
+      settings,
+      data_dir=args.data_dir,
+      dtype=args.dtype,
+      init_from=args.init_from,
+      workers=args.workers,
+      progress=progress,
     )
   finally:
     progress.close()

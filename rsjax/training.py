@@ -6,10 +6,14 @@
 The recipe's defaults are the paper's. Everything random is a function of (seed, epoch or step): the
 same recipe on the same machine gives the same weights, also when it was stopped and continued.
 
-An objective is one function (forward, images, labels, key, noise_sd) -> (loss, logits, batch_stats);
+The images of a step are sharded over all devices; batch statistics are those of the whole batch, so that
+the number of devices changes the weights by rounding only.
+
+An objective is one function (forward, images, labels, key, recipe) -> (loss, logits, batch_stats);
 `gaussian` is the paper's. Saving and logging are the caller's.
 """
 
+import collections
 import dataclasses
 import functools
 import time
@@ -21,58 +25,26 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rsjax import devices, models
-from rsjax.augment import AUGMENTATIONS, augment
+from rsjax import batches, devices, models
+from rsjax.augment import augment
 from rsjax.errors import DivergedError, InputError
-from rsjax.noise import base_key, check_seed
+from rsjax.noise import base_key
+from rsjax.recipe import Recipe, make_optimizer, make_schedule
 
 # Folded into the seed's key, so that training, its evaluation and certification never share noise.
 _INIT, _TRAIN, _EVALUATE = 2**32 - 3, 2**32 - 2, 2**32 - 1
 
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-  """How to train. Defaults: Cohen et al. 2019 (their code's train.py, for CIFAR-10 and ImageNet).
-
-  Attributes:
-    noise_sd: standard deviation of the training noise, in units of [0, 1] pixels.
-    epochs, batch: passes over the training set, and images a step.
-    lr, lr_step_size, gamma: the learning rate is multiplied by gamma every lr_step_size epochs.
-    momentum, weight_decay: of SGD; weight decay applies to every parameter.
-    augment: "none", "crop" or "crop-flip".
-    seed: of initialisation, order, augmentation and noise.
-  """
-
-  noise_sd: float = 0.0
-  epochs: int = 90
-  batch: int = 400
-  lr: float = 0.1
-  lr_step_size: int = 30
-  gamma: float = 0.1
-  momentum: float = 0.9
-  weight_decay: float = 1e-4
-  augment: str = "none"
-  seed: int = 0
-
-  def __post_init__(self):
-    for name, smallest in (("epochs", 1), ("batch", 1), ("lr_step_size", 1)):
-      if getattr(self, name) < smallest:
-        raise InputError(f"{name} must be at least {smallest}, got {getattr(self, name)}")
-    for name in ("noise_sd", "lr", "gamma", "momentum", "weight_decay"):
-      if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-        raise InputError(f"{name} must be a number >= 0, got {getattr(self, name)}")
-    if self.augment not in AUGMENTATIONS:
-      raise InputError(f"augment must be one of {', '.join(AUGMENTATIONS)}, got {self.augment!r}")
-    check_seed(self.seed)
+_AHEAD = 8  # steps that are dispatched before the loss of an earlier one is looked at
 
 
 class State(NamedTuple):
   """All that training carries from step to step."""
 
-  step: Any  # int32[]
+  step: Any  # int32[], of gradient computations; `accumulate` of them make an update
   params: Any
   batch_stats: Any
   opt_state: Any
+  sums: Any  # float32[2], of loss and accuracy over the steps of the epoch so far
 
   @property
   def variables(self):
@@ -84,11 +56,13 @@ class State(NamedTuple):
 class Epoch:
   """What one epoch gave. `state` is on the device and valid until the next epoch is asked for.
 
-  Losses are mean cross-entropies, accuracies fractions, all under one draw of noise an image.
+  Losses are mean cross-entropies (the training loss: of smoothed labels), accuracies fractions, all under
+  one draw of noise an image; `waited` are the seconds for which training stood still for want of images.
   """
 
   number: int
   seconds: float
+  waited: float
   lr: float
   train_loss: float
   train_accuracy: float
@@ -97,21 +71,30 @@ class Epoch:
   state: State
 
 
-def gaussian(forward, images, labels, key, noise_sd):
+def gaussian(forward, images, labels, key, recipe):
   """Cross-entropy under one Gaussian draw per image (Cohen et al. 2019, section 3.3)."""
-  noisy = images + noise_sd * jax.random.normal(key, images.shape, jnp.float32)
+  noisy = images + recipe.noise_sd * jax.random.normal(key, images.shape, jnp.float32)
   logits, batch_stats = forward(noisy)
-  loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-  return loss, logits, batch_stats
+  targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), recipe.label_smoothing)
+  return optax.softmax_cross_entropy(logits, targets).mean(), logits, batch_stats
 
 
-def initial_state(model, image_shape, recipe):
-  """Random parameters and the optimiser's first state, for images of (h, w, c)."""
-  key = jax.random.fold_in(base_key(recipe.seed), _INIT)
-  variables = _make_init(model, tuple(image_shape))(key)
+def initial_state(model, image_shape, recipe, variables=None):
+  """The weights to begin with and the optimiser's first state, for images of (h, w, c).
+
+  The weights are random, or `variables`.
+  """
+  if variables is None:
+    key = jax.random.fold_in(base_key(recipe.seed), _INIT)
+    variables = _make_init(model, tuple(image_shape))(key)
   params = variables["params"]
-  opt_state = _optimizer(recipe, 1).init(params)
-  return State(jnp.int32(0), params, variables.get("batch_stats", {}), opt_state)
+  opt_state = make_optimizer(recipe, 1).init(params)
+  return State(jnp.int32(0), params, variables.get("batch_stats", {}), opt_state, jnp.zeros(2, jnp.float32))
+
+
+def steps_per_epoch(recipe, size):
+  """Gradient computations an epoch, on `size` images."""
+  return -(-size // min(recipe.batch, size)) * recipe.accumulate
 
 
 def train(
@@ -120,60 +103,97 @@ def train(
   test_set,
   recipe: Recipe,
   state: State | None = None,
+  *,
   objective: Callable = gaussian,
+  mesh=None,
+  workers: int = 4,
   progress: Callable[[int], None] = lambda images: None,
+  save: Callable[[State], None] = lambda state: None,
+  save_seconds: float = float("inf"),
 ) -> Iterator[Epoch]:
   """Trains, yielding after each epoch.
 
   Args:
     model: from `models.create`.
-    train_set, test_set: `data.Dataset`s; the training set is held on the device as uint8.
+    train_set, test_set: `data.Dataset`s; a training set that is not `encoded` is held on the devices as uint8.
     recipe: how to train.
-    state: to continue from, at the end of an epoch; None: `initial_state`.
+    state: to continue from, after any step; None: `initial_state`.
     objective: the loss, see the module's docstring.
+    mesh: the devices, from `devices.batch_mesh`; None: all.
+    workers: processes that decode an `encoded` data set.
     progress: called with the number of images of each step.
+    save, save_seconds: within an epoch, save(state) is called about every save_seconds.
 
   Yields:
     An `Epoch` for each one left to do.
 
   Raises:
-    DivergedError: when the training loss of an epoch is not finite.
+    InputError: where the devices cannot share a batch equally.
+    DivergedError: when a loss or a weight is not finite, with epoch and step.
   """
+  recipe = recipe.for_dataset(train_set)
+  place = batches.Place(devices.batch_mesh() if mesh is None else mesh)
   size = len(train_set)
-  batch = min(recipe.batch, size)
-  steps = -(-size // batch)
-  if state is None:
-    state = initial_state(model, train_set.image_shape, recipe)
-  step = _make_step(model, objective, recipe, steps)
-  schedule = _schedule(recipe, steps)
-  images, labels = jnp.asarray(train_set.array()), jnp.asarray(train_set.labels, jnp.int32)
+  part = check_batch(recipe, size, place.mesh.size)
+  steps = steps_per_epoch(recipe, size)
+  schedule = make_schedule(recipe, steps // recipe.accumulate)
+  held = train_set.encoded is None
+  source = batches.Held(train_set, place) if held else batches.Streamed(train_set, recipe, place, workers)
+  state = place.everywhere(initial_state(model, train_set.image_shape, recipe) if state is None else state)
+  step = _make_step(model, objective, recipe, steps, source.select, place.replicated)
 
-  for number in range(int(state.step) // steps, recipe.epochs):
-    start, metrics = time.perf_counter(), []
+  first = int(state.step)
+  for number in range(first // steps, recipe.epochs):
+    start, saved, waited = time.perf_counter(), time.perf_counter(), 0.0
     order = np.random.default_rng([recipe.seed, number]).permutation(size)
-    order = np.resize(order, (steps, batch))  # a last part-filled batch is filled up from the first
-    lr = float(schedule(int(state.step)))
-    for rows in order.astype(np.int32):
-      state, values = step(state, images, labels, rows)
-      metrics.append(values)
-      progress(batch)
-    train_loss, train_accuracy = np.mean(jax.device_get(metrics), 0)
-    if not np.isfinite(train_loss):
-      raise DivergedError(f"epoch {number}: the training loss is {train_loss}; try a smaller lr")
-    test_loss, test_accuracy = _evaluate(model, recipe, state.variables, test_set, number)
-    seconds = time.perf_counter() - start
-    yield Epoch(number, seconds, lr, float(train_loss), float(train_accuracy), test_loss, test_accuracy, state)
+    order = np.resize(order, steps * part)  # a last part-filled batch is filled up from the first
+    done = first - number * steps
+    lr = float(schedule(number * steps // recipe.accumulate))
+    losses = collections.deque()
+    for k, (batch, wait) in enumerate(source.epoch(order, number, done, part), done):
+      state, loss = step(state, source.arrays, batch)
+      losses.append((k, loss))
+      if len(losses) > _AHEAD:
+        _check_loss(number, *losses.popleft())
+      waited += wait
+      progress(part)
+      if time.perf_counter() - saved > save_seconds and k + 1 < steps:
+        _check_all(number, losses, state)
+        save(state)
+        saved = time.perf_counter()
+    _check_all(number, losses, state)
+    train_loss, train_accuracy = np.asarray(state.sums, np.float64) / steps
+    test_loss, test_accuracy = _evaluate(model, recipe, state.variables, test_set, number, place, workers)
+    seconds, first = time.perf_counter() - start, (number + 1) * steps
+    yield Epoch(
+      number, seconds, waited, lr, float(train_loss), float(train_accuracy), test_loss, test_accuracy, state
+    )
 
 
-def _schedule(recipe, steps):
-  return optax.exponential_decay(recipe.lr, recipe.lr_step_size * steps, recipe.gamma, staircase=True)
+def check_batch(recipe, size, devices_count):
+  """The images of a step, on `size` images; refused where the devices cannot share them equally."""
+  update = min(recipe.batch, size)
+  if update % (recipe.accumulate * devices_count):
+    raise InputError(
+      f"batch {update} cannot be shared equally by {devices_count} devices"
+      + (f" in {recipe.accumulate} parts" if recipe.accumulate > 1 else "")
+      + f": give a multiple of {recipe.accumulate * devices_count}"
+    )
+  return update // recipe.accumulate
 
 
-def _optimizer(recipe, steps):
-  return optax.chain(
-    optax.add_decayed_weights(recipe.weight_decay),
-    optax.sgd(_schedule(recipe, steps), momentum=recipe.momentum),
-  )
+def _check_loss(number, k, loss):
+  if not np.isfinite(loss):
+    raise DivergedError(f"epoch {number}, step {k}: the training loss is {float(loss)}; try a smaller lr")
+
+
+def _check_all(number, losses, state):
+  """Whether everything up to this step is finite, what was computed last included."""
+  last = losses[-1][0] if losses else 0
+  while losses:
+    _check_loss(number, *losses.popleft())
+  if not _all_finite(state.variables):
+    raise DivergedError(f"epoch {number}, step {last}: a weight is not finite; try a smaller lr")
 
 
 # The functions below are cached, so that training again with the same settings compiles nothing.
@@ -185,15 +205,15 @@ def _make_init(model, image_shape):
 
 
 @functools.lru_cache(maxsize=8)
-def _make_step(model, objective, recipe, steps):
-  """step(state, images, labels, rows) -> (state, float32[2]: loss and accuracy); one jit, no sync."""
-  optimizer = _optimizer(recipe, steps)
+def _make_step(model, objective, recipe, steps, select, replicated):
+  """step(state, arrays, batch) -> (state, float32[] loss); one jit, no sync."""
+  optimizer = make_optimizer(recipe, steps // recipe.accumulate)
 
-  def step(state, images, labels, rows):
+  def step(state, arrays, batch):
     key = jax.random.fold_in(base_key(recipe.seed), _TRAIN)
     augment_key, noise_key = jax.random.split(jax.random.fold_in(key, state.step))
-    batch = augment(recipe.augment, augment_key, images[rows].astype(jnp.float32) / 255)
-    targets = labels[rows]
+    images, labels = select(arrays, batch)
+    images = augment(recipe.augment, augment_key, images.astype(jnp.float32) / 255)
 
     def loss_of(params):
       def forward(x):
@@ -201,16 +221,26 @@ def _make_step(model, objective, recipe, steps):
         logits, updates = model.apply(variables, x, train=True, mutable=["batch_stats"])
         return logits, updates.get("batch_stats", {})
 
-      loss, logits, batch_stats = objective(forward, batch, targets, noise_key, recipe.noise_sd)
+      loss, logits, batch_stats = objective(forward, images, labels, noise_key, recipe)
       return loss, (logits, batch_stats)
 
     (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    accuracy = (logits.argmax(-1) == targets).mean(dtype=jnp.float32)
-    return State(state.step + 1, params, batch_stats, opt_state), jnp.stack([loss, accuracy])
+    accuracy = (logits.argmax(-1) == labels).mean(dtype=jnp.float32)
+    sums = jnp.where(state.step % steps == 0, 0.0, state.sums) + jnp.stack([loss, accuracy])
+    return State(state.step + 1, params, batch_stats, opt_state, sums), loss
 
-  return devices.jit(step, donate_argnums=0)
+  return devices.jit(step, donate_argnums=0, out_shardings=replicated)
+
+
+@functools.cache
+def _make_all_finite():
+  return devices.jit(lambda leaves: jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all())
+
+
+def _all_finite(tree):
+  return bool(_make_all_finite()(jax.tree.leaves(tree)))
 
 
 @functools.lru_cache(maxsize=8)
@@ -229,16 +259,16 @@ def _make_sums(model, noise_sd):
   return devices.jit(sums)
 
 
-def _evaluate(model, recipe, variables, dataset, epoch):
+def _evaluate(model, recipe, variables, dataset, epoch, place, workers):
   """(loss, accuracy) on a data set, under one draw of noise an image."""
   sums = _make_sums(model, recipe.noise_sd)
   key = jax.random.fold_in(jax.random.fold_in(base_key(recipe.seed), _EVALUATE), epoch)
-  size, batch = len(dataset), min(recipe.batch, len(dataset))
-  totals = []
-  for start in range(0, size, batch):
-    rows = np.arange(start, start + batch)
-    labels = np.where(rows < size, dataset.labels[np.minimum(rows, size - 1)], -1).astype(np.int32)
-    images = np.stack([dataset.images[min(i, size - 1)] for i in rows])
-    totals.append(sums(variables, images, labels, jax.random.fold_in(key, start)))
-  loss, hits = np.sum(jax.device_get(totals), 0, dtype=np.float64) / size
+  batch = min(recipe.batch // recipe.accumulate, len(dataset))
+  batch = -(-batch // place.mesh.size) * place.mesh.size
+  totals = collections.deque()
+  for k, (images, labels) in enumerate(batches.evaluation(dataset, batch, place, workers)):
+    totals.append(sums(variables, images, labels, jax.random.fold_in(key, k)))
+    if len(totals) > _AHEAD:
+      totals[-_AHEAD].block_until_ready()  # else a set that is streamed would pile up on the device
+  loss, hits = np.sum(jax.device_get(list(totals)), 0, dtype=np.float64) / len(dataset)
   return float(loss), float(hits)

@@ -3,8 +3,8 @@
   >>> run("digits", "convnet", "out/digits_0.25", Recipe(noise_sd=0.25, epochs=60, batch=128))
 
 What `python -m rsjax.train` does, as one function. OUTDIR/checkpoint is the base classifier; OUTDIR/state
-all that training carries, from which the same settings continue; OUTDIR/log.tsv a line an epoch, under
-the paper's column names.
+all that training carries at its last two saves, from which the same settings continue; OUTDIR/log.tsv a
+line an epoch, under the paper's column names, with the seconds spent waiting for images last.
 """
 
 import contextlib
@@ -12,12 +12,14 @@ import dataclasses
 import time
 
 import filelock
+import jax
 
-from rsjax import checkpoint, data, devices, models, training
+from rsjax import checkpoint, data, devices, models, streaming, training
 from rsjax.errors import InputError
 
-LOG_COLUMNS = ("epoch", "time", "lr", "train loss", "train acc", "testloss", "testacc")
+LOG_COLUMNS = ("epoch", "time", "lr", "train loss", "train acc", "testloss", "testacc", "waited")
 SAVE_SECONDS = 10.0  # shorter epochs are not all saved; the last always is
+SAVE_WITHIN_SECONDS = 300.0  # between saves within a long epoch
 
 
 class Progress:
@@ -32,16 +34,34 @@ class Progress:
   def epoch(self, epoch):
     """An epoch ended; `epoch` is a `training.Epoch`."""
 
+  def damaged(self, path):
+    """The saved state at `path` cannot be read; the one before it is tried."""
 
-def run(dataset_name, arch, outdir, recipe, *, dtype=None, progress=Progress()):
+
+def run(
+  dataset_name,
+  arch,
+  outdir,
+  recipe,
+  *,
+  data_dir=None,
+  dtype=None,
+  init_from=None,
+  workers=4,
+  progress=Progress(),
+):
   """Trains a base classifier, or continues, or finds it trained.
 
   Args:
     dataset_name: as for `data.load`; both splits are used, the test split for the log only.
-    arch: as for `models.create`; its normalisation is the training set's mean and standard deviation.
+    arch: as for `models.create`; its normalisation is that of `init_from`, else the one published for the
+      data set, else the training set's mean and standard deviation.
     outdir: the directory; what is there is continued if its settings are the same.
-    recipe: a `training.Recipe`.
+    recipe: a `recipe.Recipe`.
+    data_dir: as for `data.load`.
     dtype: "float32" or "bfloat16", what the network computes in; None: the device's default.
+    init_from: a checkpoint whose weights to begin with.
+    workers: processes that decode images, where the set is too large to be held.
     progress: a `Progress`.
 
   Returns:
@@ -49,67 +69,132 @@ def run(dataset_name, arch, outdir, recipe, *, dtype=None, progress=Progress()):
 
   Raises:
     InputError: for anything that cannot be used; no file was touched then.
-    DivergedError: when the training loss is not finite; the last checkpoint stays.
+    DivergedError: when the training is no longer finite; the last checkpoints stay.
   """
   outdir = checkpoint.check_path(outdir)
-  train_set, test_set = data.load(dataset_name, "train"), data.load(dataset_name, "test")
+  train_set, test_set = (data.load(dataset_name, split, data_dir) for split in ("train", "test"))
   if test_set.image_shape != train_set.image_shape:
     raise InputError(
       f"{dataset_name}: training images are {train_set.image_shape}, test images {test_set.image_shape}"
     )
-  dtype = dtype or devices.default_dtype()
-  mean, std = train_set.channel_statistics()
-  std = tuple(s or 1.0 for s in std)
-  num_classes = train_set.num_classes
-  model = models.create(arch, num_classes=num_classes, mean=mean, std=std, dtype=dtype)
-  metadata = {
+  if train_set.encoded is not None:
+    streaming.check_extra()
+  recipe = recipe.for_dataset(train_set)
+  training.check_batch(recipe, len(train_set), jax.device_count())
+  begin_with = checkpoint.load(init_from) if init_from is not None else None
+  metadata = _metadata(dataset_name, train_set, arch, recipe, dtype or devices.default_dtype(), begin_with)
+  model = models.create(
+    arch, dtype=metadata["training"]["dtype"], **{k: metadata[k] for k in ("num_classes", "mean", "std")}
+  )
+  _begun(outdir, metadata)  # refuses other settings before anything is touched
+  with _alone(outdir):
+    begun = _begun(outdir, metadata)
+    steps = training.steps_per_epoch(recipe, len(train_set))
+    progress.start(
+      {
+        "images": len(train_set),
+        "shape": "x".join(map(str, train_set.image_shape)),
+        "classes": train_set.num_classes,
+        "epochs": recipe.epochs,
+        "done": begun["step"] / steps if begun else 0,
+        "noise_sd": recipe.noise_sd,
+        "augment": recipe.augment,
+        "dtype": metadata["training"]["dtype"],
+        "devices": jax.device_count(),
+        "notes": list(train_set.notes),
+      }
+    )
+    template = lambda: training.initial_state(model, train_set.image_shape, recipe)
+    state, begun = _continue(outdir, begun, template, progress) if begun else (None, None)
+    if begun and begun["epoch"] == recipe.epochs:
+      return begun
+    if state is None and begin_with:
+      state = training.initial_state(model, train_set.image_shape, recipe, begin_with.variables)
+    _start_log(outdir, begun["epoch"] if begun else 0)
+
+    def save(state, with_checkpoint=False):
+      step = int(state.step)
+      history = {**metadata, "epoch": step // steps, "step": step, "environment": devices.environment()}
+      checkpoint.save_step(outdir / "state", step, state._asdict(), history)
+      if with_checkpoint:
+        checkpoint.save(outdir / "checkpoint", state.variables, history)
+      return history
+
+    saved = time.monotonic()
+    for epoch in training.train(
+      model,
+      train_set,
+      test_set,
+      recipe,
+      state,
+      workers=workers,
+      progress=progress.images,
+      save=save,
+      save_seconds=SAVE_WITHIN_SECONDS,
+    ):
+      _append_log(outdir, epoch)
+      progress.epoch(epoch)
+      if epoch.number + 1 == recipe.epochs or time.monotonic() - saved > SAVE_SECONDS:
+        history = save(epoch.state, with_checkpoint=True)
+        saved = time.monotonic()
+    return history
+
+
+def _metadata(dataset_name, train_set, arch, recipe, dtype, begin_with):
+  """What the checkpoint will say; refuses weights to begin with that do not fit."""
+  if begin_with:
+    has = begin_with.metadata
+    for key, wanted in (
+      ("arch", arch),
+      ("num_classes", train_set.num_classes),
+      ("image_shape", list(train_set.image_shape)),
+    ):
+      if has[key] != wanted:
+        raise InputError(f"--init-from: the checkpoint's {key} is {has[key]}, needed is {wanted}")
+    mean, std = has["mean"], has["std"]
+  else:
+    mean, std = train_set.channel_statistics()
+    std = [s or 1.0 for s in std]
+  return {
     "arch": arch,
-    "num_classes": num_classes,
+    "num_classes": train_set.num_classes,
     "classes": train_set.classes and list(train_set.classes),
     "image_shape": list(train_set.image_shape),
     "mean": list(mean),
     "std": list(std),
     "dataset": dataset_name,
     "dataset_digest": train_set.digest,
+    "notes": list(train_set.notes),
     "noise_sd": recipe.noise_sd,
-    "training": {"objective": "gaussian", "dtype": dtype, **dataclasses.asdict(recipe)},
+    "training": {
+      "objective": "gaussian",
+      "dtype": dtype,
+      "init_from": begin_with and begin_with.digest,
+      **dataclasses.asdict(recipe),
+    },
   }
-  _begun(outdir, metadata)  # refuses other settings before anything is touched
-  with _alone(outdir):
-    begun = _begun(outdir, metadata)
-    done = begun["epoch"] if begun else 0
-    progress.start(
-      {
-        "images": len(train_set),
-        "shape": "x".join(map(str, train_set.image_shape)),
-        "classes": num_classes,
-        "epochs": recipe.epochs,
-        "done": done,
-        "noise_sd": recipe.noise_sd,
-        "dtype": dtype,
-      }
-    )
+
+
+def _continue(outdir, begun, template, progress):
+  """(state, its metadata) of the newest state that can be read; (None, metadata) where all is done."""
+  epoch_of_checkpoint = (checkpoint.read_metadata(outdir / "checkpoint") or {}).get("epoch")
+  if begun["epoch"] == begun["training"]["epochs"] == epoch_of_checkpoint:
+    return None, begun
+  damaged = None
+  for step in reversed(checkpoint.steps(outdir / "state")):
+    path = outdir / "state" / str(step)
+    try:
+      begun = checkpoint.read_metadata(path)
+      state = training.State(**checkpoint.load_tree(path, template()._asdict()))
+    except InputError as error:
+      damaged = damaged or error
+      progress.damaged(path)
+      continue
     # The state is saved first: a run that was killed right after it has no checkpoint of that epoch.
-    late = done and (checkpoint.read_metadata(outdir / "checkpoint") or {}).get("epoch") != done
-    state = None
-    if late or 0 < done < recipe.epochs:
-      template = training.initial_state(model, train_set.image_shape, recipe)._asdict()
-      state = training.State(**checkpoint.load_tree(outdir / "state", template))
-    if late:
+    if begun["epoch"] and epoch_of_checkpoint != begun["epoch"]:
       checkpoint.save(outdir / "checkpoint", state.variables, begun)
-    if done == recipe.epochs:
-      return begun
-    _start_log(outdir, done)
-    saved = time.monotonic()
-    for epoch in training.train(model, train_set, test_set, recipe, state, progress=progress.images):
-      _append_log(outdir, epoch)
-      progress.epoch(epoch)
-      if epoch.number + 1 == recipe.epochs or time.monotonic() - saved > SAVE_SECONDS:
-        history = {**metadata, "epoch": epoch.number + 1, "environment": devices.environment()}
-        checkpoint.save(outdir / "state", epoch.state._asdict(), history)
-        checkpoint.save(outdir / "checkpoint", epoch.state.variables, history)
-        saved = time.monotonic()
-    return history
+    return state, begun
+  raise damaged
 
 
 @contextlib.contextmanager
@@ -130,26 +215,39 @@ def _alone(outdir):
 
 
 def _begun(outdir, metadata):
-  """The metadata of this very training's saved state in `outdir`; None where nothing was saved."""
+  """The metadata of this very training's newest saved state in `outdir`; None where nothing was saved."""
   if outdir.exists() and not outdir.is_dir():
     raise InputError(f"{outdir} is a file: give a directory")
-  begun = checkpoint.read_metadata(outdir / "state")
+  begun = _newest_metadata(outdir / "state")
   if begun is None:
     for name in ("checkpoint", "log.tsv"):
       if (outdir / name).exists() and not _is_our_log(outdir / name):
         raise InputError(f"{outdir} holds another {name}: give another directory, or delete it")
     return None
   differing = [
-    f"{key} was {old[key]}, is now {new[key]}"
+    f"{key} was {old.get(key)}, is now {new[key]}"
     for old, new in ((begun, metadata), (begun["training"], metadata["training"]))
     for key in new
-    if (old is not begun or key not in ("training", "dataset", "noise_sd")) and old.get(key) != new[key]
+    if (old is not begun or key not in ("training", "dataset", "noise_sd", "notes"))
+    and old.get(key) != new[key]
   ]
   if differing:
     raise InputError(
       f"{outdir} was begun with other settings ({'; '.join(differing)}): give another directory, or delete it"
     )
   return begun
+
+
+def _newest_metadata(path):
+  damaged = None
+  for step in reversed(checkpoint.steps(path)):
+    try:
+      return checkpoint.read_metadata(path / str(step))
+    except InputError as error:
+      damaged = error
+  if damaged:
+    raise damaged
+  return None
 
 
 def _is_our_log(path):
@@ -171,6 +269,7 @@ def _append_log(outdir, epoch):
     f"{epoch.seconds:.3f}",
     f"{epoch.lr:g}",
     *(f"{v:.5f}" for v in (epoch.train_loss, epoch.train_accuracy, epoch.test_loss, epoch.test_accuracy)),
+    f"{epoch.waited:.3f}",
   )
   with open(outdir / "log.tsv", "a") as file:
     file.write("\t".join(map(str, values)) + "\n")

@@ -10,7 +10,7 @@ import pytest
 import rsjax
 
 ROOT = pathlib.Path(rsjax.__file__).parent
-COMMANDS = {"train", "certify", "predict", "quickstart"}
+COMMANDS = {"train", "certify", "predict", "prepare", "quickstart"}
 
 # Each room and the rooms that it may import. `rsjax` itself (the version) and `errors` are for all.
 ROOMS = {
@@ -24,19 +24,25 @@ ROOMS = {
   "smoothing": {"votes", "bounds", "noise"},
   "models": set(),
   "data": set(),
+  "originals": set(),
+  "preparation": {"originals", "data"},
   "augment": set(),
+  "recipe": {"augment", "noise"},
+  "streaming": {"data"},
+  "batches": {"streaming"},
   "checkpoint": {"models"},
-  "training": {"models", "devices", "augment", "noise"},
-  "training_runs": {"training", "checkpoint", "data", "models", "devices"},
+  "training": {"models", "devices", "augment", "noise", "recipe", "batches"},
+  "training_runs": {"training", "streaming", "checkpoint", "data", "models", "devices"},
   "result_runs": {"smoothing", "votes", "results", "checkpoint", "data", "models", "devices"},
   "console": {"result_runs", "results"},
-  "train": {"console", "training", "training_runs", "data"},
+  "train": {"console", "recipe", "training_runs"},
+  "prepare": {"console", "preparation"},
   "certify": {"console", "smoothing", "analysis"},
   "predict": {"console", "smoothing", "analysis"},
   "quickstart": {"console", "train", "certify", "analysis", "results"},
 }
 FREE = {"", "errors"}
-WITHOUT_JAX = ("bounds", "results", "analysis")
+WITHOUT_JAX = ("bounds", "results", "analysis", "data", "originals", "preparation", "streaming")
 
 
 def imports(path):
@@ -105,7 +111,7 @@ def test_help_is_quick_to_load():
   """The commands import nothing heavy before they have read their arguments."""
   code = (
     "import sys\n"
-    "import rsjax.train, rsjax.certify, rsjax.predict, rsjax.quickstart\n"
+    "import rsjax.train, rsjax.certify, rsjax.predict, rsjax.prepare, rsjax.quickstart\n"
     "assert not {'jax', 'flax', 'numpy', 'scipy', 'matplotlib'} & set(sys.modules)\n"
   )
   subprocess.run([sys.executable, "-c", code], check=True)

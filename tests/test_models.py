@@ -98,11 +98,11 @@ def test_convolutions_are_drawn_as_in_the_paper():
 
 def test_strides_pad_one_pixel_on_each_side():
   """A 3x3 convolution of stride 2 looks at rows -1, 0, 1 first: moved by one pixel from 'SAME'."""
-  from rsjax.models.cifar_resnet import _conv
+  from rsjax.models.layers import conv
 
   kernel = jnp.zeros((3, 3, 1, 1)).at[0, 0].set(1)
   x = jnp.arange(16.0).reshape(1, 4, 4, 1)
-  y = _conv(1, 3, 2, jnp.float32, None).apply({"params": {"kernel": kernel}}, x)
+  y = conv(1, 3, 2, jnp.float32, None).apply({"params": {"kernel": kernel}}, x)
   assert y.reshape(-1).tolist() == [0, 0, 0, 5]
 
 
@@ -119,6 +119,61 @@ def test_the_input_is_normalised_inside():
 def test_unknown_architectures_are_refused(arch):
   with pytest.raises(InputError, match="cifar_resnet20"):
     create(arch)
+
+
+@pytest.mark.parametrize(
+  ("arch", "num_classes", "parameters"),
+  [
+    ("resnet50", 1000, 25_557_032),  # torchvision's
+    # He et al. 2016, table 6, and a projection in each of the two shortcuts that change shape
+    ("cifar_resnet20", 10, 272_474),
+    ("cifar_resnet32", 10, 466_906),
+    ("cifar_resnet44", 10, 661_338),
+    ("cifar_resnet56", 10, 855_770),
+    ("cifar_resnet110", 10, 1_730_714),
+  ],
+)
+def test_parameters_are_as_many_as_published(arch, num_classes, parameters):
+  model = create(arch, num_classes=num_classes)
+  assert (
+    models.parameter_count(jax.eval_shape(lambda: models.init(model, jax.random.key(0), SHAPE))) == parameters
+  )
+
+
+def test_resnet50_has_torchvisions_layout():
+  """Shapes of its weights, and of its feature maps at 224x224: strides in the 3x3 convolutions."""
+  model = create("resnet50", num_classes=1000)
+  x = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+  tree = jax.eval_shape(lambda: models.init(model, jax.random.key(0), (224, 224, 3)))
+  found = {name: leaf.shape for name, leaf in names(tree).items()}
+  assert found["params/conv1/kernel"] == (7, 7, 3, 64)
+  assert [sum(f"layer{k}/{i}/conv2/kernel" in n for n in found for i in range(9)) for k in range(1, 5)] == [
+    3,
+    4,
+    6,
+    3,
+  ]
+  assert found["params/layer2/0/conv2/kernel"] == (3, 3, 128, 128)
+  assert found["params/layer2/0/downsample/conv/kernel"] == (1, 1, 256, 512)
+  assert found["params/layer1/0/downsample/conv/kernel"] == (1, 1, 64, 256)  # also where only the width changes
+  assert found["params/fc/kernel"] == (2048, 1000)
+  seen = jax.eval_shape(
+    lambda v, x: model.apply(v, x, capture_intermediates=True, mutable=["intermediates"]), tree, x
+  )
+  maps = seen[1]["intermediates"]
+  assert maps["layer1"]["__call__"][0].shape == (1, 56, 56, 256)
+  assert maps["layer4"]["__call__"][0].shape == (1, 7, 7, 2048)
+  block = maps["layer2"]["0"]
+  assert block["conv1"]["__call__"][0].shape == (1, 56, 56, 128)
+  assert block["conv2"]["__call__"][0].shape == (1, 28, 28, 128)
+
+
+@pytest.mark.parametrize("side", [8, 28])
+def test_convnet_is_for_small_grey_images(side):
+  model = create("convnet", mean=(0.5,), std=(0.25,))
+  tree = models.init(model, jax.random.key(0), (side, side, 1))
+  assert models.apply(model)(tree, jnp.zeros((2, side, side, 1))).shape == (2, 10)
+  assert models.parameter_count(tree) == 23_946
 
 
 def test_other_depths_are_known():

@@ -93,7 +93,7 @@ def test_training_noise_has_the_given_standard_deviation():
     return jnp.zeros((len(x), 3)), {}
 
   images = jnp.full((50, 32, 32, 3), 0.5)
-  training.gaussian(forward, images, jnp.zeros(50, jnp.int32), jax.random.key(0), 0.25)
+  training.gaussian(forward, images, jnp.zeros(50, jnp.int32), jax.random.key(0), Recipe(noise_sd=0.25))
   noise = np.asarray(seen["x"]) - 0.5
   assert noise.std() == pytest.approx(0.25, rel=0.01)
   assert abs(noise.mean()) < 0.005
@@ -173,8 +173,8 @@ def test_a_run_continues_where_it_was_stopped(write_npz, tmp_path, monkeypatch):
   a, b = checkpoint.load(tmp_path / "whole"), checkpoint.load(tmp_path / "stopped")
   assert a.digest == b.digest
   log_a, log_b = ((tmp_path / d / "log.tsv").read_text().splitlines() for d in ("whole", "stopped"))
-  assert log_a[0] == "epoch\ttime\tlr\ttrain loss\ttrain acc\ttestloss\ttestacc"
-  without_time = lambda log: [[*line.split("\t")[:1], *line.split("\t")[2:]] for line in log]
+  assert log_a[0] == "epoch\ttime\tlr\ttrain loss\ttrain acc\ttestloss\ttestacc\twaited"
+  without_time = lambda log: [[*line.split("\t")[:1], *line.split("\t")[2:7]] for line in log]
   assert without_time(log_a) == without_time(log_b)
   assert len(log_a) == 5
 

@@ -21,8 +21,9 @@ import jax.numpy as jnp
 from rsjax.errors import InputError
 from rsjax.models.cifar_resnet import CifarResNet
 from rsjax.models.convnet import ConvNet
+from rsjax.models.resnet import ResNet50
 
-ARCHITECTURES = ("convnet", "cifar_resnet20", "cifar_resnet110")
+ARCHITECTURES = ("convnet", "cifar_resnet20", "cifar_resnet110", "resnet50")
 DTYPES = ("float32", "bfloat16")
 
 
@@ -43,6 +44,8 @@ def create(arch, *, num_classes, mean, std, dtype="float32"):
   common = dict(num_classes=num_classes, mean=tuple(mean), std=tuple(std), dtype=jnp.dtype(dtype))
   if arch == "convnet":
     return ConvNet(**common)
+  if arch == "resnet50":
+    return ResNet50(**common)
   resnet = re.fullmatch(r"cifar_resnet(\d+)", arch)
   if resnet and int(resnet[1]) >= 8 and (int(resnet[1]) - 2) % 6 == 0:
     return CifarResNet(depth=int(resnet[1]), **common)

@@ -1,0 +1,48 @@
+"""Data sets by name or path: uint8 images and labels in the data set's original order.
+
+  >>> data.load("digits", "test").images[0]       # uint8[8, 8, 1]
+  >>> data.load("cifar10", "test")                # what rsjax.prepare wrote, by tensorflow-datasets
+  >>> data.load("photos.npz", "train")            # x_train, y_train, x_test, y_test
+  >>> data.load("photos/", "test")                # photos/{train,test}/<class>/*.png
+
+Index i is the position in the original order, which published results refer to. Images are never
+augmented here. A new kind of data set is one function that returns a `Dataset`, named in `load`.
+"""
+
+import pathlib
+
+from rsjax.data import arrays, folder, named
+from rsjax.data.dataset import Dataset
+from rsjax.errors import InputError
+
+__all__ = ["SPLITS", "Dataset", "load"]
+
+SPLITS = ("train", "test")
+
+
+def load(name, split, data_dir=None):
+  """The split of a data set.
+
+  Args:
+    name: "digits", a key of `named.SETS`, the path of a .npz file, or of a folder.
+    split: "train" or "test" (of ImageNet the validation images).
+    data_dir: where tensorflow-datasets keeps its data sets; None: its default, ~/tensorflow_datasets.
+
+  Raises:
+    InputError: for an unknown name or split, or data that is not as described.
+  """
+  if split not in SPLITS:
+    raise InputError(f"unknown split {split!r}: give one of {', '.join(SPLITS)}")
+  if name == "digits":
+    return arrays.digits(split)
+  if name in named.SETS:
+    return named.load(name, split, data_dir)
+  path = pathlib.Path(name)
+  if path.is_file() and path.suffix == ".npz":
+    return arrays.npz(name, path, split)
+  if name and path.is_dir():
+    return folder.folder(name, path, split)
+  raise InputError(
+    f"unknown data set {name!r}: give digits, {', '.join(named.SETS)}, an existing .npz file, or a folder "
+    "with train/ and test/ of one folder a class"
+  )

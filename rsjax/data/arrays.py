@@ -1,0 +1,69 @@
+"""Data sets that are arrays: scikit-learn's digits and .npz files."""
+
+import hashlib
+import importlib
+
+import numpy as np
+
+from rsjax.data.dataset import Dataset
+from rsjax.errors import InputError
+
+_TEST_DIGITS = 360
+_MOST_UNNAMED = 2**16  # classes that labels alone may imply; more is taken for a mistake
+
+
+def digits(split):
+  """scikit-learn's 1,797 handwritten digits, 8x8; the last 360 are the test split.
+
+  Pixels are 0..16 there and scaled to 0..255 here.
+  """
+  try:
+    bunch = importlib.import_module("sklearn.datasets").load_digits()
+  except ImportError as error:
+    raise InputError("digits come with scikit-learn: pip install scikit-learn") from error
+  images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+  part = slice(-_TEST_DIGITS, None) if split == "test" else slice(-_TEST_DIGITS)
+  classes = tuple(str(name) for name in bunch.target_names)
+  return _in_memory("digits", split, images[part], bunch.target.astype(np.int64)[part], 10, classes)
+
+
+def npz(name, path, split):
+  """x_train, y_train, x_test, y_test (uint8 NHWC, integers); class_names where labels have gaps."""
+  try:
+    with np.load(path) as archive:
+      arrays = {key: archive[key] for key in archive.files if key[:2] == "y_" or key == "class_names"}
+      if f"x_{split}" not in archive.files or f"y_{split}" not in arrays:
+        raise InputError(f"{name} lacks x_{split} or y_{split}; it has {', '.join(archive.files)}")
+      images = archive[f"x_{split}"]
+  except InputError:
+    raise
+  except Exception as error:  # NumPy raises many kinds: not a zip, truncated, pickled objects
+    raise InputError(f"{name} cannot be read as .npz of plain arrays: {error}") from error
+  labels = arrays[f"y_{split}"]
+  if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
+    raise InputError(
+      f"{name}: x_{split} must be uint8[images, height, width, channels] with pixels 0..255, "
+      f"got {images.dtype}{list(images.shape)}"
+    )
+  if labels.shape != images.shape[:1]:
+    raise InputError(f"{name}: y_{split} must be integers[{len(images)}], got shape {list(labels.shape)}")
+  known = {key: y for key, y in arrays.items() if key in ("y_train", "y_test")}
+  for key, y in known.items():
+    if not np.issubdtype(y.dtype, np.integer):
+      raise InputError(f"{name}: {key} must be integers, got {y.dtype}")
+  lowest, highest = (int(f([f(y) for y in known.values() if y.size])) for f in (np.min, np.max))
+  classes, most = None, _MOST_UNNAMED
+  if "class_names" in arrays:
+    if arrays["class_names"].ndim != 1:
+      raise InputError(f"{name}: class_names must be one string a class")
+    classes = tuple(str(c) for c in arrays["class_names"])
+    most = len(classes)
+  if lowest < 0 or highest >= most:
+    raise InputError(f"{name}: labels must be in 0..{most - 1}, got {lowest}..{highest}")
+  return _in_memory(name, split, images, labels.astype(np.int64), most if classes else highest + 1, classes)
+
+
+def _in_memory(name, split, images, labels, num_classes, classes):
+  digest = hashlib.sha256(np.ascontiguousarray(images))
+  digest.update(repr((images.shape, labels.tolist(), num_classes)).encode())
+  return Dataset(name, split, images, labels, num_classes, classes, digest.hexdigest())

@@ -1,0 +1,77 @@
+"""What a split of a data set is, whatever it is read from."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """One split of a data set.
+
+  Attributes:
+    name: as given by the user.
+    split: "train" or "test".
+    images: images[i] is uint8[h, w, c]; an array where the data set is one, else read on access.
+    labels: int64[len].
+    num_classes: labels are in 0..num_classes - 1.
+    classes: class names in the order of the labels, or None where the data set does not tell them.
+    digest: SHA-256 of the images and labels (of files: of their bytes), for result files.
+    encoded: encoded[i] is image i as the bytes of its file, of any size, where the set is too large to be
+      held decoded (ImageNet): training streams it. images[i] is then what evaluation sees. Else None.
+    augment: the augmentation that the field trains on it with, see `rsjax.augment`; None: by its channels.
+    published_statistics: (mean, std) per channel that the field normalises with, or None.
+    notes: what a reader of its numbers must know.
+  """
+
+  name: str
+  split: str
+  images: Sequence[np.ndarray]
+  labels: np.ndarray
+  num_classes: int
+  classes: tuple[str, ...] | None
+  digest: str
+  encoded: Sequence[bytes] | None = None
+  augment: str | None = None
+  published_statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+  notes: tuple[str, ...] = ()
+
+  def __len__(self):
+    return len(self.labels)
+
+  @functools.cached_property
+  def image_shape(self):
+    """(h, w, c)."""
+    return tuple(self.images[0].shape)
+
+  def array(self):
+    """All images: uint8[len, h, w, c]; decoded once."""
+    return self._array
+
+  @functools.cached_property
+  def _array(self):
+    return self.images if isinstance(self.images, np.ndarray) else np.stack(list(self.images))
+
+  def check(self, indices):
+    """Decodes the images where that can fail: a damaged file is found now and not in hours."""
+    if hasattr(self.images, "check"):
+      for i in indices:
+        self.images.check(i)
+
+  def channel_statistics(self):
+    """Mean and standard deviation of each channel, in units of [0, 1] pixels: two tuples of floats.
+
+    The published ones where the field has agreed on some, else those of this split.
+    """
+    if self.published_statistics:
+      return self.published_statistics
+    counts = np.stack(
+      [np.bincount(channel.ravel(), minlength=256) for channel in np.moveaxis(self.array(), -1, 0)]
+    )
+    values = np.arange(256) / 255
+    weights = counts / counts.sum(1, keepdims=True)
+    mean = weights @ values
+    std = np.sqrt(weights @ values**2 - mean**2)
+    return tuple(mean.round(6).tolist()), tuple(std.round(6).tolist())
