@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import optax
 
@@ -78,7 +79,7 @@ def make_schedule(recipe, updates):
   if recipe.schedule == "cosine":
     return optax.cosine_decay_schedule(recipe.lr, total)
   if recipe.schedule == "onecycle":
-    return optax.cosine_onecycle_schedule(total, recipe.lr)
+    return _promoting(optax.cosine_onecycle_schedule(total, recipe.lr))
   return optax.exponential_decay(recipe.lr, recipe.lr_step_size * updates, recipe.gamma, staircase=True)
 
 
@@ -90,4 +91,15 @@ def make_optimizer(recipe, updates):
   )
   if recipe.accumulate == 1:
     return sgd
-  return optax.MultiSteps(sgd, recipe.accumulate).gradient_transformation()
+  parts = optax.MultiSteps(sgd, recipe.accumulate).gradient_transformation()
+  return optax.GradientTransformation(parts.init, _promoting(parts.update))
+
+
+def _promoting(function):
+  """For those parts of Optax that mix dtypes, under whatever rule for promotion the user has set."""
+
+  def wrapped(*args):
+    with jax.numpy_dtype_promotion("standard"):
+      return function(*args)
+
+  return wrapped

@@ -1,0 +1,351 @@
+"""Originals in their published formats -> rsjax.prepare -> TFDS -> data.load, without TensorFlow."""
+
+import functools
+import gzip
+import hashlib
+import io
+import itertools
+import pathlib
+import pickle
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from rsjax import data, originals, preparation, prepare
+from rsjax.data import named
+from rsjax.errors import InputError
+
+CIFAR = pathlib.Path(__file__).parents[2] / "shared" / "data" / "cifar10"
+
+
+def add(tar, name, content):
+  info = tarfile.TarInfo(name)
+  info.size = len(content)
+  tar.addfile(info, io.BytesIO(content))
+
+
+def as_rows(images):
+  return images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+
+
+def write_cifar_python(path, train, test, fine="labels", batches=True, names=("label_names",), **more):
+  """train and test: (images, labels)."""
+  with tarfile.open(path, "w:gz", compresslevel=1) as tar:
+    parts = np.array_split(np.arange(len(train[1])), 5 if batches else 1)
+    files = [(f"data_batch_{k + 1}" if batches else "train", train, part) for k, part in enumerate(parts)]
+    files.append(("test_batch" if batches else "test", test, np.arange(len(test[1]))))
+    for name, (images, labels), part in files:
+      content = {b"data": as_rows(images[part]), fine.encode(): labels[part].tolist()}
+      content |= {key.encode(): (labels[part] // 5).tolist() for key in more}
+      add(tar, f"cifar/{name}", pickle.dumps(content, protocol=2))
+    meta = {key.encode(): [f"{key}{k}".encode() for k in range(count)] for key, count in names.items()}
+    add(tar, f"cifar/{'batches.meta' if batches else 'meta'}", pickle.dumps(meta, protocol=2))
+
+
+def write_cifar_binary(path, train, test, names):
+  records = lambda images, labels: np.concatenate(
+    [labels[:, None].astype(np.uint8), as_rows(images)], 1
+  ).tobytes()
+  with tarfile.open(path, "w:gz", compresslevel=1) as tar:
+    for k, part in enumerate(np.array_split(np.arange(len(train[1])), 5)):
+      add(tar, f"cifar/data_batch_{k + 1}.bin", records(train[0][part], train[1][part]))
+    add(tar, "cifar/test_batch.bin", records(*test))
+    add(tar, "cifar/batches.meta.txt", "\n".join([*names, ""]).encode())
+
+
+def write_idx(path, array):
+  content = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+  path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def random_split(seed, size, shape=(32, 32, 3), classes=10):
+  rng = np.random.default_rng(seed)
+  return rng.integers(0, 256, (size, *shape), np.uint8), rng.integers(0, classes, size)
+
+
+TRAIN, TEST = random_split(0, 60), random_split(1, 23)
+prepared = functools.partial(preparation.prepare, unverified=True)
+
+
+@pytest.fixture
+def places(tmp_path):
+  """(folder of originals, data_dir)."""
+  (tmp_path / "originals").mkdir()
+  return tmp_path / "originals", tmp_path / "tfds"
+
+
+def assert_is(name, data_dir, train=TRAIN, test=TEST):
+  for split, (images, labels) in (("train", train), ("test", test)):
+    dataset = data.load(name, split, data_dir)
+    np.testing.assert_array_equal(dataset.labels, labels)
+    np.testing.assert_array_equal(dataset.array(), images)
+    np.testing.assert_array_equal(dataset.images[5], images[5])
+    assert "--unverified" in dataset.notes[0]
+
+
+def official(name, split, data_dir):
+  """What TFDS itself reads, by its own builder."""
+  import tensorflow_datasets as tfds
+
+  return tfds.data_source(named.SETS[name].builder, split=split, data_dir=data_dir, download=False)
+
+
+@pytest.mark.parametrize("kind", ["python", "binary"])
+def test_cifar10(kind, places):
+  folder, data_dir = places
+  if kind == "python":
+    write_cifar_python(folder / "cifar-10-python.tar.gz", TRAIN, TEST, names={"label_names": 10})
+  else:
+    names = [f"label_names{k}" for k in range(10)]
+    write_cifar_binary(folder / "cifar-10-binary.tar.gz", TRAIN, TEST, names)
+  target, counts = prepared("cifar10", folder, data_dir)
+  assert counts == {"train": 60, "test": 23}
+  assert_is("cifar10", data_dir)
+  dataset = data.load("cifar10", "test", data_dir)
+  assert dataset.classes[3] == "label_names3"
+  assert dataset.channel_statistics()[0] == (0.4914, 0.4822, 0.4465)
+  found = official("cifar10", "test", data_dir)
+  assert {r["id"] for r in found} == {b"test_%05d" % i for i in range(23)}
+  record = next(r for r in found if r["id"] == b"test_00007")
+  np.testing.assert_array_equal(record["image"], TEST[0][7])
+  assert found[0]["id"] != b"test_00000"  # shuffled on disk, as TFDS has it
+  assert "tensorflow" not in sys.modules
+  assert sorted(p.name for p in target.parent.iterdir() if p.name[0] != ".") == [target.name]
+
+
+def test_both_cifar_archives_are_one_data_set(places, tmp_path):
+  folder, data_dir = places
+  names = [f"label_names{k}" for k in range(10)]
+  write_cifar_python(folder / "cifar-10-python.tar.gz", TRAIN, TEST, names={"label_names": 10})
+  prepared("cifar10", folder, data_dir)
+  (folder / "cifar-10-python.tar.gz").unlink()
+  write_cifar_binary(folder / "cifar-10-binary.tar.gz", TRAIN, TEST, names)
+  prepared("cifar10", folder, tmp_path / "other")
+  digests = {data.load("cifar10", "test", d).digest for d in (data_dir, tmp_path / "other")}
+  assert len(digests) == 1
+
+
+def test_cifar100_has_fine_and_coarse_labels(places):
+  folder, data_dir = places
+  train, test = random_split(2, 60, classes=100), random_split(3, 23, classes=100)
+  names = {"fine_label_names": 100, "coarse_label_names": 20}
+  path = folder / "cifar-100-python.tar.gz"
+  write_cifar_python(path, train, test, "fine_labels", False, names, coarse_labels=True)
+  prepared("cifar100", folder, data_dir)
+  assert_is("cifar100", data_dir, train, test)
+  record = official("cifar100", "train", data_dir)[0]
+  assert record["coarse_label"] == record["label"] // 5
+
+
+@pytest.mark.parametrize(("end", "dot"), [(".gz", "-"), ("", "-"), ("", ".")])
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_mnist(name, end, dot, places):
+  folder, data_dir = places
+  train, test = random_split(0, 60, (28, 28, 1)), random_split(1, 23, (28, 28, 1))
+  for prefix, (images, labels) in (("train", train), ("t10k", test)):
+    write_idx(folder / f"{prefix}-images{dot}idx3-ubyte{end}", images[..., 0])
+    write_idx(folder / f"{prefix}-labels{dot}idx1-ubyte{end}", labels.astype(np.uint8))
+  prepared(name, folder, data_dir)
+  assert_is(name, data_dir, train, test)
+  with pytest.raises(InputError, match=r"first labels|published file"):
+    preparation.prepare(name, folder, data_dir.with_name("verified"))
+
+
+def test_svhn(places):
+  folder, data_dir = places
+  for split, (images, labels) in (("train", TRAIN), ("test", TEST), ("extra", TRAIN)):
+    content = {
+      "X": images.transpose(1, 2, 3, 0),
+      "y": np.where(labels == 0, 10, labels)[:, None].astype(np.uint8),
+    }
+    scipy.io.savemat(folder / f"{split}_32x32.mat", content)
+  assert prepared("svhn_cropped", folder, data_dir)[1] == {"train": 60, "test": 23, "extra": 60}
+  assert_is("svhn_cropped", data_dir)
+  assert data.load("svhn_cropped", "train", data_dir).augment == "crop"  # no flip
+
+
+def test_mnist_that_tfds_itself_shuffled_is_read_in_original_order(places):
+  """TFDS's own writer, on numbered examples without a name; at most its key tells the order."""
+  import tensorflow_datasets as tfds
+
+  images, labels = random_split(0, 300, (28, 28, 1))
+
+  with tfds.core.registered.skip_registration():
+
+    class Mnist(tfds.core.GeneratorBasedBuilder):
+      VERSION = tfds.core.Version("3.0.1")
+
+      def _info(self):
+        features = {
+          "image": tfds.features.Image(shape=(28, 28, 1)),
+          "label": tfds.features.ClassLabel(num_classes=10),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+      def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(), "test": self._generate_examples()}
+
+      def _generate_examples(self):
+        for i, (image, label) in enumerate(zip(images, labels)):
+          yield i, {"image": io.BytesIO(originals.files.png(image)), "label": int(label)}
+
+  with named.quiet():
+    Mnist(data_dir=places[1], file_format="array_record").download_and_prepare()
+  for split in ("train", "test"):
+    dataset = data.load("mnist", split, places[1])
+    np.testing.assert_array_equal(dataset.labels, labels)
+    np.testing.assert_array_equal(dataset.array(), images)
+  assert dataset.notes == ()
+
+
+def test_what_is_not_prepared_says_how(tmp_path):
+  for name in named.SETS:
+    with pytest.raises(InputError, match=f"python -m rsjax.prepare {name} --from DIR --data-dir"):
+      data.load(name, "test", tmp_path)
+
+
+def test_originals_must_be_the_published_ones(places, capsys):
+  folder, data_dir = places
+  write_cifar_python(folder / "cifar-10-python.tar.gz", TRAIN, TEST, names={"label_names": 10})
+  assert prepare.main(["cifar10", "--from", str(folder), "--data-dir", str(data_dir)]) == 2
+  error = capsys.readouterr().err
+  assert "not the published file" in error
+  assert error.count("\n") == 1
+  assert not data_dir.exists()
+  assert prepare.main(["cifar10", "--from", str(folder), "--data-dir", str(data_dir), "--unverified"]) == 0
+  assert "train 60, test 23" in capsys.readouterr().out
+
+
+def test_counts_are_verified(places, monkeypatch):
+  monkeypatch.setattr(preparation, "_checksums", lambda builder: {})
+  monkeypatch.setattr(originals.cifar, "_PYTHON_MD5", {})
+  write_cifar_python(places[0] / "cifar-10-python.tar.gz", TRAIN, TEST, names={"label_names": 10})
+  with pytest.raises(InputError, match="train split has 60 images, expected 50,000"):
+    preparation.prepare("cifar10", *places)
+
+
+@pytest.mark.parametrize(
+  ("name", "file", "content"),
+  [
+    ("cifar10", "cifar-10-python.tar.gz", b"no tar"),
+    ("cifar10", "cifar-10-binary.tar.gz", gzip.compress(b"no tar")),
+    ("mnist", "train-images-idx3-ubyte", b"\0\0\10\3" + b"\0\0\0\2" * 3),
+    ("mnist", "train-images-idx3-ubyte.gz", gzip.compress(b"\0" * 2000)[:20]),
+    ("mnist", "train-images-idx3-ubyte", b""),
+    ("svhn_cropped", "train_32x32.mat", b"no mat"),
+    ("imagenet", "ILSVRC2012_img_val.tar", b"no tar" * 1000),
+    ("imagenet", "ILSVRC2012_img_train.tar", b""),
+    ("cifar100", "readme", b""),
+  ],
+)
+def test_damaged_or_missing_originals_are_one_clear_error(name, file, content, places):
+  folder, data_dir = places
+  (folder / file).write_bytes(content)
+  with pytest.raises(InputError, match=str(folder)):
+    prepared(name, folder, data_dir)
+  assert not data_dir.exists()
+
+
+def test_a_pickle_that_would_run_code_runs_nothing(places):
+  class Attack:
+    def __reduce__(self):
+      return (pathlib.Path.touch, (places[0] / "ran",))
+
+  with tarfile.open(places[0] / "cifar-10-python.tar.gz", "w:gz") as tar:
+    add(tar, "cifar/data_batch_1", pickle.dumps({b"data": Attack()}, protocol=2))
+  with pytest.raises(InputError, match="no plain array"):
+    prepared("cifar10", *places)
+  assert not (places[0] / "ran").exists()
+
+
+def test_a_preparation_stopped_at_any_image_continues(places, monkeypatch):
+  """Shards that were finished are not written again; nothing half-written is visible."""
+  folder, data_dir = places
+  monkeypatch.setattr(preparation, "SHARD_BYTES", TRAIN[0].nbytes // 6)
+  write_cifar_python(folder / "cifar-10-python.tar.gz", TRAIN, TEST, names={"label_names": 10})
+
+  class Stop(preparation.Progress):
+    written, found = 0, 0
+
+    def __init__(self, at):
+      self.at = at
+
+    def start(self, split, size, done):
+      self.found += done
+
+    def images(self, count):
+      self.written += count
+      if self.written == self.at:
+        raise KeyboardInterrupt
+
+  for at in (1, 15, 40):
+    with pytest.raises(KeyboardInterrupt):
+      prepared("cifar10", folder, data_dir, progress=Stop(at))
+    with pytest.raises(InputError, match="not prepared"):
+      data.load("cifar10", "test", data_dir)
+  last = Stop(None)
+  prepared("cifar10", folder, data_dir, progress=last)
+  assert last.found >= 10 + 30
+  assert last.written + last.found == 83
+  assert_is("cifar10", data_dir)
+  again = Stop(1)
+  prepared("cifar10", folder, data_dir, progress=again)
+  assert again.written == 0
+
+
+def test_other_originals_do_not_continue_what_was_begun(places, monkeypatch):
+  folder, data_dir = places
+  monkeypatch.setattr(preparation, "SHARD_BYTES", TRAIN[0].nbytes // 6)
+  path = folder / "cifar-10-python.tar.gz"
+  write_cifar_python(path, TEST, TRAIN, names={"label_names": 10})
+
+  class Stop(preparation.Progress):
+    def start(self, split, size, done):
+      if split == "test":
+        raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    prepared("cifar10", folder, data_dir, progress=Stop())
+  write_cifar_python(path, TRAIN, TEST, names={"label_names": 10})
+  prepared("cifar10", folder, data_dir)
+  assert_is("cifar10", data_dir)
+
+
+def test_a_replaced_data_set_has_another_digest(places):
+  """The kept index is of these very files."""
+  folder, data_dir = places
+  path = folder / "cifar-10-python.tar.gz"
+  write_cifar_python(path, TRAIN, TEST, names={"label_names": 10})
+  target, _ = prepared("cifar10", folder, data_dir)
+  before = data.load("cifar10", "test", data_dir).digest
+  changed = TEST[0].copy()
+  changed[3, 0, 0, 0] ^= 1
+  write_cifar_python(path, TRAIN, (changed, TEST[1]), names={"label_names": 10})
+  kept = {p.name: p.read_bytes() for p in target.glob("rsjax-index-*")}
+  for file in target.iterdir():
+    file.unlink()
+  prepared("cifar10", folder, data_dir)
+  for name, content in kept.items():
+    (target / name).write_bytes(content)
+  assert data.load("cifar10", "test", data_dir).digest != before
+
+
+@pytest.mark.skipif(not CIFAR.exists(), reason="needs the JPEG-coded CIFAR-10 in ../shared/data/cifar10")
+def test_real_images_come_out_in_canonical_order(places):
+  """JPEG-coded CIFAR-10, test split: the digest that its README gives for the decoded array."""
+  archive = np.load(CIFAR / "cifar10_jpeg.npz")
+  content, ends = archive["test_jpeg"].tobytes(), archive["test_offsets"]
+  images = np.stack([np.asarray(Image.open(io.BytesIO(content[i:j]))) for i, j in itertools.pairwise(ends)])
+  labels = archive["test_labels"]
+  names = {"label_names": 10}
+  write_cifar_python(places[0] / "cifar-10-python.tar.gz", TRAIN, (images, labels), names=names)
+  prepared("cifar10", *places)
+  dataset = data.load("cifar10", "test", places[1])
+  assert hashlib.sha256(dataset.array()).hexdigest() == (
+    "b7018a062865e9348a704e72416eb53c816b43cc8ac42ab43276a2b967508ab6"
+  )
+  np.testing.assert_array_equal(dataset.labels, labels)
