@@ -431,6 +431,7 @@ def test_a_run_stopped_within_an_epoch_continues_bit_for_bit(write_npz, tmp_path
   assert fields[0] == fields[1]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax, of damaged data
 def test_the_last_two_states_are_kept_and_a_damaged_one_is_passed_over(write_npz, tmp_path, monkeypatch):
   monkeypatch.setattr(training_runs, "SAVE_SECONDS", 0.0)
   path = str(write_npz())
