@@ -4,6 +4,10 @@
 """
 
 import math
+import multiprocessing.connection
+import os
+import signal
+import threading
 
 import numpy as np
 
@@ -34,8 +38,28 @@ def stream(dataset, order, batch, *, workers, first=0, crops=None):
   read = grain.ReadOptions(num_threads=1 if workers else 4, prefetch_buffer_size=2)
   batches = grain.MapDataset.source(examples).batch(batch).to_iter_dataset(read)
   if workers:
-    batches = batches.mp_prefetch(grain.multiprocessing.MultiprocessingOptions(num_workers=workers))
-  yield from batches
+    options = grain.multiprocessing.MultiprocessingOptions(num_workers=workers)
+    batches = batches.mp_prefetch(options, worker_init_fn=_follow_parent)
+  iterator = iter(batches)
+  try:
+    yield from iterator
+  finally:
+    iterator.close()  # ends the workers
+
+
+def _follow_parent(index, count):
+  """Workers end when the process that reads the batches ends, and only then.
+
+  Ctrl-C reaches all processes of a terminal: it is for the reader. A reader that is killed stops nobody.
+  """
+  del index, count
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+  def follow():
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+  threading.Thread(target=follow, daemon=True).start()
 
 
 def check_extra():

@@ -74,7 +74,7 @@ def test_a_save_that_was_killed_leaves_the_old_one(path, variables, monkeypatch)
 def test_a_tree_with_types_comes_back(tmp_path):
   from rsjax.training import State
 
-  state = State(np.int32(3), {"w": np.ones(2, np.float32)}, {}, (np.zeros(2, np.float32), None))
+  state = State(np.int32(3), {"w": np.ones(2, np.float32)}, {}, (np.zeros(2, np.float32), None), np.zeros(2))
   checkpoint.save(tmp_path / "s", state._asdict(), {"epoch": 3})
   assert checkpoint.read_metadata(tmp_path / "s")["epoch"] == 3
   assert State(**checkpoint.load_tree(tmp_path / "s", state._asdict())).opt_state[0].shape == (2,)

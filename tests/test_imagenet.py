@@ -3,7 +3,10 @@
 import functools
 import io
 import pathlib
+import subprocess
+import sys
 import tarfile
+import time
 
 import numpy as np
 import pytest
@@ -175,6 +178,31 @@ def test_streamed_batches_are_of_the_order_and_the_seed(data_dir, workers):
   assert not np.array_equal(crops[0][0], other[0])
 
 
+STREAMED = """
+import multiprocessing, sys, time
+import numpy as np
+from rsjax import data, streaming
+if __name__ == "__main__":
+  batches = streaming.stream(data.load("imagenet", "train", sys.argv[1]), np.zeros(9000, int), 3, workers=1)
+  next(batches)
+  print(*[process.pid for process in multiprocessing.active_children()], flush=True)
+  time.sleep(600)
+"""
+
+
+def test_workers_end_with_a_process_that_is_killed(data_dir, tmp_path):
+  script = tmp_path / "script.py"
+  script.write_text(STREAMED)
+  with subprocess.Popen([sys.executable, script, data_dir], stdout=subprocess.PIPE, text=True) as process:
+    workers = [pathlib.Path(f"/proc/{pid}") for pid in process.stdout.readline().split()]
+    assert workers and all(worker.exists() for worker in workers)
+    process.kill()
+  deadline = time.monotonic() + 60
+  while any(worker.exists() for worker in workers):
+    assert time.monotonic() < deadline
+    time.sleep(0.05)
+
+
 def test_random_parts_are_as_torchvision_draws_them():
   """Area 8 % to 100 %, aspect 3:4 to 4:3, within the image; a long strip gives its middle."""
   rng = np.random.default_rng(0)
@@ -190,8 +218,8 @@ def test_random_parts_are_as_torchvision_draws_them():
   assert area.mean() == pytest.approx(share[fits].mean(), abs=0.015)
   assert 0.73 < aspect.min() < 0.78 and 1.28 < aspect.max() < 1.36
   assert np.log(aspect).mean() == pytest.approx(np.log(shape[fits]).mean(), abs=0.015)
-  assert streaming._part(1000, 100, rng) == (433, 0, 133, 100)
-  assert streaming._part(100, 1000, rng) == (0, 433, 100, 133)
+  assert streaming._part(3000, 30, rng) == (1480, 0, 40, 30)  # no part fits
+  assert streaming._part(30, 3000, rng) == (0, 1480, 30, 40)
 
 
 def test_half_of_the_parts_are_flipped():
@@ -204,7 +232,7 @@ def test_half_of_the_parts_are_flipped():
 
 
 def test_a_missing_grain_is_named(data_dir, tmp_path, monkeypatch, capsys):
-  monkeypatch.setitem(__import__("sys").modules, "grain", None)
+  monkeypatch.setitem(sys.modules, "grain", None)
   arguments = ["imagenet", "resnet50", str(tmp_path / "out"), "--data-dir", str(data_dir), "--batch", "8"]
   assert train.main(arguments) == 2
   assert "pip install 'rsjax[imagenet]'" in capsys.readouterr().err
