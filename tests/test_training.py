@@ -457,7 +457,6 @@ def test_a_run_stopped_within_an_epoch_continues_bit_for_bit(write_npz, tmp_path
   assert fields[0] == fields[1]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax, of damaged data
 def test_the_last_two_states_are_kept_and_a_damaged_one_is_passed_over(write_npz, tmp_path, monkeypatch):
   monkeypatch.setattr(training_runs, "SAVE_SECONDS", 0.0)
   path = str(write_npz())
@@ -469,12 +468,19 @@ def test_the_last_two_states_are_kept_and_a_damaged_one_is_passed_over(write_npz
   for file in damaged.rglob("*"):
     if file.is_file() and "METADATA" not in file.name and "metadata" not in file.name:
       file.write_bytes(b"")
-  told = []
-  progress = training_runs.Progress()
-  progress.damaged = told.append
-  training_runs.run(path, "convnet", tmp_path / "out", RECIPE, progress=progress)
-  assert told == [damaged]
-  assert checkpoint.load(tmp_path / "out").digest == checkpoint.load(tmp_path / "whole").digest
+  # In a process of its own: Orbax leaves tasks behind that complain in whatever test comes next.
+  fields = dataclasses.asdict(RECIPE)
+  code = (
+    "from rsjax import training_runs as t, recipe as r; P = t.Progress; P.damaged = lambda _, path: print(path)"
+  )
+  code += f"; t.run({path!r}, 'convnet', {str(tmp_path / 'out')!r}, r.Recipe(**{fields}), progress=P())"
+  run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+  assert run.stdout.split() == [str(damaged)]
+  found, whole = (checkpoint.load(tmp_path / name) for name in ("out", "whole"))
+  assert found.metadata["step"] == whole.metadata["step"]
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found.variables, whole.variables
+  )  # one device there, eight here
 
 
 def test_training_begins_with_the_weights_of_another(write_npz, tmp_path):
