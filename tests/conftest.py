@@ -39,6 +39,22 @@ def cpu_mesh():
   return lambda k: devices.draws_mesh(jax.devices("cpu")[:k])
 
 
+@pytest.fixture(scope="session")
+def compile_training_step():
+  """compile(model, train_set, recipe, count) -> the program of a step on the first `count` devices."""
+  from rsjax import batches, devices, training
+
+  def compile(model, train_set, recipe, count):
+    recipe = recipe.for_dataset(train_set)
+    place = batches.Place(devices.batch_mesh(jax.devices()[:count]))
+    source = batches.Held(train_set, place)
+    step = training._make_step(model, training.gaussian, recipe, 3, source.select, place.replicated)
+    state = place.everywhere(training.initial_state(model, train_set.image_shape, recipe))
+    return step.lower(state, source.arrays, place.shared(np.arange(recipe.batch, dtype=np.int32))).compile()
+
+  return compile
+
+
 @pytest.fixture
 def write_npz(tmp_path):
   """write_npz(name, seed=0, size=40, shape=(8, 8, 1), classes=3, **overrides) -> path of a data set."""

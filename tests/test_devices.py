@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rsjax import data, devices, models, training, votes
+from rsjax import data, devices, models, votes
+from rsjax.recipe import Recipe
 
 
 def residual_block(x, k1, k2, k3):
@@ -49,13 +50,9 @@ def test_the_hot_program_has_none_of_those_fusions(cpu_mesh, dtype):
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the fusions are XLA:CPU's")
-def test_the_training_step_has_none_of_those_fusions(write_npz):
+def test_the_training_step_has_none_of_those_fusions(write_npz, compile_training_step):
   train_set = data.load(str(write_npz()), "train")
-  model, recipe = small("float32")[0], training.Recipe(batch=16)
-  state = training.initial_state(model, (8, 8, 1), recipe)
-  step = training._make_step(model, training.gaussian, recipe, 3)
-  rows, labels = np.arange(16, dtype=np.int32), train_set.labels.astype(np.int32)
-  text = step.lower(state, train_set.images, labels, rows).compile().as_text()
+  text = compile_training_step(small("float32")[0], train_set, Recipe(batch=16), 1).as_text()
   assert "convolution" in text
   assert "ynn" not in text
 

@@ -13,7 +13,6 @@ import pytest
 
 from rsjax import augment as augmentation
 from rsjax import (
-  batches,
   certify,
   checkpoint,
   data,
@@ -148,19 +147,12 @@ def test_one_step_on_eight_devices_is_one_step_on_one(sets, arch):
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6), one, eight)
 
 
-def test_devices_share_the_work(sets):
+def test_devices_share_the_work(sets, compile_training_step):
   """Each of eight devices computes about an eighth of what one does, and no images travel between them."""
-  recipe = dataclasses.replace(RECIPE, batch=40).for_dataset(sets[0])
-  net, compiled = model("cifar_resnet8"), {}
-  for count in (1, 8):
-    place = batches.Place(devices.batch_mesh(jax.devices()[:count]))
-    source = batches.Held(sets[0], place)
-    step = training._make_step(net, training.gaussian, recipe, 1, source.select, place.replicated)
-    state = place.everywhere(training.initial_state(net, (8, 8, 1), recipe))
-    compiled[count] = step.lower(state, source.arrays, place.shared(np.arange(40, dtype=np.int32))).compile()
-  one, eight = (compiled[count].cost_analysis()["flops"] for count in (1, 8))
-  assert eight < one / 5
-  assert "all-gather" not in compiled[8].as_text()
+  recipe = dataclasses.replace(RECIPE, batch=40)
+  one, eight = (compile_training_step(model("cifar_resnet8"), sets[0], recipe, count) for count in (1, 8))
+  assert eight.cost_analysis()["flops"] < one.cost_analysis()["flops"] / 5
+  assert "all-gather" not in eight.as_text()
 
 
 def test_statistics_of_a_part_of_the_batch_would_be_noticed(sets):
