@@ -102,6 +102,8 @@ def _current(path):
 def load(path):
   """The classifier saved at `path`, or at `path`/checkpoint (what `rsjax.train` writes).
 
+  `path` may also be one of the training states, OUTDIR/state/STEP.
+
   Raises:
     InputError: where there is none, or its weights do not fit its architecture or are not finite.
   """
@@ -112,6 +114,8 @@ def load(path):
   missing = [key for key in IDENTITY if key not in metadata]
   if missing:
     raise InputError(f"{path} is no base classifier: its metadata lacks {', '.join(missing)}")
+  if "opt_state" in tree:  # OUTDIR/state/STEP
+    tree = {key: tree[key] for key in ("params", "batch_stats") if tree.get(key)}
   classifier = Classifier(tree, metadata, _digest(tree, metadata))
   _check_weights(path, classifier)
   return classifier

@@ -456,6 +456,8 @@ def test_the_last_two_states_are_kept_and_a_damaged_one_is_passed_over(write_npz
   with pytest.raises(KeyboardInterrupt):
     training_runs.run(path, "convnet", tmp_path / "out", RECIPE, progress=Interrupted(2))
   assert checkpoint.steps(tmp_path / "out" / "state") == [3, 6]
+  assert checkpoint.load(tmp_path / "out" / "state" / "6").digest == checkpoint.load(tmp_path / "out").digest
+  assert checkpoint.load(tmp_path / "out" / "state" / "3").metadata["epoch"] == 1
   damaged = tmp_path / "out" / "state" / "6"
   for file in damaged.rglob("*"):
     if file.is_file() and "METADATA" not in file.name and "metadata" not in file.name:
