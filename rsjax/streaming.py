@@ -42,7 +42,9 @@ def stream(dataset, order, batch, *, workers, first=0, crops=None):
     batches = batches.mp_prefetch(options, worker_init_fn=_follow_parent)
   iterator = iter(batches)
   try:
-    yield from iterator
+    for images, labels in iterator:
+      yield images.copy(), labels.copy()  # the workers' own lie in shared memory, which is theirs to free
+      del images, labels
   finally:
     iterator.close()  # ends the workers
 
