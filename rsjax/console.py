@@ -237,10 +237,11 @@ class PrepareProgress:
   """A `preparation.Progress` that shows a bar over the images of each split."""
 
   def __init__(self):
-    self._bar = None
+    self._bar, self.wrote = None, False
 
   def start(self, split, size, done):
     self.close()
+    self.wrote = True
     self._bar = bar(size, " images", initial=done)
     self._bar.set_description(f"writing {split}")
 

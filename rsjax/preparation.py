@@ -54,21 +54,28 @@ def prepare(name, source, data_dir=None, *, unverified=False, progress=Progress(
     raise InputError(f"{source} is no folder: give the one that holds the originals of {name}")
   builder = named.builder(name, data_dir)
   target = pathlib.Path(builder.data_dir)
-  prepared = _prepared(name, builder)
+  _prepared(name, builder)
   found = originals.find(name, source, None if unverified else _checksums(builder))
-  if not unverified:
-    _check_counts(name, found)
-  missing = {split: examples for split, examples in found.splits.items() if split not in prepared}
-  if missing:
-    partial = target.with_name(f"{target.name}.partial")
-    try:
-      partial.mkdir(parents=True, exist_ok=True)
-      with filelock.FileLock(partial.parent / f".{partial.name}.lock", timeout=0):
-        _start(partial, found, unverified)
-        lengths = {s: _write_split(builder, partial, s, e, progress) for s, e in missing.items()}
-        _finish(builder, partial, found, lengths, unverified)
-    except filelock.Timeout as error:
-      raise InputError(f"{partial} is being written by another process") from error
+  _check(name, builder, found, unverified)
+  partial = target.with_name(f"{target.name}.partial")
+  lock = filelock.FileLock(partial.parent / f".{partial.name}.lock", timeout=0)
+  try:
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    lock.acquire()
+  except filelock.Timeout as error:
+    raise InputError(f"{partial} is being written by another process") from error
+  except OSError as error:
+    raise InputError(f"{partial} cannot be written: {error.strerror or error}") from error
+  try:
+    builder = named.builder(name, data_dir)  # as it is now that nobody else writes
+    prepared = _prepared(name, builder)
+    missing = {split: examples for split, examples in found.splits.items() if split not in prepared}
+    if missing:
+      _start(partial, found, unverified)
+      lengths = {s: _write_split(builder, partial, s, e, progress) for s, e in missing.items()}
+      _finish(builder, partial, found, lengths, unverified)
+  finally:
+    lock.release()
   # Reads every record back, and keeps the order beside the data.
   return target, {split: len(_read_back(name, split, data_dir)) for split in found.splits}
 
@@ -90,10 +97,16 @@ def _checksums(builder):
   return {url.rsplit("/", 1)[-1]: info.checksum for url, info in builder.url_infos.items()}
 
 
-def _check_counts(name, found):
+def _check(name, builder, found, unverified):
+  for feature, names in found.names.items():
+    wanted = builder.info.features[feature].num_classes
+    if len(names) != wanted:
+      raise InputError(f"{name}: {feature} has {len(names)} class names, expected {wanted}")
   for split, examples in found.splits.items():
     wanted = named.SETS[name].counts[split]
-    if len(examples) != wanted:
+    if not len(examples):
+      raise InputError(f"{name}: the {split} split has no images")
+    if not unverified and len(examples) != wanted:
       raise InputError(
         f"{name}: the {split} split has {len(examples):,} images, expected {wanted:,}; give "
         "--unverified to use it as it is"
@@ -103,8 +116,9 @@ def _check_counts(name, found):
 def _start(partial, found, unverified):
   """Empties what was begun from other originals."""
   files = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in found.files]
-  counts = {split: len(examples) for split, examples in found.splits.items()}
+  counts = {split: [len(examples), examples.identity] for split, examples in found.splits.items()}
   stamp = json.dumps([files, counts, unverified])
+  partial.mkdir(exist_ok=True)
   path = partial / "originals.json"
   if not path.exists() or path.read_text() != stamp:
     for file in partial.iterdir():
@@ -129,7 +143,11 @@ def _write_split(builder, partial, split, examples, progress):
 
     def records(part=part):
       for i in part:
-        yield i, serializer.serialize_example(features.encode_example(examples.example(int(i))))
+        try:
+          record = serializer.serialize_example(features.encode_example(examples.example(int(i))))
+        except ValueError as error:
+          raise InputError(f"image {i} of {split} does not fit {builder.name}: {error}") from error
+        yield i, record
         progress.images(1)
 
     new = path.with_name(f"{path.name}.new")

@@ -51,6 +51,8 @@ def _body(args):
     progress.close()
   sizes = ", ".join(f"{split} {count:,}" for split, count in counts.items())
   print(f"{target}: {args.name}, images read back: {sizes}")
+  if not progress.wrote:
+    print("it was prepared before, and nothing was written: delete the folder to prepare it anew")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ class Recipe:
     for name in ("noise_sd", "lr", "gamma", "momentum", "weight_decay"):
       if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
         raise InputError(f"{name} must be a number >= 0, got {getattr(self, name)}")
+    if self.gamma == 0:  # Optax takes it for no decay
+      raise InputError("gamma must be above 0, got 0")
     if not 0 <= self.label_smoothing < 1:
       raise InputError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
     if self.augment not in (None, *AUGMENTATIONS):
@@ -80,7 +82,8 @@ def make_schedule(recipe, updates):
     return optax.cosine_decay_schedule(recipe.lr, total)
   if recipe.schedule == "onecycle":
     return _promoting(optax.cosine_onecycle_schedule(total, recipe.lr))
-  return optax.exponential_decay(recipe.lr, recipe.lr_step_size * updates, recipe.gamma, staircase=True)
+  drop = min(recipe.lr_step_size, recipe.epochs) * updates
+  return optax.exponential_decay(recipe.lr, drop, recipe.gamma, staircase=True)
 
 
 def make_optimizer(recipe, updates):

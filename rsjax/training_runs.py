@@ -177,7 +177,10 @@ def _metadata(dataset_name, train_set, arch, recipe, dtype, begin_with):
 
 def _continue(outdir, begun, template, progress):
   """(state, its metadata) of the newest state that can be read; (None, metadata) where all is done."""
-  epoch_of_checkpoint = (checkpoint.read_metadata(outdir / "checkpoint") or {}).get("epoch")
+  try:
+    epoch_of_checkpoint = (checkpoint.read_metadata(outdir / "checkpoint") or {}).get("epoch")
+  except InputError:  # damaged: it is made again from the state
+    epoch_of_checkpoint = None
   if begun["epoch"] == begun["training"]["epochs"] == epoch_of_checkpoint:
     return None, begun
   damaged = None

@@ -92,6 +92,36 @@ def test_folders_give_the_same_as_tars(data_dir, tmp_path):
     assert [bytes(x) for x in a.encoded] == [bytes(x) for x in b.encoded]
 
 
+def test_images_that_changed_since_are_not_mixed_with_those_written_before(tmp_path, monkeypatch):
+  """Folders whose files were swapped between a stopped preparation and the next."""
+  monkeypatch.setattr(preparation, "SHARD_BYTES", 20_000)
+  a, b = (tmp_path / "train" / wnid for wnid in WNIDS[:2])
+  for k, place in enumerate((a, b)):
+    place.mkdir(parents=True)
+    for i in range(8):
+      (place / f"{place.name}_{i}.JPEG").write_bytes(photo(10 * k + i))
+
+  class Stop(preparation.Progress):
+    left = 9
+
+    def images(self, count):
+      self.left -= count
+      if not self.left:
+        raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    prepared(tmp_path, tmp_path / "tfds", progress=Stop())
+  for i in range(8):
+    first, second = a / f"{a.name}_{i}.JPEG", b / f"{b.name}_{i}.JPEG"
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+  prepared(tmp_path, tmp_path / "tfds")
+  dataset = data.load("imagenet", "train", tmp_path / "tfds")
+  wanted = [path.read_bytes() for place in (a, b) for path in sorted(place.iterdir())]
+  assert [bytes(dataset.encoded[i]) for i in range(16)] == wanted
+
+
 def test_a_split_can_be_added_later(data_dir, tmp_path):
   folder = tmp_path / "originals"
   folder.mkdir()

@@ -315,6 +315,30 @@ def test_other_originals_do_not_continue_what_was_begun(places, monkeypatch):
   assert_is("cifar10", data_dir)
 
 
+def test_damaged_prepared_data_is_one_clear_error_and_a_torn_index_is_made_again(places):
+  folder, data_dir = places
+  write_cifar_python(folder / "cifar-10-python.tar.gz", TRAIN, TEST, names={"label_names": 10})
+  target, _ = prepared("cifar10", folder, data_dir)
+  index = target / "rsjax-index-test.npz"
+  for content in (b"", index.read_bytes()[:100]):
+    index.write_bytes(content)
+    assert_is("cifar10", data_dir)
+  [shard] = target.glob("cifar10-test.array_record*")
+  shard.write_bytes(shard.read_bytes()[:1000])
+  with pytest.raises(InputError, match="is damaged: delete it"):
+    data.load("cifar10", "test", data_dir)
+
+
+@pytest.mark.parametrize("labels", [np.arange(30) % 19, np.zeros(0, int)])
+def test_labels_that_cannot_be_and_empty_splits_are_refused(labels, places):
+  folder, data_dir = places
+  for prefix in ("train", "t10k"):
+    write_idx(folder / f"{prefix}-images-idx3-ubyte", np.zeros((len(labels), 28, 28), np.uint8))
+    write_idx(folder / f"{prefix}-labels-idx1-ubyte", labels.astype(np.uint8))
+  with pytest.raises(InputError, match=r"does not fit|no images"):
+    prepared("mnist", folder, data_dir)
+
+
 def test_a_replaced_data_set_has_another_digest(places):
   """The kept index is of these very files."""
   folder, data_dir = places

@@ -283,8 +283,8 @@ def test_the_last_good_checkpoint_survives_divergence(write_npz, tmp_path, monke
 
 @pytest.mark.parametrize(
   "bad", [dict(epochs=0), dict(batch=0), dict(lr=-1.0), dict(noise_sd=float("nan")), dict(augment="mixup"),
-          dict(seed=-1), dict(lr_step_size=0), dict(schedule="linear"), dict(label_smoothing=1.0),
-          dict(accumulate=0)]
+          dict(seed=-1), dict(lr_step_size=0), dict(schedule="linear"), dict(gamma=0.0),
+          dict(label_smoothing=1.0), dict(accumulate=0)]
 )  # fmt: skip
 def test_bad_recipes_are_refused(bad):
   with pytest.raises(InputError, match=next(iter(bad))):
@@ -394,6 +394,10 @@ def test_a_lost_checkpoint_is_made_again_from_the_state(write_npz, tmp_path):
   training_runs.run(path, "convnet", tmp_path / "out", RECIPE)
   digest = checkpoint.load(tmp_path / "out").digest
   shutil.rmtree(tmp_path / "out" / "checkpoint")
+  training_runs.run(path, "convnet", tmp_path / "out", RECIPE)
+  assert checkpoint.load(tmp_path / "out").digest == digest
+  for file in (tmp_path / "out" / "checkpoint").iterdir():
+    shutil.rmtree(file) if file.is_dir() else file.unlink()
   training_runs.run(path, "convnet", tmp_path / "out", RECIPE)
   assert checkpoint.load(tmp_path / "out").digest == digest
 

@@ -12,6 +12,7 @@ import os
 import pathlib
 import shlex
 import sys
+import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -119,9 +120,12 @@ def load(name, split, data_dir=None):
   made = builder(name, data_dir)
   _check_prepared(name, made, tfds_split, data_dir)
   skip = {"image": tfds.decode.SkipDecoding()}
-  with quiet():
-    source = made.as_data_source(split=tfds_split, decoders=skip)
-  index = _index(entry, made, tfds_split, source)
+  try:
+    with quiet():
+      source = made.as_data_source(split=tfds_split, decoders=skip)
+    index = _index(entry, made, tfds_split, source)
+  except (RuntimeError, OSError) as error:
+    raise InputError(f"{made.data_dir} is damaged: delete it and prepare {name} again ({error})") from error
   feature = made.info.features["image"]
   large = feature.shape[0] is None
   encoded = Encoded(source, index["order"])
@@ -209,10 +213,10 @@ def _index(entry, made, tfds_split, source):
   files = [pathlib.Path(f) for f in made.info.splits[tfds_split].filepaths]
   stamp = repr([(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files])
   try:
-    with np.load(path) as kept:
+    with open(path, "rb") as file, np.load(file) as kept:
       if str(kept["stamp"]) == stamp:
         return {key: kept[key] for key in ("order", "labels", "digest")}
-  except (OSError, ValueError, KeyError):  # none yet, or torn
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none yet, or torn
     pass
   index = build_index(entry, made, tfds_split, source)
   with contextlib.suppress(OSError):  # a read-only data_dir: it is read again next time

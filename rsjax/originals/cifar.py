@@ -3,6 +3,7 @@
 import io
 import pickle
 import tarfile
+import zlib
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def _read_members(path):
   try:
     with tarfile.open(path) as tar:
       return {m.name.rsplit("/", 1)[-1]: tar.extractfile(m).read() for m in tar if m.isfile()}
-  except (tarfile.TarError, EOFError, OSError) as error:
+  except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
     raise InputError(f"{path} cannot be read as a tar archive: {error}") from error
 
 
@@ -76,7 +77,7 @@ def _read_batch(name, path, members, batch, python):
       raise ValueError("images and labels do not match")
     images = rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return images, {key: y.astype(np.int64) for key, y in labels.items()}
-  except (KeyError, ValueError, TypeError, pickle.UnpicklingError, EOFError) as error:
+  except Exception as error:  # a damaged pickle raises many kinds
     raise InputError(f"{path}: {batch} is missing or not as published: {error}") from error
 
 
@@ -86,7 +87,7 @@ def _names(name, path, members, python):
       meta = _unpickle(members[_META[name]])
       return {key: [c.decode() for c in meta[names[1].encode()]] for key, names in _LABELS[name].items()}
     return {key: members[names[2]].decode().split() for key, names in _LABELS[name].items()}
-  except (KeyError, pickle.UnpicklingError) as error:
+  except Exception as error:  # a damaged pickle raises many kinds
     raise InputError(f"{path}: the class names are missing: {error}") from error
 
 

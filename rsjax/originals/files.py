@@ -16,12 +16,14 @@ class Examples:
   Attributes:
     keys: what TFDS shuffles the split by.
     size: about how many bytes its images take.
+    identity: what tells these images from others, beyond the files they lie in.
     example: example(i) is TFDS's features of image i, the image as the bytes of a file.
   """
 
   keys: Sequence
   size: int
   example: Callable[[int], dict]
+  identity: str = ""
 
   def __len__(self):
     return len(self.keys)

@@ -1,6 +1,7 @@
 """ImageNet (ILSVRC 2012): ILSVRC2012_img_val.tar and ILSVRC2012_img_train.tar, or folders val/ and train/
 of one folder a class, named by WordNet id. Images are read where they lie; tars are not unpacked."""
 
+import hashlib
 import io
 import pathlib
 import tarfile
@@ -23,6 +24,7 @@ class _Image(NamedTuple):
   path: pathlib.Path
   offset: int
   size: int
+  changed: int  # when its file was changed last, ns
 
 
 def find(name, folder, checksums):
@@ -64,7 +66,8 @@ def _examples(images):
       encoded = file.read(image.size)
     return {"file_name": image.name, "image": _jpeg(encoded, image), "label": image.label}
 
-  return Examples([image.name for image in images], sum(image.size for image in images), example)
+  identity = hashlib.sha256(repr(images).encode()).hexdigest()
+  return Examples([image.name for image in images], sum(image.size for image in images), example, identity)
 
 
 def _jpeg(encoded, image):
@@ -89,7 +92,8 @@ def _from_folder(root, labels):
       raise InputError(f"{place} is no class of ImageNet: expected a WordNet id such as n01440764")
     for path in sorted(place.glob("[!.]*")):
       if path.suffix.lower() in _SUFFIXES:
-        images.append(_Image(path.name, labels[place.name], path, 0, path.stat().st_size))
+        found = path.stat()
+        images.append(_Image(path.name, labels[place.name], path, 0, found.st_size, found.st_mtime_ns))
   return images
 
 
@@ -112,7 +116,7 @@ def _validation(path, tar, labels):
       number = name.removeprefix("ILSVRC2012_val_").split(".")[0]
       if not number.isdigit() or not 1 <= int(number) <= len(wnids):
         raise InputError(f"{path}: {member.name} is no validation image of ImageNet")
-      images.append(_Image(name, labels[wnids[int(number) - 1]], path, member.offset_data, member.size))
+      images.append(_Image(name, labels[wnids[int(number) - 1]], path, member.offset_data, member.size, 0))
   return images
 
 
@@ -123,7 +127,7 @@ def _train_class(path, tar, member, labels):
     raise InputError(f"{path}: {member.name} is no class of ImageNet")
   with tarfile.open(fileobj=tar.extractfile(member), mode="r:") as inner:
     return [
-      _Image(m.name.rsplit("/", 1)[-1], labels[wnid], path, member.offset_data + m.offset_data, m.size)
+      _Image(m.name.rsplit("/", 1)[-1], labels[wnid], path, member.offset_data + m.offset_data, m.size, 0)
       for m in inner
       if m.isfile()
     ]
