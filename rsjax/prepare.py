@@ -7,8 +7,8 @@ EPILOG = """example:
 
 what DIR must hold (download by hand; TensorFlow is not needed):
   cifar10        cifar-10-python.tar.gz or cifar-10-binary.tar.gz        170 MB
-  cifar100       cifar-100-python.tar.gz or cifar-100-binary.tar.gz      170 MB
-  svhn_cropped   train_32x32.mat, test_32x32.mat (extra_32x32.mat)       250 MB (1.3 GB)
+  cifar100       cifar-100-python.tar.gz or cifar-100-binary.tar.gz      169 MB
+  svhn_cropped   train_32x32.mat, test_32x32.mat (extra_32x32.mat)       246 MB (1.3 GB)
   mnist          {train,t10k}-{images-idx3,labels-idx1}-ubyte (or .gz)    12 MB
   fashion_mnist  files of the same names                                  31 MB
   imagenet       ILSVRC2012_img_val.tar, ILSVRC2012_img_train.tar, or    6.7 GB, 148 GB

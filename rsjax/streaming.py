@@ -73,7 +73,7 @@ def _grain():
   try:
     import grain
   except ImportError as error:
-    raise InputError("training on imagenet streams through Grain: pip install 'rsjax[imagenet]'") from error
+    raise InputError("training on imagenet streams through Grain: pip install grain") from error
   from absl import flags
 
   if not flags.FLAGS.is_parsed():
@@ -97,7 +97,8 @@ class _Examples:
     image = views.decode(self._encoded[i])
     if self._crops is None:
       return views.resize_and_center_crop(image), self._labels[i]
-    return random_resized_crop(image, np.random.default_rng([*self._crops, position])), self._labels[i]
+    # 1 + position: NumPy takes [seed, epoch, 0] for [seed, epoch], which drew the order
+    return random_resized_crop(image, np.random.default_rng([*self._crops, 1 + position])), self._labels[i]
 
 
 def random_resized_crop(image, rng):
