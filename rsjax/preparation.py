@@ -151,7 +151,10 @@ def _write_split(builder, partial, split, examples, progress):
         progress.images(1)
 
     new = path.with_name(f"{path.name}.new")
-    file_adapters.ArrayRecordFileAdapter.write_examples(new, records())
+    try:
+      file_adapters.ArrayRecordFileAdapter.write_examples(new, records())
+    except RuntimeError as error:  # array_record's, of a full disk
+      raise OSError(f"{new} cannot be written ({error}); the same command continues from here") from error
     os.replace(new, path)
   return [len(part) for part in parts]
 

@@ -297,6 +297,22 @@ def test_a_preparation_stopped_at_any_image_continues(places, monkeypatch):
   assert again.written == 0
 
 
+def test_a_full_disk_is_one_line_and_continues(places, monkeypatch, capsys):
+  from tensorflow_datasets.core import file_adapters
+
+  def full(path, records):
+    raise RuntimeError("write() failed: No space left on device")
+
+  write_cifar_python(places[0] / "cifar-10-python.tar.gz", TRAIN, TEST, names={"label_names": 10})
+  arguments = ["cifar10", "--from", str(places[0]), "--data-dir", str(places[1]), "--unverified"]
+  with monkeypatch.context() as patch:
+    patch.setattr(file_adapters.ArrayRecordFileAdapter, "write_examples", full)
+    assert prepare.main(arguments) == 1
+  assert "No space left on device); the same command continues" in capsys.readouterr().err
+  assert prepare.main(arguments) == 0
+  assert_is("cifar10", places[1])
+
+
 def test_other_originals_do_not_continue_what_was_begun(places, monkeypatch):
   folder, data_dir = places
   monkeypatch.setattr(preparation, "SHARD_BYTES", TRAIN[0].nbytes // 6)
