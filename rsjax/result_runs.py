@@ -108,6 +108,7 @@ def run(
       "checkpoint": classifier.digest,
       "dtype": dtype,
       "precision": devices.matmul_precision(),
+      "batch_norm": "folded",
     },
     indices=indices,
     about={
@@ -137,10 +138,9 @@ def run(
       }
     )
     examples = ((i, dataset.images[i]) for i in todo)
+    apply, variables = models.inference(model, classifier.variables)
     before = time.perf_counter()
-    for outcome in function(
-      models.apply(model), classifier.variables, examples, settings, execution, progress.draws
-    ):
+    for outcome in function(apply, variables, examples, settings, execution, progress.draws):
       now = time.perf_counter()
       writer.append(to_row(outcome, int(dataset.labels[outcome.index]), now - before))
       before = now

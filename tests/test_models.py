@@ -1,5 +1,6 @@
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,6 +52,29 @@ def test_compiled_is_eager(arch, dtype):
   np.testing.assert_allclose(compiled, eager, rtol=0, atol=tolerance * scale)
 
 
+@pytest.mark.parametrize("arch", [*models.ARCHITECTURES, "cifar_resnet8"])
+def test_folded_is_unfolded(arch):
+  """Exact up to float32's rounding, with running statistics that are far from neutral."""
+  model, x = create(arch), np.random.default_rng(3).uniform(0, 1, (6, *SHAPE)).astype(np.float32)
+  wanted = np.asarray(devices.jit(models.apply(model))(variables(arch), x))
+  apply, folded = models.inference(model, variables(arch))
+  found = np.asarray(devices.jit(apply)(folded, x))
+  assert found.dtype == np.float32
+  np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("arch", models.ARCHITECTURES)
+def test_folding_leaves_no_norm(arch):
+  _, folded = models.inference(create(arch), variables(arch))
+  assert set(folded) == {"params"}
+  assert not any("bn" in name for name in names(folded))
+  wanted = jax.eval_shape(
+    lambda: models.init(create(arch).clone(folded=True), jax.random.key(0), SHAPE)["params"]
+  )
+  shapes = lambda tree: {name: (leaf.shape, leaf.dtype) for name, leaf in names(tree).items()}
+  assert shapes(folded["params"]) == shapes(wanted)
+
+
 @pytest.mark.parametrize("repeat", range(3))
 def test_bfloat16_is_float32_to_rounding(repeat):
   """A wrong fusion shows as NaN or as numbers that are not near."""
@@ -98,11 +122,17 @@ def test_convolutions_are_drawn_as_in_the_paper():
 
 def test_strides_pad_one_pixel_on_each_side():
   """A 3x3 convolution of stride 2 looks at rows -1, 0, 1 first: moved by one pixel from 'SAME'."""
-  from rsjax.models.layers import conv
+  from rsjax.models.layers import Shortcut, conv_norm
+
+  class Strided(Shortcut):
+    @nn.compact
+    def __call__(self, x, train):
+      return conv_norm(x, train, 1, 3, 2, ("conv", "bn"), self)
 
   kernel = jnp.zeros((3, 3, 1, 1)).at[0, 0].set(1)
   x = jnp.arange(16.0).reshape(1, 4, 4, 1)
-  y = conv(1, 3, 2, jnp.float32, None).apply({"params": {"kernel": kernel}}, x)
+  params = {"conv": {"kernel": kernel, "bias": jnp.zeros(1)}}
+  y = Strided(1, 2, jnp.float32, folded=True).apply({"params": params}, x, train=False)
   assert y.reshape(-1).tolist() == [0, 0, 0, 5]
 
 

@@ -8,7 +8,7 @@ Variables are named as there: conv1, bn1, layer1/0/conv1, ..., layer2/0/downsamp
 import flax.linen as nn
 import jax.numpy as jnp
 
-from rsjax.models.layers import Layer, Shortcut, batch_norm, conv, head
+from rsjax.models.layers import Layer, Shortcut, conv_norm, head
 from rsjax.models.normalize import normalize
 
 
@@ -16,15 +16,14 @@ class Block(nn.Module):
   features: int
   stride: int
   dtype: jnp.dtype
+  folded: bool
 
   @nn.compact
   def __call__(self, x, train):
-    y = conv(self.features, 3, self.stride, self.dtype, "conv1")(x)
-    y = nn.relu(batch_norm(y, train, "bn1"))
-    y = conv(self.features, 3, 1, self.dtype, "conv2")(y)
-    y = batch_norm(y, train, "bn2")
+    y = nn.relu(conv_norm(x, train, self.features, 3, self.stride, ("conv1", "bn1"), self))
+    y = conv_norm(y, train, self.features, 3, 1, ("conv2", "bn2"), self)
     if self.stride != 1 or x.shape[-1] != self.features:
-      x = Shortcut(self.features, self.stride, self.dtype, name="downsample")(x, train)
+      x = Shortcut(self.features, self.stride, self.dtype, self.folded, name="downsample")(x, train)
     return nn.relu(y + x)
 
 
@@ -34,12 +33,13 @@ class CifarResNet(nn.Module):
   mean: tuple[float, ...]
   std: tuple[float, ...]
   dtype: jnp.dtype = jnp.float32
+  folded: bool = False
 
   @nn.compact
   def __call__(self, images, train=False):
     x = normalize(images, self.mean, self.std).astype(self.dtype)
-    x = conv(16, 3, 1, self.dtype, "conv1")(x)
-    x = nn.relu(batch_norm(x, train, "bn1"))
+    x = nn.relu(conv_norm(x, train, 16, 3, 1, ("conv1", "bn1"), self))
     for i, (features, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
-      x = Layer(Block, (self.depth - 2) // 6, features, stride, self.dtype, name=f"layer{i}")(x, train)
+      blocks = (self.depth - 2) // 6
+      x = Layer(Block, blocks, features, stride, self.dtype, self.folded, name=f"layer{i}")(x, train)
     return head(x, self.num_classes)

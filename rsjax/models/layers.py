@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+EPSILON = 1e-5  # of batch norm
+
 he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
@@ -13,23 +15,31 @@ def _uniform_fan_in(fan_in):
   return lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
-def conv(features, kernel, stride, dtype, name):
-  pad = kernel // 2
-  return nn.Conv(
+def conv_norm(x, train, features, kernel, stride, names, like):
+  """A convolution and its batch norm; call it within a module's __call__.
+
+  Args:
+    x: [b, h, w, c].
+    train: whether the norm uses the batch's own statistics.
+    features, kernel, stride: of the convolution, padded by kernel // 2.
+    names: of the convolution and of the norm.
+    like: the calling module, for its `dtype` and `folded`. The norm computes in float32 whatever the
+      dtype; where it is folded it is the convolution's bias instead (see `folding`).
+  """
+  conv = nn.Conv(
     features,
     (kernel, kernel),
     (stride, stride),
-    padding=((pad, pad), (pad, pad)),
-    use_bias=False,
+    padding=((kernel // 2, kernel // 2), (kernel // 2, kernel // 2)),
+    use_bias=like.folded,
     kernel_init=he_fan_out,
-    dtype=dtype,
-    name=name,
+    dtype=like.dtype,
+    name=names[0],
   )
-
-
-def batch_norm(x, train, name):
-  """Batch norm in float32, whatever x is computed in; call it within a module's __call__."""
-  norm = nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=jnp.float32, name=name)
+  x = conv(x)
+  if like.folded:
+    return x
+  norm = nn.BatchNorm(not train, momentum=0.9, epsilon=EPSILON, dtype=jnp.float32, name=names[1])
   return norm(x.astype(jnp.float32)).astype(x.dtype)
 
 
@@ -37,11 +47,11 @@ class Shortcut(nn.Module):
   features: int
   stride: int
   dtype: jnp.dtype
+  folded: bool
 
   @nn.compact
   def __call__(self, x, train):
-    x = conv(self.features, 1, self.stride, self.dtype, "conv")(x)
-    return batch_norm(x, train, "bn")
+    return conv_norm(x, train, self.features, 1, self.stride, ("conv", "bn"), self)
 
 
 class Layer(nn.Module):
@@ -52,12 +62,13 @@ class Layer(nn.Module):
   features: int
   stride: int
   dtype: jnp.dtype
+  folded: bool
 
   @nn.compact
   def __call__(self, x, train):
     for i in range(self.blocks):
       stride = self.stride if i == 0 else 1
-      x = self.block(self.features, stride, self.dtype, name=str(i))(x, train)
+      x = self.block(self.features, stride, self.dtype, self.folded, name=str(i))(x, train)
     return x
 
 

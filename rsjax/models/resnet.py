@@ -8,7 +8,7 @@ layer1/0/downsample/conv, ..., fc.
 import flax.linen as nn
 import jax.numpy as jnp
 
-from rsjax.models.layers import Layer, Shortcut, batch_norm, conv, head
+from rsjax.models.layers import Layer, Shortcut, conv_norm, head
 from rsjax.models.normalize import normalize
 
 EXPANSION = 4  # a bottleneck's outputs over its inner width
@@ -18,17 +18,16 @@ class Bottleneck(nn.Module):
   features: int
   stride: int
   dtype: jnp.dtype
+  folded: bool
 
   @nn.compact
   def __call__(self, x, train):
-    y = conv(self.features, 1, 1, self.dtype, "conv1")(x)
-    y = nn.relu(batch_norm(y, train, "bn1"))
-    y = conv(self.features, 3, self.stride, self.dtype, "conv2")(y)
-    y = nn.relu(batch_norm(y, train, "bn2"))
-    y = conv(EXPANSION * self.features, 1, 1, self.dtype, "conv3")(y)
-    y = batch_norm(y, train, "bn3")
+    y = nn.relu(conv_norm(x, train, self.features, 1, 1, ("conv1", "bn1"), self))
+    y = nn.relu(conv_norm(y, train, self.features, 3, self.stride, ("conv2", "bn2"), self))
+    y = conv_norm(y, train, EXPANSION * self.features, 1, 1, ("conv3", "bn3"), self)
     if self.stride != 1 or x.shape[-1] != EXPANSION * self.features:
-      x = Shortcut(EXPANSION * self.features, self.stride, self.dtype, name="downsample")(x, train)
+      features = EXPANSION * self.features
+      x = Shortcut(features, self.stride, self.dtype, self.folded, name="downsample")(x, train)
     return nn.relu(y + x)
 
 
@@ -37,15 +36,15 @@ class ResNet50(nn.Module):
   mean: tuple[float, ...]
   std: tuple[float, ...]
   dtype: jnp.dtype = jnp.float32
+  folded: bool = False
 
   @nn.compact
   def __call__(self, images, train=False):
     x = normalize(images, self.mean, self.std).astype(self.dtype)
-    x = conv(64, 7, 2, self.dtype, "conv1")(x)
-    x = nn.relu(batch_norm(x, train, "bn1"))
+    x = nn.relu(conv_norm(x, train, 64, 7, 2, ("conv1", "bn1"), self))
     x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
     for i, (blocks, features, stride) in enumerate(
       ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2)), start=1
     ):
-      x = Layer(Bottleneck, blocks, features, stride, self.dtype, name=f"layer{i}")(x, train)
+      x = Layer(Bottleneck, blocks, features, stride, self.dtype, self.folded, name=f"layer{i}")(x, train)
     return head(x, self.num_classes)
