@@ -25,6 +25,17 @@ def test_a_draw_does_not_depend_on_its_companions():
   assert np.array_equal(mixed[5], together[5])
 
 
+@pytest.mark.parametrize("shape", [SHAPE, (1, 1, 1), (5, 3, 1), (32, 32, 3)])
+def test_it_is_jaxs_own_normal_bit_for_bit(shape):
+  """The definition, in one line of the library's public functions."""
+  rng = np.random.default_rng(0)
+  index, draw = (rng.integers(0, 2**32, 20, np.uint32) for _ in range(2))
+  with jax.threefry_partitionable(True):
+    fold = lambda i, j: jax.random.fold_in(jax.random.fold_in(noise.base_key(7), i), j)
+    wanted = jax.vmap(lambda i, j: jax.random.normal(fold(i, j), shape, jnp.float32))(index, draw)
+  assert np.array_equal(draws(index, draw, seed=7, shape=shape), wanted)
+
+
 def test_compiled_is_eager():
   jitted = jax.jit(lambda i, j: noise.standard_normal(noise.base_key(0), i, j, SHAPE))
   index, draw = jnp.uint32(np.arange(9)), jnp.uint32(np.arange(9) ** 5)
