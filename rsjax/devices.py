@@ -1,6 +1,7 @@
 """Devices: the mesh, the compiler's options, the default dtype and the environment stamp."""
 
 import functools
+import os
 import platform
 
 import jax
@@ -46,6 +47,26 @@ def compiler_options(platform_name):
   except Exception:  # an option unknown to this jaxlib: too old to have these fusions
     return {}
   return _CPU_OPTIONS
+
+
+def put(tree, sharding):
+  """A tree of host arrays, the same in every process, on the devices of a sharding."""
+  if sharding.is_fully_addressable:
+    return jax.device_put(tree, sharding)
+  as_array = lambda a: jax.make_array_from_callback(np.shape(a), sharding, lambda part: np.asarray(a)[part])
+  return jax.tree.map(as_array, tree)
+
+
+def memory_free(device):
+  """Bytes that are free on a device, or None where it does not say; on CPU a device's share."""
+  stats = device.memory_stats()
+  if stats and "bytes_limit" in stats:
+    return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+  try:
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+  except (AttributeError, ValueError, OSError):
+    return None
+  return free // jax.local_device_count()
 
 
 def default_dtype():

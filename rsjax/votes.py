@@ -15,6 +15,8 @@ change what is certified; it decides how fast votes come.
 import collections
 import dataclasses
 import functools
+import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -29,6 +31,8 @@ from rsjax.errors import InputError
 
 _MOST_ROWS = 2**24
 
+logger = logging.getLogger("rsjax")
+
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
@@ -36,7 +40,7 @@ class Execution:
 
   Attributes:
     rows: noisy images per device step, over all devices; rounded up to a multiple of their number.
-      None: chosen from the image's size (`default_rows`).
+      None: chosen from the image's size (`default_rows`); `tuning.best_rows` finds better ones.
     mesh: one-axis mesh over which rows are sharded. None: all devices.
     depth: steps dispatched ahead of the one whose votes are being read.
   """
@@ -101,21 +105,37 @@ def count_votes(
   first = next(requests, None)
   if first is None:
     return
-  requests = _of_one_kind(first, requests)
+  work = _Work(itertools.chain([first], _of_one_kind(first, requests)))
   execution = execution.resolve(first.image.shape)
-  slots = execution.rows // smallest_count + 2
+  mesh, rows = execution.mesh, execution.rows
   num_classes = class_count(apply, variables, first.image.shape)
-  step = _make_step(_hashable(apply), execution.mesh, execution.rows, slots, num_classes)
-  variables = jax.device_put(variables, NamedSharding(execution.mesh, P()))
-  seed, sigma = np.uint32(seed), np.float32(sigma)
+  everywhere, over_draws = NamedSharding(mesh, P()), NamedSharding(mesh, P(devices.AXIS))
+  variables, seed, sigma = devices.put((variables, np.uint32(seed), np.float32(sigma)), everywhere)
+  apply = _hashable(apply)
 
-  in_flight = collections.deque()
+  in_flight = collections.deque()  # (segments, their votes on the device), the oldest first
   total = np.zeros(num_classes, np.int64)  # of the request that is being read
-
-  def read_oldest():
-    nonlocal total
-    segments, votes = in_flight.popleft()
-    votes = np.asarray(votes)  # waits for the step
+  while in_flight or work:
+    slots = rows // smallest_count + 2
+    try:
+      segments = work.take(rows, slots)
+      if segments:
+        in_flight.append((segments, None))  # so that they are not lost where the dispatch fails
+        *images, slot, draw = _step_arrays(segments, rows, slots)
+        images, index = devices.put(images, everywhere)
+        slot, draw = devices.put((slot, draw), over_draws)
+        step = _make_step(apply, mesh, rows, slots, num_classes)
+        in_flight[-1] = segments, step(variables, seed, sigma, images, index, slot, draw)
+        if len(in_flight) <= execution.depth:
+          continue
+      segments, votes = in_flight[0]
+      votes = jax.device_get(votes)  # waits for the step
+      in_flight.popleft()
+    except jax.errors.JaxRuntimeError as error:
+      rows = _fewer_rows(rows, mesh, error)
+      work.put_back(segment for segments, _ in in_flight for segment in segments)
+      in_flight.clear()
+      continue
     progress(sum(segment.count for segment in segments))
     for slot, segment in enumerate(segments):
       total = total + votes[slot]
@@ -123,13 +143,38 @@ def count_votes(
         yield total
         total = np.zeros(num_classes, np.int64)
 
-  for segments in _pack(requests, execution.rows, slots):
-    arrays = _step_arrays(segments, execution.rows, slots)
-    in_flight.append((segments, step(variables, seed, sigma, *arrays)))
-    if len(in_flight) > execution.depth:
-      yield from read_oldest()
-  while in_flight:
-    yield from read_oldest()
+
+def memory_needed(apply, variables, image_shape, execution, smallest_count=1):
+  """Bytes that a step of `count_votes` on uint8 images needs on each device; compiles it."""
+  mesh, rows = execution.mesh, execution.rows
+  slots = rows // smallest_count + 2
+  request = Request(np.zeros(image_shape, np.uint8), 0, 0, rows)
+  *images, slot, draw = _step_arrays(_Work([request]).take(rows, slots), rows, slots)
+  everywhere, over_draws = NamedSharding(mesh, P()), NamedSharding(mesh, P(devices.AXIS))
+  arguments = devices.put((variables, np.uint32(0), np.float32(1), *images), everywhere)
+  arguments += devices.put((slot, draw), over_draws)
+  step = _make_step(_hashable(apply), mesh, rows, slots, class_count(apply, variables, image_shape))
+  analysis = step.lower(*arguments).compile().memory_analysis()
+  sizes = ("temp_size_in_bytes", "argument_size_in_bytes", "output_size_in_bytes")
+  return sum(getattr(analysis, size, 0) for size in sizes)
+
+
+def out_of_memory(error):
+  """Whether an error of the runtime is a lack of memory, which fewer rows can mend."""
+  return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+
+
+def _fewer_rows(rows, mesh, error):
+  """Half the rows after a lack of memory; raises what else went wrong."""
+  if not out_of_memory(error):
+    raise error
+  fewer = rows // 2 // mesh.size * mesh.size
+  if fewer == 0 or jax.process_count() > 1:  # one process alone cannot change the program of all
+    raise InputError(
+      f"a device's memory is too small for {rows} noisy images a step: give fewer (--batch)"
+    ) from error
+  logger.warning("memory is too small for %d noisy images a step: going on with %d", rows, fewer)
+  return fewer
 
 
 def class_count(apply, variables, image_shape):
@@ -202,20 +247,33 @@ class _Segment(NamedTuple):
   last: bool  # whether the request ends with it
 
 
-def _pack(requests, rows, slots):
-  """Cuts requests into steps, lists of at most `slots` segments that fill `rows` rows."""
-  segments, room = [], rows
-  for request in requests:
-    done = 0
-    while done < request.count:
-      count = min(request.count - done, room)
-      done, room = done + count, room - count
-      segments.append(_Segment(request, request.first + done - count, count, done == request.count))
-      if room == 0 or len(segments) == slots:
-        yield segments
-        segments, room = [], rows
-  if segments:
-    yield segments
+class _Work:
+  """Requests, to be cut into steps; takes them from an iterator only as there is room."""
+
+  def __init__(self, requests):
+    self._requests, self._waiting = iter(requests), collections.deque()
+
+  def __bool__(self):
+    """Whether any is left; looks one request ahead."""
+    if not self._waiting:
+      self._waiting.extend(_Segment(r, r.first, r.count, True) for r in itertools.islice(self._requests, 1))
+    return bool(self._waiting)
+
+  def take(self, rows, slots):
+    """At most `slots` segments that fill `rows` rows, or what is left."""
+    segments = []
+    while rows and len(segments) < slots and self:
+      whole = self._waiting.popleft()
+      count = min(whole.count, rows)
+      segments.append(whole._replace(count=count, last=whole.last and count == whole.count))
+      if count < whole.count:
+        self._waiting.appendleft(whole._replace(first=whole.first + count, count=whole.count - count))
+      rows -= count
+    return segments
+
+  def put_back(self, segments):
+    """Gives back what was taken and not done, in the order in which it was taken."""
+    self._waiting.extendleft(reversed(list(segments)))
 
 
 def _step_arrays(segments, rows, slots):
@@ -235,7 +293,6 @@ def _step_arrays(segments, rows, slots):
 
 
 def _of_one_kind(first, requests):
-  yield first
   for request in requests:
     if request.image.shape != first.image.shape or request.image.dtype != first.image.dtype:
       raise InputError(

@@ -72,7 +72,10 @@ def test_packing_fills_every_step_and_asks_for_each_draw_once():
     requests = [Request(None, i, int(rng.integers(50)), int(rng.integers(1, 300))) for i in range(20)]
     rows, smallest = int(rng.integers(1, 200)), min(r.count for r in requests)
     slots = rows // smallest + 2
-    steps = list(votes._pack(requests, rows, slots))
+    work = votes._Work(requests)
+    steps = []
+    while segments := work.take(rows, slots):
+      steps.append(segments)
     assert len(steps) == -(-sum(r.count for r in requests) // rows)
     assert max(len(step) for step in steps) <= slots
     asked = [(r.index, d) for step in steps for r, first, n, _ in step for d in range(first, first + n)]
@@ -99,10 +102,104 @@ def test_a_whole_run_compiles_one_program(linear_variables, images):
   jax.monitoring.clear_event_listeners()
 
 
+def test_no_step_moves_data_unasked_or_waits(linear_variables, requests, monkeypatch):
+  """Images go up and votes come down explicitly, votes `depth` steps after their step was dispatched."""
+  events, make_step = [], votes._make_step
+
+  class Watched:
+    def __init__(self, votes):
+      self.votes, self.number = votes, len([e for e in events if e[0] == "dispatch"])
+      events.append(("dispatch", self.number))
+
+  def device_get(watched, get=jax.device_get):
+    events.append(("read", watched.number))
+    return get(watched.votes)
+
+  wanted = count(linear, linear_variables, requests, Execution(16))
+  monkeypatch.setattr(votes, "_make_step", lambda *a: lambda *b: Watched(make_step(*a)(*b)))
+  monkeypatch.setattr(jax, "device_get", device_get)
+  with jax.transfer_guard("disallow"):
+    found = count(linear, linear_variables, requests, Execution(16, depth=3))
+  np.testing.assert_array_equal(found, wanted)
+  steps = -(-sum(r.count for r in requests) // 16)
+  assert len(events) == 2 * steps
+  for k in range(steps - 3):
+    assert events.index(("read", k)) > events.index(("dispatch", k + 3))
+
+
+@pytest.mark.parametrize("when", ["at dispatch", "at reading", "at compilation"])
+def test_too_little_memory_means_fewer_rows_and_the_same_votes(
+  linear_variables, requests, monkeypatch, caplog, when
+):
+  wanted = count(linear, linear_variables, requests, Execution(64))
+  make_step, most = votes._make_step, 20
+
+  class Failing:
+    def __array__(self, dtype=None, copy=None):
+      raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+  def make(apply, mesh, rows, *rest):
+    def step(*args):
+      if rows > most and when == "at reading":
+        return Failing()
+      if rows > most:
+        Failing().__array__()
+      return make_step(apply, mesh, rows, *rest)(*args)
+
+    if rows > most and when == "at compilation":
+      Failing().__array__()
+    return step
+
+  monkeypatch.setattr(votes, "_make_step", make)
+  found = count(linear, linear_variables, requests, Execution(64))
+  np.testing.assert_array_equal(found, wanted)
+  assert [r.getMessage() for r in caplog.records] == [
+    "memory is too small for 64 noisy images a step: going on with 32",
+    "memory is too small for 32 noisy images a step: going on with 16",
+  ]
+  most = 0
+  with pytest.raises(InputError, match="too small for 8 noisy"):
+    count(linear, linear_variables, requests, Execution(8))
+
+
+def test_too_little_memory_in_the_middle_loses_and_repeats_nothing(
+  linear_variables, requests, monkeypatch, caplog
+):
+  """The requests of steps in flight, one of them half read, are done again in smaller steps."""
+  wanted = count(linear, linear_variables, requests, Execution(64))
+  make_step = votes._make_step
+  for failing in range(1, 7):
+    calls = itertools.count()
+
+    def make(*a, calls=calls, failing=failing):
+      def step(*b):
+        if next(calls) == failing:
+          raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return make_step(*a)(*b)
+
+      return step
+
+    monkeypatch.setattr(votes, "_make_step", make)
+    drawn = []
+    found = count(linear, linear_variables, requests, Execution(24, depth=2), progress=drawn.append)
+    np.testing.assert_array_equal(found, wanted)
+    assert sum(drawn) == sum(r.count for r in requests)
+  assert len(caplog.records) == 6
+
+
+def test_other_errors_of_the_runtime_are_not_hidden(linear_variables, requests, monkeypatch):
+  def make(*_):
+    raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+
+  monkeypatch.setattr(votes, "_make_step", make)
+  with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
+    count(linear, linear_variables, requests, Execution(8))
+
+
 def test_one_collective_a_step(linear_variables, cpu_mesh):
   mesh = cpu_mesh(8)
   step = votes._make_step(linear, mesh, 64, 4, 2)
-  [segments] = votes._pack([Request(np.zeros((4, 4, 1), np.uint8), 0, 0, 64)], 64, 4)
+  segments = votes._Work([Request(np.zeros((4, 4, 1), np.uint8), 0, 0, 64)]).take(64, 4)
   arguments = votes._step_arrays(segments, 64, 4)
   text = step.lower(linear_variables, np.uint32(0), np.float32(1), *arguments).compile().as_text()
   assert text.count(" all-reduce(") == 1
