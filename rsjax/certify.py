@@ -26,6 +26,8 @@ def _body(args):
 
   settings = Smoothing(args.sigma, args.N0, args.N, args.alpha, args.seed)
   results, progress = console.execute("certify", args, settings)
+  if results is None:
+    return
   print(analysis.table([results], analysis.grid(results)))
   print(progress.summary(args.outfile))
 

@@ -8,6 +8,7 @@ A checkpoint says everything about its base classifier: architecture, classes, i
 normalisation. It loads without a template on any number of devices.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -140,12 +141,24 @@ def _metadata(path):
   if not path.is_dir():
     raise InputError(f"no checkpoint at {path}: give a directory that rsjax.train wrote")
   try:
-    metadata = ocp.metadata(path)
+    with _alone():
+      metadata = ocp.metadata(path)
   except Exception as error:  # Orbax raises many kinds for what is not its own
     raise InputError(f"{path} is not a checkpoint of rsjax: give a directory that rsjax.train wrote") from error
   if (metadata.custom_metadata or {}).get("format") != FORMAT:
     raise InputError(f"{path} is not a checkpoint of rsjax (format {FORMAT}), or of a later version")
   return metadata
+
+
+def _alone():
+  """A context in which Orbax does not wait for other processes: each reads for itself."""
+  if jax.process_count() == 1:
+    return contextlib.nullcontext()
+  own = jax.process_index()
+  options = ocp.options.MultiprocessingOptions(
+    primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
+  )
+  return ocp.Context(multiprocessing_options=options)
 
 
 def _read(path, template=None):
@@ -155,7 +168,8 @@ def _read(path, template=None):
     is_array = lambda m: hasattr(m, "shape") and hasattr(m, "dtype")
     template = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), metadata.metadata, is_leaf=is_array)
   try:
-    return metadata.custom_metadata, ocp.load(path, template)
+    with _alone():
+      return metadata.custom_metadata, ocp.load(path, template)
   except Exception as error:
     raise InputError(f"the checkpoint {path} is damaged or does not fit: {error}") from error
 

@@ -127,16 +127,50 @@ def run_parser(command, description, epilog):
     help="what the classifier computes in (default: float32 on CPU, bfloat16 on accelerators)",
   )
   made.add_argument(
-    "--batch", type=int, help="noisy images a step, over all devices; never changes a result (default: auto)"
+    "--batch",
+    type=_batch,
+    metavar="N",
+    help="noisy images a step, over all devices; never changes a result (default: auto, the fastest that fits)",
   )
+  made.add_argument(
+    "--compilation-cache",
+    metavar="DIR",
+    help="keep compiled programs there for later runs; only you should be able to write to it "
+    "(default: JAX_COMPILATION_CACHE_DIR, or none)",
+  )
+  made.add_argument(
+    "--distributed",
+    action="store_true",
+    help="one of several processes that share the work; process 0 writes OUTFILE. Needs no more on Cloud TPU, "
+    "Slurm and Kubernetes; elsewhere give the next three",
+  )
+  made.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+  made.add_argument("--processes", type=int, metavar="N", help="number of processes")
+  made.add_argument("--process", type=int, metavar="I", help="this process's number, from 0")
   return made
 
 
-def execute(command, args, settings):
-  """Runs `result_runs.run` with a bar for the arguments of `run_parser`; returns (results, RunProgress)."""
-  from rsjax import result_runs
+def _batch(text):
+  """--batch as an int, None for auto."""
+  return None if text == "auto" else int(text)
 
-  progress = RunProgress()
+
+def execute(command, args, settings):
+  """Runs `result_runs.run` with a bar for the arguments of `run_parser`.
+
+  Returns:
+    (results, RunProgress); results is None in processes that do not write.
+  """
+  from rsjax import devices, processes, result_runs
+
+  cluster = (args.coordinator, args.processes, args.process)
+  if args.distributed:
+    processes.start(*cluster)
+  elif any(value is not None for value in cluster):
+    raise InputError("--coordinator, --processes and --process need --distributed")
+  if args.compilation_cache:
+    devices.keep_compiled(args.compilation_cache)
+  progress = RunProgress() if processes.first() else result_runs.Progress()
   try:
     results = result_runs.run(
       command,
@@ -154,7 +188,8 @@ def execute(command, args, settings):
     )
   finally:
     progress.close()
-  report_invalid(results)
+  if results is not None:
+    report_invalid(results)
   return results, progress
 
 
@@ -200,14 +235,18 @@ class RunProgress:
     self._rows, self._images = plan["done"], plan["images"]
     print(
       f"{self._images} images, {self._rows} of them done before; {plan['draws per image']:,} draws an image, "
-      f"{plan['rows']} a step, {plan['dtype']}, {plan['devices']} x {plan['device']}",
+      f"{plan['dtype']}, {plan['devices']} x {plan['device']}",
       file=sys.stderr,
     )
     for note in plan["notes"]:
       print(f"note: {note}", file=sys.stderr)
     self._started = time.perf_counter()
     self._bar = bar((self._images - self._rows) * plan["draws per image"], " draws")
-    self._bar.set_description("compiling" if self._rows < self._images else "done")
+    self._bar.set_description("choosing --batch" if self._rows < self._images else "done")
+
+  def rows(self, rows):
+    if self._rows < self._images:
+      self._bar.set_description(f"compiling for {rows} draws a step")
 
   def draws(self, count):
     _raise_lost_interrupt()

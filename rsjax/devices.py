@@ -57,6 +57,15 @@ def put(tree, sharding):
   return jax.tree.map(as_array, tree)
 
 
+def keep_compiled(directory):
+  """Keeps compiled programs in a directory, for later processes; whoever can write there can run code here.
+
+  JAX's own variable JAX_COMPILATION_CACHE_DIR does the same.
+  """
+  jax.config.update("jax_compilation_cache_dir", str(directory))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
 def memory_free(device):
   """Bytes that are free on a device, or None where it does not say; on CPU a device's share."""
   stats = device.memory_stats()

@@ -25,6 +25,8 @@ def _body(args):
 
   settings = Smoothing(args.sigma, n=args.N, alpha=args.alpha, seed=args.seed)
   results, progress = console.execute("predict", args, settings)
+  if results is None:
+    return
   right, abstains = results.columns["correct"].mean(), analysis.abstention_rate(results)
   print(
     f"{len(results)} images: {right:.2%} correct, {1 - right - abstains:.2%} wrong, {abstains:.2%} abstained"

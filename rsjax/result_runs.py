@@ -6,10 +6,13 @@ What `python -m rsjax.certify` and `rsjax.predict` do, as one function: all that
 before anything is compiled or written.
 """
 
+import contextlib
 import datetime
+import json
 import time
+from typing import Any, NamedTuple
 
-from rsjax import checkpoint, data, devices, models, results, smoothing
+from rsjax import checkpoint, data, devices, models, processes, results, smoothing, tuning
 from rsjax.errors import InputError
 from rsjax.votes import Execution
 
@@ -38,11 +41,17 @@ class Progress:
   def start(self, plan):
     """Everything was checked; `plan` is a dict of what is about to be done."""
 
+  def rows(self, rows):
+    """Noisy images a step were chosen; what comes next is compilation."""
+
   def draws(self, count):
     """The votes of `count` more draws have arrived."""
 
   def row(self):
     """One more row was written."""
+
+  def close(self):
+    """Nothing more comes."""
 
 
 def run(
@@ -71,17 +80,71 @@ def run(
     data_dir: as for `data.load`.
     split, skip, max_images: which images.
     dtype: "float32" or "bfloat16", what the classifier computes in; None: the device's default.
-    rows: noisy images per device step; None: chosen.
+    rows: noisy images per device step; None: chosen by `tuning.best_rows`.
     progress: a `Progress`.
 
   Returns:
-    The `results.Results` of the whole file.
+    The `results.Results` of the whole file; None in processes other than the first (see `processes`).
 
   Raises:
     InputError: for anything that cannot be used; nothing was compiled and no file touched then.
   """
-  function, check, columns, to_row, draws_per_image = _KINDS[command]
-  check(settings)
+  which = (split, skip, max_images)
+  plan = processes.together(
+    lambda: _plan(command, dataset_name, checkpoint_path, settings, data_dir, which, dtype, rows)
+  )
+  processes.check_alike(json.dumps([plan.manifest.settings, plan.versions], sort_keys=True))
+  function, _, columns, to_row, draws_per_image = _KINDS[command]
+  dataset, session = plan.dataset, plan.manifest.session
+  apply, variables = models.inference(plan.model, plan.classifier.variables)
+  with _open(outfile, plan.manifest, columns) as (writer, done):
+    todo = plan.manifest.indices[done:]
+    progress.start(
+      {
+        "images": len(plan.manifest.indices),
+        "done": done,
+        "draws per image": draws_per_image(settings),
+        "dtype": plan.dtype,
+        "devices": session["devices"],
+        "device": session["device"],
+        "notes": [*dataset.notes, *_notes(settings, plan.classifier.metadata)],
+      }
+    )
+    if rows is None:
+      rows = tuning.best_rows(
+        apply,
+        variables,
+        dataset.image_shape,
+        f"{plan.classifier.metadata['arch']} {plan.dtype}",
+        draws=len(todo) * draws_per_image(settings),
+        smallest_count=settings.n0 if command == "certify" else settings.n,
+      )
+    progress.rows(rows)
+    examples = ((i, dataset.images[i]) for i in todo)
+    before = time.perf_counter()
+    for outcome in function(apply, variables, examples, settings, Execution(rows), progress.draws):
+      now = time.perf_counter()
+      if writer:
+        writer.append(to_row(outcome, int(dataset.labels[outcome.index]), now - before))
+      before = now
+      progress.row()
+  return results.read(outfile) if processes.first() else None
+
+
+class _Plan(NamedTuple):
+  dataset: data.Dataset
+  classifier: checkpoint.Classifier
+  model: Any
+  dtype: str
+  manifest: results.Manifest
+  versions: list
+
+
+def _plan(command, dataset_name, checkpoint_path, settings, data_dir, which, dtype, rows):
+  """Everything that is known before a device is used, checked."""
+  split, skip, max_images = which
+  Execution(rows)  # refuses what is out of range
+  _KINDS[command][1](settings)
   for name, value in (("skip", skip), ("max", 1 if max_images is None else max_images)):
     if value < 1:
       raise InputError(f"{name} must be at least 1, got {value}")
@@ -90,9 +153,9 @@ def run(
   _check_match(dataset, classifier)
   dtype = dtype or devices.default_dtype()
   model = classifier.model(dtype)
-  execution = Execution(rows).resolve(dataset.image_shape)
   indices = list(range(0, len(dataset), skip))[:max_images]
   dataset.check(indices)
+  environment = devices.environment()
   manifest = results.Manifest(
     settings={
       "command": command,
@@ -119,33 +182,21 @@ def run(
     },
     session={
       "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-      "rows": execution.rows,
-      **devices.environment(),
+      "rows": rows or "auto",
+      **environment,
     },
   )
-  with results.open_for_append(outfile, manifest, columns) as writer:
-    todo = indices[writer.done :]
-    progress.start(
-      {
-        "images": len(indices),
-        "done": writer.done,
-        "draws per image": draws_per_image(settings),
-        "dtype": dtype,
-        "rows": execution.rows,
-        "devices": manifest.session["devices"],
-        "device": manifest.session["device"],
-        "notes": [*dataset.notes, *_notes(settings, classifier.metadata)],
-      }
-    )
-    examples = ((i, dataset.images[i]) for i in todo)
-    apply, variables = models.inference(model, classifier.variables)
-    before = time.perf_counter()
-    for outcome in function(apply, variables, examples, settings, execution, progress.draws):
-      now = time.perf_counter()
-      writer.append(to_row(outcome, int(dataset.labels[outcome.index]), now - before))
-      before = now
-      progress.row()
-  return results.read(outfile)
+  versions = [environment[name] for name in ("rsjax", "jax", "jaxlib", "flax", "numpy")]
+  return _Plan(dataset, classifier, model, dtype, manifest, versions)
+
+
+@contextlib.contextmanager
+def _open(outfile, manifest, columns):
+  """(writer, rows done before): the result file in process 0; in others None, and process 0's number."""
+  with contextlib.ExitStack() as stack:
+    opened = lambda: stack.enter_context(results.open_for_append(outfile, manifest, columns))
+    writer = processes.together(lambda: opened() if processes.first() else None)
+    yield writer, int(processes.agree(writer.done if writer else 0))
 
 
 def _notes(settings, metadata):

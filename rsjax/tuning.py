@@ -1,0 +1,135 @@
+"""Rows per step, chosen by the machine: a short timed search, remembered for the next run.
+
+  >>> rows = best_rows(apply, variables, (32, 32, 3), "cifar_resnet110 bfloat16", draws=50_000_000)
+  >>> execution = Execution(rows)
+
+From the rule of thumb of `votes.default_rows` it doubles (or halves) the rows as long as draws come
+faster, and the compiled program says that it fits into memory. The search may cost one twentieth of
+the time that the draws will take; short runs do not search. Rows change speed, never a result.
+"""
+
+import json
+import os
+import pathlib
+import time
+
+import jax
+import numpy as np
+
+import rsjax
+from rsjax import devices, processes, votes
+
+_FEWEST_STEPS = 200  # a run of fewer default steps does not search
+_SHARE = 0.05  # of the run's time, that the search may take
+_GAIN = 1.03  # what more rows must bring, to be kept
+_SECONDS = 0.3  # a timing
+_MEMORY = 0.85  # of the free memory, that a step may need
+
+
+def best_rows(apply, variables, image_shape, name, *, draws, smallest_count=1, mesh=None, cache=None):
+  """Rows per step with which draws come fastest.
+
+  Args:
+    apply, variables, image_shape: as for `votes.count_votes`; uint8 images.
+    name: of the classifier and its dtype, under which the choice is remembered.
+    draws: how many the run will take; a search that would not pay is left out or cut short.
+    smallest_count: as for `votes.count_votes`.
+    mesh: as for `votes.Execution`.
+    cache: the file of remembered choices; None: `default_cache()`.
+
+  Returns:
+    A number of rows whose compiled program fits into memory. Several processes agree on it.
+  """
+  mesh = mesh or devices.draws_mesh()
+  start = votes.default_rows(image_shape, mesh)
+  if draws < _FEWEST_STEPS * start:
+    return start
+  cache = default_cache() if cache is None else pathlib.Path(cache)
+  device = mesh.devices.flat[0].device_kind
+  key = f"{device} x {mesh.size}, {name}, {list(image_shape)}, jax {jax.__version__}, rsjax {rsjax.__version__}"
+  remembered = int(processes.agree(_read(cache).get(key, 0)))
+  if remembered:
+    return remembered
+
+  def rate(rows):
+    """Draws a second, 0 where memory is too small."""
+    execution = votes.Execution(rows, mesh)
+    return _rate(apply, variables, image_shape, execution, smallest_count)
+
+  before = time.perf_counter()
+  while not (fastest := rate(start)):
+    start //= 2
+    if start < mesh.size:
+      return mesh.size  # the run itself will say that memory is too small
+  best, finished = start, False
+  for factor in (2, 0.5):
+    rows, improved = best, False
+    while True:
+      spent = time.perf_counter() - before
+      if processes.agree(spent > _SHARE * draws / fastest):
+        break
+      rows = int(rows * factor)
+      if rows < mesh.size:
+        break
+      found = rate(rows)
+      if found < _GAIN * fastest:
+        finished = factor < 1 or improved
+        break
+      best, fastest, improved = rows, found, True
+    if improved:
+      break
+  if finished and processes.first():
+    _write(cache, key, best)
+  return best
+
+
+def default_cache():
+  """The file in which choices are remembered, in the user's cache directory."""
+  root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  return pathlib.Path(root) / "rsjax" / "rows.json"
+
+
+def _rate(apply, variables, image_shape, execution, smallest_count):
+  free = devices.memory_free(execution.mesh.local_mesh.devices.flat[0])
+  try:
+    need = votes.memory_needed(apply, variables, image_shape, execution, smallest_count)
+    if processes.agree(free is not None and need > _MEMORY * free):
+      return 0.0
+    image = np.zeros(image_shape, np.uint8)
+
+    def seconds(steps):
+      request = votes.Request(image, 0, 0, steps * execution.rows)
+      before = time.perf_counter()
+      counted = votes.count_votes(
+        apply, variables, [request], seed=0, sigma=0.5, execution=execution, smallest_count=smallest_count
+      )
+      list(counted)
+      return time.perf_counter() - before
+
+    seconds(1)
+    steps = int(processes.agree(max(2, int(_SECONDS / max(seconds(1), 1e-4)))))
+    return float(processes.agree(steps * execution.rows / min(seconds(steps) for _ in range(2))))
+  except jax.errors.JaxRuntimeError as error:
+    if not votes.out_of_memory(error) or jax.process_count() > 1:
+      raise
+    return 0.0
+
+
+def _read(cache):
+  try:
+    remembered = json.loads(cache.read_text())
+  except (OSError, ValueError):
+    return {}
+  good = isinstance(remembered, dict)
+  return {k: v for k, v in remembered.items() if isinstance(v, int) and v > 0} if good else {}
+
+
+def _write(cache, key, rows):
+  """Whole or not at all; where it cannot be written, the next run searches again."""
+  try:
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    new = cache.with_name(f"{cache.name}.{os.getpid()}")
+    new.write_text(json.dumps(_read(cache) | {key: rows}, indent=2) + "\n")
+    new.replace(cache)
+  except OSError:
+    pass

@@ -1,0 +1,126 @@
+"""Two real processes of four CPU devices each, over loopback."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from rsjax import processes
+from rsjax.errors import InputError
+
+
+def start(argv, count, index, port):
+  """python -m rsjax.ARGV as one of `count` processes of four devices; of its own where port is None."""
+  environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {
+    "JAX_NUM_CPU_DEVICES": "4",
+    "JAX_PLATFORMS": "cpu",
+  }
+  cluster = ["--distributed", "--coordinator", f"localhost:{port}", "--processes", str(count)]
+  cluster += ["--process", str(index)]
+  return subprocess.Popen(
+    [sys.executable, "-m", *map(str, argv), *(cluster if port else [])],
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def finish(*started):
+  """[(exit code, stdout, stderr)] of processes; kills what hangs."""
+  try:
+    said = [process.communicate(timeout=150) for process in started]
+  finally:
+    for process in started:
+      process.kill()
+  return [(process.returncode, *pair) for process, pair in zip(started, said)]
+
+
+@pytest.fixture
+def port():
+  with socket.socket() as s:
+    s.bind(("localhost", 0))
+    return s.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+  from rsjax import train
+
+  path = tmp_path_factory.mktemp("trained") / "digits"
+  assert train.main(["digits", "convnet", str(path), "--noise", "0.25", "--epochs", "2", "--batch", "64"]) == 0
+  return path
+
+
+def without_time(path):
+  rows = [line.split("\t") for line in path.read_text().splitlines()]
+  time = rows[0].index("time")
+  return [row[:time] + row[time + 1 :] for row in rows]
+
+
+def certify(checkpoint, outfile, *flags):
+  argv = ["rsjax.certify", "digits", checkpoint, 0.25, outfile, "--N", 2000, "--skip", 60, "--batch", 512]
+  return [*argv, *flags]
+
+
+def test_two_processes_give_the_file_of_one_and_continue_it(checkpoint, tmp_path, port):
+  alone, shared = tmp_path / "alone.tsv", tmp_path / "shared.tsv"
+  [(code, _, said)] = finish(start(certify(checkpoint, alone), 1, 0, None))
+  assert code == 0, said
+  # process 1 has another name for the file: only process 0 may write, and only it knows how far it is
+  other = tmp_path / "other.tsv"
+  both = finish(*(start(certify(checkpoint, (shared, other)[i]), 2, i, port) for i in (0, 1)))
+  assert [code for code, *_ in both] == [0, 0], both
+  assert without_time(shared) == without_time(alone)
+  assert not other.exists()
+  assert "6 of 6 images" in both[0][1]
+  assert "images" not in both[1][1] + both[1][2]
+  session = json.loads(shared.with_name("shared.tsv.json").read_text())["sessions"][0]
+  assert (session["hosts"], session["devices"]) == (2, 8)
+
+  lines = shared.read_bytes().splitlines(keepends=True)
+  shared.write_bytes(b"".join(lines[:3]) + lines[3][:7])
+  both = finish(*(start(certify(checkpoint, shared), 2, i, port) for i in (0, 1)))
+  assert [code for code, *_ in both] == [0, 0], both
+  assert without_time(shared) == without_time(alone)
+
+
+def test_what_one_process_refuses_ends_all_of_them(checkpoint, tmp_path, port):
+  argv = certify(checkpoint, tmp_path / "out.tsv")
+  both = finish(start(argv, 2, 0, port), start([*argv, "--data-dir", "/", "--split", "none"], 2, 1, port))
+  assert [code for code, *_ in both] == [2, 2], both
+  assert "process 1 of 2 could not start" in both[0][2]
+  assert "none" in both[1][2]
+
+
+def test_processes_that_differ_are_refused(checkpoint, tmp_path, port):
+  argv = certify(checkpoint, tmp_path / "out.tsv")
+  both = finish(start(argv, 2, 0, port), start([*argv, "--seed", "1"], 2, 1, port))
+  assert [code for code, *_ in both] == [2, 2], both
+  assert all("process 1 has other settings" in said for *_, said in both)
+  assert not (tmp_path / "out.tsv").exists()
+
+
+@pytest.mark.parametrize(
+  ("cluster", "words"),
+  [
+    (("h:1", None, None), "--processes, --process must be given"),
+    (("h:1", 2, 2), "from 0 to 1"),
+    ((None, None, None), "--coordinator HOST:PORT"),
+  ],
+)
+def test_half_a_cluster_is_refused(cluster, words):
+  with pytest.raises(InputError, match=words):
+    processes.start(*cluster)
+
+
+def test_one_process_agrees_with_itself():
+  assert processes.agree(3) == 3
+  assert processes.together(lambda: 4) == 4
+  assert processes.first()
+  processes.check_alike("text")
+  with pytest.raises(ValueError, match="own"):
+    processes.together(lambda: int("its own error"))
