@@ -113,6 +113,7 @@ def count_votes(
   variables, seed, sigma = devices.put((variables, np.uint32(seed), np.float32(sigma)), everywhere)
   apply = _hashable(apply)
 
+  held_of, held = [], ()  # the images on the devices, and of what
   in_flight = collections.deque()  # (segments, their votes on the device), the oldest first
   total = np.zeros(num_classes, np.int64)  # of the request that is being read
   while in_flight or work:
@@ -121,11 +122,12 @@ def count_votes(
       segments = work.take(rows, slots)
       if segments:
         in_flight.append((segments, None))  # so that they are not lost where the dispatch fails
-        *images, slot, draw = _step_arrays(segments, rows, slots)
-        images, index = devices.put(images, everywhere)
-        slot, draw = devices.put((slot, draw), over_draws)
+        of = [segment.request for segment in segments]
+        if not _same(of, held_of):  # most steps are of the same image as the one before
+          held_of, held = of, devices.put(_step_images(segments, slots), everywhere)
+        draws = devices.put(_step_draws(segments, rows, slots), over_draws)
         step = _make_step(apply, mesh, rows, slots, num_classes)
-        in_flight[-1] = segments, step(variables, seed, sigma, images, index, slot, draw)
+        in_flight[-1] = segments, step(variables, seed, sigma, *held, *draws)
         if len(in_flight) <= execution.depth:
           continue
       segments, votes = in_flight[0]
@@ -135,6 +137,7 @@ def count_votes(
       rows = _fewer_rows(rows, mesh, error)
       work.put_back(segment for segments, _ in in_flight for segment in segments)
       in_flight.clear()
+      held_of = []  # of another number of slots
       continue
     progress(sum(segment.count for segment in segments))
     for slot, segment in enumerate(segments):
@@ -149,10 +152,11 @@ def memory_needed(apply, variables, image_shape, execution, smallest_count=1):
   mesh, rows = execution.mesh, execution.rows
   slots = rows // smallest_count + 2
   request = Request(np.zeros(image_shape, np.uint8), 0, 0, rows)
-  *images, slot, draw = _step_arrays(_Work([request]).take(rows, slots), rows, slots)
+  segments = _Work([request]).take(rows, slots)
   everywhere, over_draws = NamedSharding(mesh, P()), NamedSharding(mesh, P(devices.AXIS))
+  images = _step_images(segments, slots)
   arguments = devices.put((variables, np.uint32(0), np.float32(1), *images), everywhere)
-  arguments += devices.put((slot, draw), over_draws)
+  arguments += devices.put(_step_draws(segments, rows, slots), over_draws)
   step = _make_step(_hashable(apply), mesh, rows, slots, class_count(apply, variables, image_shape))
   analysis = step.lower(*arguments).compile().memory_analysis()
   sizes = ("temp_size_in_bytes", "argument_size_in_bytes", "output_size_in_bytes")
@@ -276,20 +280,28 @@ class _Work:
     self._waiting.extendleft(reversed(list(segments)))
 
 
-def _step_arrays(segments, rows, slots):
-  """A step's arguments: images[slots, h, w, c], index[slots], slot[rows], draw[rows]."""
-  image = segments[0][0].image
-  images = np.zeros((slots, *image.shape), image.dtype)
-  index = np.zeros(slots, np.uint32)
-  slot = np.full(rows, slots, np.int32)
-  draw = np.zeros(rows, np.uint32)
-  row = 0
-  for s, (request, first, count, _) in enumerate(segments):
-    images[s], index[s] = request.image, request.index
+def _step_images(segments, slots):
+  """A step's images[slots, h, w, c] and their index[slots]."""
+  image = segments[0].request.image
+  images, index = np.zeros((slots, *image.shape), image.dtype), np.zeros(slots, np.uint32)
+  for s, segment in enumerate(segments):
+    images[s], index[s] = segment.request.image, segment.request.index
+  return images, index
+
+
+def _step_draws(segments, rows, slots):
+  """A step's slot[rows] and draw[rows]; slot is `slots` where nobody asked for a draw."""
+  slot, draw, row = np.full(rows, slots, np.int32), np.zeros(rows, np.uint32), 0
+  for s, (_, first, count, _) in enumerate(segments):
     slot[row : row + count] = s
     draw[row : row + count] = np.arange(first, first + count)
     row += count
-  return images, index, slot, draw
+  return slot, draw
+
+
+def _same(some, others):
+  """Whether two lists are of the same objects."""
+  return len(some) == len(others) and all(a is b for a, b in zip(some, others))
 
 
 def _of_one_kind(first, requests):

@@ -200,7 +200,7 @@ def test_one_collective_a_step(linear_variables, cpu_mesh):
   mesh = cpu_mesh(8)
   step = votes._make_step(linear, mesh, 64, 4, 2)
   segments = votes._Work([Request(np.zeros((4, 4, 1), np.uint8), 0, 0, 64)]).take(64, 4)
-  arguments = votes._step_arrays(segments, 64, 4)
+  arguments = (*votes._step_images(segments, 4), *votes._step_draws(segments, 64, 4))
   text = step.lower(linear_variables, np.uint32(0), np.float32(1), *arguments).compile().as_text()
   assert text.count(" all-reduce(") == 1
   assert "all-gather(" not in text
