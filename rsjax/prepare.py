@@ -41,8 +41,9 @@ def main(argv=None):
 
 def _body(args):
   from rsjax import preparation
+  from rsjax.progress import PrepareProgress
 
-  progress = console.PrepareProgress()
+  progress = PrepareProgress()
   try:
     target, counts = preparation.prepare(
       args.name, args.source, args.data_dir, unverified=args.unverified, progress=progress

@@ -4,7 +4,7 @@ import pathlib
 import shlex
 import sys
 
-from rsjax import certify, console, train
+from rsjax import certify, console, interrupts, train
 from rsjax.errors import InputError
 
 EPILOG = """It types the commands rsjax.train and rsjax.certify for each sigma, showing them, and plots
@@ -67,7 +67,7 @@ def _type(command, main, *arguments):
   argv = [str(a) for a in arguments]
   print(f"\n$ python -m rsjax.{command} {shlex.join(argv)}", flush=True)
   code = main(argv)
-  if code == console.INTERRUPTED:
+  if code in interrupts.CODES.values():
     raise KeyboardInterrupt
   if code:
     sys.exit(code)

@@ -87,12 +87,13 @@ def main(argv=None):
 
 def _body(args):
   from rsjax import recipe, training_runs
+  from rsjax.progress import TrainProgress
 
   fields = {f.name for f in dataclasses.fields(recipe.Recipe)}
   settings = recipe.Recipe(**{name: getattr(args, name) for name in fields})
   if args.workers < 0:
     raise console.InputError(f"workers must be at least 0, got {args.workers}")
-  progress = console.TrainProgress(args.resume)
+  progress = TrainProgress(args.resume)
   try:
     history = training_runs.run(
       args.dataset,

@@ -2,9 +2,7 @@
 
 import contextlib
 import signal
-import subprocess
 import sys
-import time
 
 import jax
 import numpy as np
@@ -247,64 +245,17 @@ def without_time(path):
   return [row[:column] + row[column + 1 :] for row in rows]
 
 
-class Certify:
-  """`python -m rsjax.certify` in a process of its own, within a `with`."""
-
-  def __init__(self, *arguments):
-    self.outfile = arguments[-1]
-    self.said = self.outfile.with_suffix(".stderr")
-    self._command = [sys.executable, "-m", "rsjax.certify", *map(str, arguments)]
-
-  def __enter__(self):
-    with open(self.said, "w") as stderr:
-      self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=stderr)
-    return self
-
-  def __exit__(self, *_):
-    self._process.kill()
-    self._process.wait()
-
-  def wait(self):
-    return self._process.wait(timeout=300)
-
-  def kill_after(self, rows, signal_number):
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and self._process.poll() is None:
-      if self.outfile.exists() and self.outfile.read_bytes().count(b"\n") > rows:
-        self._process.send_signal(signal_number)
-        return self.wait()
-      time.sleep(0.005)
-    return pytest.fail(f"no {rows} rows: {self.said.read_text()}")
-
-
-@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
-def test_a_killed_certification_continues_to_the_same_file(trained, tmp_path, signal_number, code):
-  arguments = ["digits", trained, 0.5, "--max", 40, "--N", 20_000]
-  whole, killed = tmp_path / "whole.tsv", tmp_path / "killed.tsv"
-  with Certify(*arguments, whole) as process:
-    assert process.wait() == 0, process.said.read_text()
-  for rows in (3, 17):
-    with Certify(*arguments, killed) as process:
-      assert process.kill_after(rows, signal_number) == code, process.said.read_text()
-  assert 3 < killed.read_bytes().count(b"\n") <= 40
-  assert ("interrupted" in process.said.read_text()) == (code == 130)
-  with Certify(*arguments, killed) as process:
-    assert process.wait() == 0, process.said.read_text()
-  assert without_time(killed) == without_time(whole)
-  assert len(results.read(killed).manifest["sessions"]) == 3
-
-
 def test_an_interrupt_that_is_lost_in_a_garbage_collection_still_ends_the_run(trained, tmp_path, monkeypatch):
-  from rsjax import console
+  from rsjax import progress
 
-  progress_row = console.RunProgress.row
+  progress_row = progress.RunProgress.row
 
   def row(self):
     with contextlib.suppress(KeyboardInterrupt):  # as where a callback of the collector raises it
       signal.raise_signal(signal.SIGINT)
     progress_row(self)
 
-  monkeypatch.setattr(console.RunProgress, "row", row)
+  monkeypatch.setattr(progress.RunProgress, "row", row)
   out = tmp_path / "o.tsv"
   arguments = ["digits", trained, "0.5", str(out), "--max", "20", "--N", "500", "--batch", "64"]
   assert certify.main(arguments) == 130

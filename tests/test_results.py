@@ -1,6 +1,8 @@
 import json
 import multiprocessing
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -55,7 +57,8 @@ def test_what_was_written_is_read(path):
   assert read.columns["nA"].tolist() == [900, 902, 904, 906]
   assert read.columns["radius"].dtype == np.float64
   assert read.manifest["settings"] == SETTINGS
-  assert results.parse_votes(read.columns["votes"][1]) == ({0: 902, 2: 88}, 10)
+  classes, counts, invalid = results.parse_votes(read.columns["votes"][1])
+  assert (classes.tolist(), counts.tolist(), invalid) == ([0, 2], [902, 88], 10)
 
 
 def test_bounds_are_printed_rounded_down(path):
@@ -69,9 +72,10 @@ def test_bounds_are_printed_rounded_down(path):
 
 @pytest.mark.parametrize("votes", [([0, 3, 0, 97], 0), ([0, 0, 0, 0], 5), ([0, 0, 0, 0], 0), ([1, 2, 3, 4], 1)])
 def test_votes_as_text_and_back(votes):
-  counts, invalid = results.parse_votes(results.format_votes(np.array(votes[0]), votes[1]))
+  classes, counts, invalid = results.parse_votes(results.format_votes(np.array(votes[0]), votes[1]))
   assert invalid == votes[1]
-  assert [counts.get(c, 0) for c in range(4)] == votes[0]
+  assert np.bincount(classes, counts, minlength=4).tolist() == votes[0]
+  assert len(classes) == np.count_nonzero(votes[0])
 
 
 def test_a_file_cut_at_any_byte_continues_to_the_same_file(path):
@@ -124,6 +128,11 @@ def test_other_settings_are_refused_by_name_and_nothing_is_touched(path, change)
     (lambda text: text.replace("idx\t", "id\t"), "line 1"),
     (lambda text: text.replace("\n2\t", "\n"), "line 3 has 9 columns"),
     (lambda text: text + "\n".join(text.splitlines()[1:]) + "\n", "8 rows, 4 were expected"),
+    (lambda text: text.replace("0:902", "0:90x"), "line 3: votes are not votes: 0:90x"),
+    (lambda text: text.replace("0:902", "0:901"), "line 3: votes are 999, not 1000"),
+    (lambda text: text.replace("\t902\t", "\t\x00\x00\x00\t"), "line 3: nA cannot be"),
+    (lambda text: text.replace("\t0.2", "\t-0.2", 1), "line 2: radius cannot be '-0.2"),
+    (lambda text: text.replace("\n2\t", "\n#\x00garbage\n2\t"), "line 3 has 1 columns"),
   ],
 )
 def test_spoiled_files_are_refused(path, spoil, message):
@@ -132,6 +141,43 @@ def test_spoiled_files_are_refused(path, spoil, message):
   before = snapshot(path)
   with pytest.raises(InputError, match=message):
     write(path, [])
+  assert snapshot(path) == before
+
+
+def test_what_a_spreadsheet_saved_is_read(path):
+  write(path, INDICES)
+  before = results.read(path)
+  path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+  read = results.read(path)
+  assert read.complete
+  for name, column in before.columns.items():
+    np.testing.assert_array_equal(read.columns[name], column)
+  rows = path.read_bytes().split(b"\r\n")
+  path.write_bytes(b"\r\n".join(rows[:3]) + b"\r\n" + rows[3][:20])
+  write(path, INDICES[2:])
+  np.testing.assert_array_equal(results.read(path).columns["votes"], before.columns["votes"])
+
+
+def test_a_folder_without_the_right_to_write_is_refused(path):
+  """In a process of its own, which gives up being root."""
+  write(path, INDICES[:2])
+  for p in (path.parent, *path.parent.iterdir()):
+    p.chmod(0o555 if p.is_dir() else 0o444)
+  for parent in path.parent.parents[:3]:
+    parent.chmod(parent.stat().st_mode | 0o055)
+  before = snapshot(path)
+  code = (
+    "import encodings.utf_8_sig, os, sys, test_results as t\n"  # what is imported late cannot be, then
+    "if os.geteuid() == 0: os.setuid(65534)\n"
+    "path = t.pathlib.Path(sys.argv[1])\n"
+    "for target in (path, path.with_name('new.tsv')):\n"
+    "  try: t.write(target, t.INDICES)\n"
+    "  except t.InputError as error: print(error)\n"
+  )
+  here = pathlib.Path(__file__).parent
+  ran = subprocess.run([sys.executable, "-c", code, path], cwd=here, capture_output=True, text=True)
+  assert [line.split(": ")[-1] for line in ran.stdout.splitlines()] == ["Permission denied"] * 2, ran
+  assert ran.stdout.count("cannot be written") == 2
   assert snapshot(path) == before
 
 
@@ -189,7 +235,7 @@ def test_interrupted_inside_keeps_what_was_appended(path):
 
 def test_predict_rows(path):
   p = smoothing.prediction(4, np.array([3, 97]), smoothing.Smoothing(0.25, n=100))
-  with results.open_for_append(path, manifest(command="predict"), PREDICT_COLUMNS) as writer:
+  with results.open_for_append(path, manifest(command="predict", n=100), PREDICT_COLUMNS) as writer:
     writer.append(results.predict_row(p, label=0, seconds=0.5))
   read = results.read(path)
   assert read.columns["predict"].tolist() == [1]

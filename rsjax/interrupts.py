@@ -1,0 +1,67 @@
+"""Ctrl-C and SIGTERM: the first lets what is being finished be finished, the second stops at once.
+
+  >>> with catching():  # a signal is a KeyboardInterrupt ...
+  ...   finish_first()  # ... but from here on the first is only noted ...
+  ...   for row in rows:
+  ...     write(row)
+  ...     check()  # ... and raised here
+  >>> code()  # 130 or 143 where a signal came, else None
+
+Raised within a garbage collection, a KeyboardInterrupt is lost: whoever runs long calls `check` now and then.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+_came = []  # the signals since `catching`
+_patient = [False]  # whether the first is only noted
+
+
+@contextlib.contextmanager
+def catching():
+  """Raises KeyboardInterrupt for SIGINT and SIGTERM within; in the main thread only."""
+  _came.clear()
+  _patient[0] = False
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
+  before = {number: signal.signal(number, _handle) for number in CODES}
+  try:
+    yield
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+def finish_first():
+  """From here on a first signal is only noted, until `check`."""
+  _patient[0] = True
+
+
+def check():
+  """Raises KeyboardInterrupt if a signal came."""
+  if _came:
+    raise KeyboardInterrupt
+
+
+def check_unless_finishing():
+  """`check`, where nothing is to be finished first."""
+  if not _patient[0] or len(_came) > 1:
+    check()
+
+
+def code():
+  """The exit code for the signal that came, or None."""
+  return CODES[_came[0]] if _came else None
+
+
+def _handle(number, frame):
+  _came.append(number)
+  if _patient[0] and len(_came) == 1:
+    os.write(2, b"\nfinishing the image that is being certified; once more stops at once\n")
+    return
+  raise KeyboardInterrupt

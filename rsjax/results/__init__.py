@@ -1,0 +1,48 @@
+"""Result files: one row an image, appended and flushed as it is certified, with a manifest beside it.
+
+  >>> with open_for_append("out.tsv", manifest, CERTIFY_COLUMNS) as writer:
+  ...   for row in rows[writer.done:]:
+  ...     writer.append(row)
+  >>> results = read("out.tsv")
+  >>> results.complete, results.columns["radius"]
+
+A result file is TSV with a header; the first columns are the paper's, under its names. `OUTFILE.json`,
+the manifest, holds the settings and how many rows there should be. A file can be continued only with
+the settings it was begun with; a torn last line is dropped then. Votes are kept whole and sparse, as
+`class:count` pairs, so that any other bound can be computed from them later.
+
+The label enters here, beside the certificate, and nowhere else. A file of this package holds one idea:
+rows (text of a row), manifest, writing, reading (also files of the paper's code).
+"""
+
+from rsjax.results.manifest import FORMAT, Manifest, manifest_path
+from rsjax.results.reading import Results, read, read_any, read_foreign
+from rsjax.results.rows import (
+  CERTIFY_COLUMNS,
+  INVALID,
+  PREDICT_COLUMNS,
+  certify_row,
+  format_votes,
+  parse_votes,
+  predict_row,
+)
+from rsjax.results.writing import ResultWriter, open_for_append
+
+__all__ = [
+  "CERTIFY_COLUMNS",
+  "FORMAT",
+  "INVALID",
+  "PREDICT_COLUMNS",
+  "Manifest",
+  "ResultWriter",
+  "Results",
+  "certify_row",
+  "format_votes",
+  "manifest_path",
+  "open_for_append",
+  "parse_votes",
+  "predict_row",
+  "read",
+  "read_any",
+  "read_foreign",
+]

@@ -1,0 +1,135 @@
+"""Appending to a result file: one row an image, flushed as it is certified, alone, and only to what fits."""
+
+import contextlib
+import json
+import os
+import pathlib
+import time
+
+import filelock
+
+from rsjax.errors import InputError
+from rsjax.results.manifest import manifest_path, read_manifest, sync_folder, write_manifest
+from rsjax.results.reading import check_rows, read_rows
+
+_FSYNC_SECONDS = 1.0
+
+
+class ResultWriter:
+  """A result file open for appending; `done` is the number of rows it had."""
+
+  def __init__(self, file, columns, done):
+    self._file, self._columns, self.done = file, columns, done
+    self._synced = time.monotonic()
+
+  def append(self, row):
+    """Writes one row, a dict of column to text, through to the file.
+
+    Raises:
+      OSError: where it cannot be written, saying how to go on; the rows before are kept.
+    """
+    with _telling_how_to_go_on(self._file.name):
+      _write(self._file, [row[c] for c in self._columns])
+      if time.monotonic() - self._synced > _FSYNC_SECONDS:
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+
+@contextlib.contextmanager
+def open_for_append(path, manifest, columns):
+  """Opens or continues a result file, alone.
+
+  Args:
+    path: of the result file; its folder is made if missing.
+    manifest: a `Manifest`.
+    columns: CERTIFY_COLUMNS or PREDICT_COLUMNS.
+
+  Yields:
+    A `ResultWriter`.
+
+  Raises:
+    InputError: where the path cannot be written, the file is not rsjax's, was begun with other
+      settings, or is being written by another process. Nothing is changed then.
+  """
+  path = pathlib.Path(path)
+  try:
+    if path.is_dir():
+      raise InputError(f"{path} is a directory: give the path of a file to write")
+    if path.is_symlink() and not path.exists():
+      raise InputError(f"{path} is a link to nothing: give another path")
+    _check_resumable(path, manifest, columns)  # before anything is touched, and again when alone
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock.acquire()
+  except filelock.Timeout as error:
+    raise InputError(f"{path} is being written by another process") from error
+  except OSError as error:
+    raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+  try:
+    try:
+      done, end = _check_resumable(path, manifest, columns)
+      if done < len(manifest.indices):
+        write_manifest(path, manifest)  # before the file: a file without manifest is refused
+      file = open(path, "ab", buffering=0)  # noqa: SIM115
+    except OSError as error:
+      raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+    with file:
+      with _telling_how_to_go_on(path):
+        file.truncate(end)
+        if end == 0:
+          _write(file, columns)
+          sync_folder(path)
+      yield ResultWriter(file, columns, done)
+      with _telling_how_to_go_on(path):
+        os.fsync(file.fileno())
+  finally:
+    lock.release()  # its file stays: to remove it could let two writers in
+
+
+def _write(file, cells):
+  line = ("\t".join(map(str, cells)) + "\n").encode()
+  while line:  # what is written at once may be a part
+    line = line[file.write(line) :]
+
+
+@contextlib.contextmanager
+def _telling_how_to_go_on(path):
+  try:
+    yield
+  except OSError as error:
+    raise OSError(
+      f"{path} cannot be written to: {error.strerror or error}; the rows before are kept: make room, "
+      "and the same command continues"
+    ) from error
+
+
+def _check_resumable(path, manifest, columns):
+  """(rows done, length in bytes of what to keep) of the file that `manifest` would continue."""
+  if not manifest_path(path).exists():
+    if path.exists():
+      raise InputError(f"{path} exists and has no manifest {manifest_path(path).name}: give another path")
+    return 0, 0
+  begun = read_manifest(path)
+  differing = [
+    f"{key} was {json.dumps(begun['settings'].get(key))}, is now {json.dumps(manifest.settings.get(key))}"
+    for key in sorted(begun["settings"].keys() | manifest.settings.keys())
+    if begun["settings"].get(key) != manifest.settings.get(key)
+  ]
+  if differing:
+    raise InputError(
+      f"{path} was begun with other settings ({'; '.join(differing)}): give another path, or delete it"
+    )
+  if not path.exists():
+    return 0, 0
+  header, rows, end = read_rows(path)
+  if end == 0:
+    return 0, 0
+  if header != list(columns):
+    raise InputError(f"{path}: line 1 is not the header of a result file: {' '.join(header)}")
+  check_rows(path, header, rows, manifest.settings)
+  for number, (row, index) in enumerate(zip(rows, manifest.indices), start=2):
+    if row[0] != str(index):
+      raise InputError(f"{path}: line {number} should be of image {index}, it is of {row[0]}")
+  if len(rows) > len(manifest.indices):
+    raise InputError(f"{path} has {len(rows)} rows, {len(manifest.indices)} were expected")
+  return len(rows), end
