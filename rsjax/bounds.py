@@ -51,6 +51,34 @@ def lower_confidence_bound(k, n, alpha):
   return np.where(k > 0, lower * (1 - _SAFETY), 0.0)
 
 
+def interval(k, n, confidence):
+  """Two-sided Clopper-Pearson interval of a binomial proportion.
+
+  Args:
+    k, n: as for `lower_confidence_bound`.
+    confidence: in (0, 1): the proportion is outside with probability at most 1 - confidence.
+
+  Returns:
+    (low, high), float64 of the broadcast shape.
+  """
+  k, n = np.asarray(k), np.asarray(n)
+  alpha = (1 - confidence) / 2
+  return lower_confidence_bound(k, n, alpha), 1 - lower_confidence_bound(n - k, n, alpha)
+
+
+def certify_votes(n_a, n, alpha, sigma):
+  """CERTIFY's answer for the selected class's votes among the n that estimate: (p_lower, abstains, radius).
+
+  Arguments as for `lower_confidence_bound` and `certified_radius`; elementwise. sigma is that of the noise
+  as it is drawn, in float32, where that is less.
+
+  Source: CERTIFY in Cohen et al. 2019, section 3.2.2.
+  """
+  check_sigma(sigma)
+  p_lower = lower_confidence_bound(n_a, n, alpha)
+  return p_lower, abstains(p_lower), certified_radius(p_lower, min(sigma, float(np.float32(sigma))))
+
+
 def certified_radius(p_lower, sigma):
   """The certified l2 radius sigma * Phi^-1(p_lower), rounded down; 0 where p_lower <= 1/2.
 

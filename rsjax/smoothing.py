@@ -190,16 +190,14 @@ def certificate(index, votes0, votes, smoothing):
   """The certificate that int64[classes] selection and estimation votes give."""
   selected = int(votes0.argmax())
   n_a = int(votes[selected])
-  p_lower = float(bounds.lower_confidence_bound(n_a, smoothing.n, smoothing.alpha))
-  abstains = bool(bounds.abstains(p_lower))
-  drawn_sigma = min(smoothing.sigma, float(np.float32(smoothing.sigma)))  # the noise is float32
+  p_lower, abstains, radius = bounds.certify_votes(n_a, smoothing.n, smoothing.alpha, smoothing.sigma)
   return Certificate(
     index=index,
     prediction=ABSTAIN if abstains else selected,
-    radius=float(bounds.certified_radius(p_lower, drawn_sigma)),
+    radius=float(radius),
     selected=selected,
     n_a=n_a,
-    p_lower=p_lower,
+    p_lower=float(p_lower),
     votes0=votes0,
     votes=votes,
     invalid0=smoothing.n0 - int(votes0.sum()),

@@ -10,14 +10,16 @@ import pytest
 import rsjax
 
 ROOT = pathlib.Path(rsjax.__file__).parent
-COMMANDS = {"train", "certify", "predict", "prepare", "quickstart"}
+COMMANDS = {"train", "certify", "predict", "prepare", "analyze", "visualize", "quickstart"}
 
 # Each room and the rooms that it may import. `rsjax` itself (the version) and `errors` are for all.
 ROOMS = {
   "errors": set(),
   "bounds": set(),
   "results": {"bounds"},
-  "analysis": set(),
+  "analysis": {"results", "bounds"},
+  "interrupts": set(),
+  "progress": {"interrupts"},
   "noise": set(),
   "devices": set(),
   "processes": set(),
@@ -46,12 +48,14 @@ ROOMS = {
     "devices",
     "processes",
   },
-  "console": {"result_runs", "results", "devices", "processes"},
-  "train": {"console", "recipe", "training_runs"},
-  "prepare": {"console", "preparation"},
+  "console": {"result_runs", "results", "devices", "processes", "interrupts", "progress"},
+  "train": {"console", "progress", "recipe", "training_runs"},
+  "prepare": {"console", "progress", "preparation"},
   "certify": {"console", "smoothing", "analysis"},
   "predict": {"console", "smoothing", "analysis"},
-  "quickstart": {"console", "train", "certify", "analysis", "results"},
+  "analyze": {"console", "analysis", "results", "bounds"},
+  "visualize": {"console", "data", "noise", "bounds"},
+  "quickstart": {"console", "interrupts", "train", "certify", "analysis", "results"},
 }
 FREE = {"", "errors"}
 WITHOUT_JAX = ("bounds", "results", "analysis", "data", "originals", "preparation", "streaming")
@@ -124,6 +128,7 @@ def test_help_is_quick_to_load():
   code = (
     "import sys\n"
     "import rsjax.train, rsjax.certify, rsjax.predict, rsjax.prepare, rsjax.quickstart\n"
+    "import rsjax.analyze, rsjax.visualize\n"
     "assert not {'jax', 'flax', 'numpy', 'scipy', 'matplotlib'} & set(sys.modules)\n"
   )
   subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,50 @@
+"""Result files to certified accuracies, tables and plots.
+
+  >>> file = results.read("out.tsv")
+  >>> analysis.certified_accuracy(file, [0.0, 0.25, 0.5])
+  >>> print(analysis.table([file], analysis.grid(file)))
+
+A file of this package holds one idea: statistics (numbers of one file), reanalysis (the same votes at
+another alpha or n), agreement (PREDICT against a file of more draws), referee (what should be said
+of the files), labels, tables, plots.
+"""
+
+from rsjax.analysis.agreement import CATEGORIES, agreement
+from rsjax.analysis.labels import labels
+from rsjax.analysis.plots import plot
+from rsjax.analysis.reanalysis import as_predictions, with_alpha, with_draws
+from rsjax.analysis.referee import warnings
+from rsjax.analysis.statistics import (
+  abstention_rate,
+  accuracy_interval,
+  acr_interval,
+  average_certified_radius,
+  certified_accuracy,
+  grid,
+  high_probability_accuracy,
+)
+from rsjax.analysis.tables import csv, latex, markdown, summarize, table, text
+
+__all__ = [
+  "CATEGORIES",
+  "abstention_rate",
+  "accuracy_interval",
+  "acr_interval",
+  "agreement",
+  "as_predictions",
+  "average_certified_radius",
+  "certified_accuracy",
+  "csv",
+  "grid",
+  "high_probability_accuracy",
+  "labels",
+  "latex",
+  "markdown",
+  "plot",
+  "summarize",
+  "table",
+  "text",
+  "warnings",
+  "with_alpha",
+  "with_draws",
+]

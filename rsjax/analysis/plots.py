@@ -1,0 +1,77 @@
+"""The plot of certified accuracy against radius, readable in colour, by the colour-blind and in grey."""
+
+import numpy as np
+
+from rsjax.analysis import statistics
+from rsjax.analysis.labels import facts, labels
+from rsjax.errors import InputError
+
+# Okabe and Ito's colours, which the colour-blind can tell apart, dark and light in turn, and a line style each.
+_COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
+_LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 3)))
+
+FORMATS = ("png", "pdf", "svg")
+
+
+def plot(files, paths, title="", *, names=None, panels=None, rule="open", band=None, rho=None):
+  """Saves certified accuracy against radius, a curve a file; needs Matplotlib, and no display.
+
+  Args:
+    files: `results.Results` of CERTIFY.
+    paths: a path or several, each ending in .png, .pdf or .svg.
+    title: above it.
+    names: the legend's, one a file; None: `labels`.
+    panels: "sigma" or "noise" (of training): a panel for each value, side by side; None: one panel.
+    rule: as for `statistics.certified_accuracy`.
+    band: confidence of a shaded interval about each curve; None: none.
+    rho: adds `statistics.high_probability_accuracy` as a thin line below each curve; None: leaves it out.
+
+  Raises:
+    InputError: where Matplotlib is missing, with the command that mends it.
+  """
+  try:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+  except ImportError as error:
+    raise InputError("plots need Matplotlib: pip install matplotlib") from error
+
+  for f in files:
+    statistics.check_rows(f)
+  names = labels(files) if names is None else names
+  values = [facts(f)[panels] for f in files] if panels else [None] * len(files)
+  shown = sorted(set(values), key=lambda v: (v is None, v))
+  figure = Figure(figsize=(1.2 + 4.8 * len(shown), 4), layout="constrained")
+  FigureCanvasAgg(figure)
+  all_axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+  for axes, value in zip(all_axes, shown):
+    chosen = [(f, name) for f, name, v in zip(files, names, values) if v == value]
+    farthest = max(max(f.columns["radius"].max() for f, _ in chosen), 1e-6)
+    radii = np.linspace(0, 1.05 * farthest, 1000)
+    for i, (f, name) in enumerate(chosen):
+      style = dict(color=_COLOURS[i % len(_COLOURS)], linestyle=_LINES[i % len(_LINES)])
+      hits = statistics.certified(f, radii, rule)
+      accuracy = hits / len(f)
+      reach = slice(np.count_nonzero(hits) + 1)  # to where it falls to 0
+      axes.plot(radii[reach], accuracy[reach], linewidth=2, label=name, **style)
+      if band:
+        axes.fill_between(
+          radii,
+          *statistics.accuracy_interval(hits, len(f), band),
+          color=style["color"],
+          alpha=0.15,
+          linewidth=0,
+        )
+      if rho:
+        alpha = facts(f)["alpha"] or 0.001
+        certain = statistics.high_probability_accuracy(accuracy, len(f), alpha, rho)
+        thin = None if i else f"thin: for all images at once, with probability {1 - rho:g}"
+        axes.plot(radii[reach], certain[reach], linewidth=0.8, label=thin, **style)
+    axes.set(xlabel="l2 radius", xlim=(0, radii[-1]), ylim=(0, 1))
+    if panels and value is not None:
+      axes.set_title({"sigma": "sigma", "noise": "training noise"}[panels] + f" = {value:g}", fontsize="medium")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", handlelength=3.5)
+  all_axes[0].set_ylabel("certified accuracy")
+  figure.suptitle(title, fontsize="large")
+  for path in [paths] if not isinstance(paths, list | tuple) else paths:
+    figure.savefig(path, dpi=150)

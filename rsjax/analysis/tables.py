@@ -1,0 +1,156 @@
+"""Certified-accuracy tables: as text, Markdown, LaTeX, CSV, and as a dict for JSON.
+
+>>> rows = summarize(files, [0.0, 0.25, 0.5])
+>>> print(text(rows))
+>>> print(latex(rows))
+"""
+
+import io
+
+import numpy as np
+
+from rsjax.analysis import statistics
+from rsjax.analysis.labels import facts, labels
+
+_MANY = 1000  # images, from which on a third decimal is shown
+
+
+def summarize(files, radii, *, names=None, rule="open", confidence=0.95, rho=None):
+  """The numbers of result files of CERTIFY, a dict of JSON values each.
+
+  Args:
+    files: `results.Results`.
+    radii: of the columns.
+    names: one a file; None: `labels`.
+    rule: as for `statistics.certified_accuracy`.
+    confidence: of the intervals.
+    rho: failure probability of `statistics.high_probability_accuracy`, for which a file that does not say its
+      alpha is taken to have 0.001; None: leave it out.
+  """
+  rows = []
+  for f, name in zip(files, labels(files) if names is None else names):
+    hits = statistics.certified(f, radii, rule)
+    low, high = statistics.accuracy_interval(hits, len(f), confidence)
+    row = {
+      "name": name,
+      "file": f.path,
+      **facts(f),
+      "images": len(f),
+      "expected": f.expected,
+      "radii": [float(r) for r in radii],
+      "certified_accuracy": (hits / len(f)).tolist(),
+      "interval": np.transpose([low, high]).tolist(),
+      "clean_accuracy": float(f.columns["correct"].mean()),
+      "abstained": statistics.abstention_rate(f),
+      "ACR": statistics.average_certified_radius(f),
+      "ACR_interval": [min(v, 1e9) for v in statistics.acr_interval(f, confidence)],
+      "rule": rule,
+      "confidence": confidence,
+    }
+    if rho is not None:
+      alpha = row["alpha"] or 0.001
+      certain = statistics.high_probability_accuracy(hits / len(f), len(f), alpha, rho)
+      row |= {"rho": rho, "high_probability": certain.tolist()}
+    rows.append(row)
+  return rows
+
+
+def table(files, radii):
+  """The certified-accuracy table as text: a line a file, a column a radius."""
+  return text(summarize(files, radii), intervals=False)
+
+
+def text(rows, intervals=True):
+  """The table for a terminal; with `intervals`, their ends below each line."""
+  width = max(
+    len(name) for name in ["radius", *(f"  {_percent(r)} from" for r in rows), *(r["name"] for r in rows)]
+  )
+  lines = [f"{'radius':{width}}" + "".join(f"{r:>7g}" for r in rows[0]["radii"]) + "      ACR  abstain  images"]
+
+  def line(name, values, tail):
+    return f"{name:{width}}" + "".join(f"{v:>7}" for v in values) + tail
+
+  for row in rows:
+    show = _shower(row)
+    tail = f"{row['ACR']:9.3f}{row['abstained']:9.2f}{row['images']:8d}"
+    lines.append(line(row["name"], map(show, row["certified_accuracy"]), tail))
+    if intervals:
+      for end, word in enumerate(("from", "to")):
+        ends = [show(pair[end]) for pair in row["interval"]]
+        lines.append(line(f"  {_percent(row)} {word}", ends, f"{row['ACR_interval'][end]:9.3f}"))
+    if "rho" in row:
+      lines.append(line(f"  for all, {1 - row['rho']:g}", map(show, row["high_probability"]), ""))
+  return "\n".join(lines)
+
+
+def markdown(rows, intervals=False):
+  """The table in Markdown, the best of each column in bold."""
+  cells = _marked(rows, lambda value: f"**{value}**", "{} ({}–{})" if intervals else None)  # noqa: RUF001
+  heads = ["l2 radius", *(f"{r:g}" for r in rows[0]["radii"]), "ACR", "abstained", "images"]
+  lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+  lines += [
+    [row["name"], *line, f"{row['abstained']:.2f}", str(row["images"])] for row, line in zip(rows, cells)
+  ]
+  return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def latex(rows, intervals=False):
+  """The table in LaTeX, for the package booktabs, the best of each column in bold."""
+  cells = _marked(
+    rows, lambda value: rf"\textbf{{{value}}}", r"{} {{\scriptsize [{}, {}]}}" if intervals else None
+  )
+  heads = ["", *(f"$r = {r:g}$" for r in rows[0]["radii"]), "ACR"]
+  lines = [heads, *([_escape(row["name"]), *line] for row, line in zip(rows, cells))]
+  head, *body = (" & ".join(line) + r" \\" for line in lines)
+  return "\n".join(
+    [rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}", r"\toprule", head, r"\midrule", *body]
+    + [r"\bottomrule", r"\end{tabular}"]
+  )
+
+
+def csv(rows):
+  """Long CSV: a line a file, quantity and radius, with the ends of its interval where it has one."""
+  import csv as csv_module
+
+  out = io.StringIO()
+  writer = csv_module.writer(out, lineterminator="\n")
+  writer.writerow(["file", "name", "sigma", "training_noise", "images", "expected", "quantity", "radius"]
+                  + ["value", "low", "high"])  # fmt: skip
+  for row in rows:
+    head = [row["file"], row["name"], row["sigma"], row["noise"], row["images"], row["expected"]]
+    for radius, value, (low, high) in zip(row["radii"], row["certified_accuracy"], row["interval"]):
+      writer.writerow([*head, "certified_accuracy", radius, value, low, high])
+    for radius, value in zip(row["radii"], row.get("high_probability", ())):
+      writer.writerow([*head, "high_probability", radius, value, "", ""])
+    writer.writerow([*head, "ACR", "", row["ACR"], *row["ACR_interval"]])
+    writer.writerow([*head, "abstained", "", row["abstained"], "", ""])
+  return out.getvalue()
+
+
+def _marked(rows, mark, with_interval):
+  """Text of each row's accuracies and ACR; what shows as the best of several in its column is marked."""
+  shown = [[*map(_shower(row), row["certified_accuracy"]), f"{row['ACR']:.3f}"] for row in rows]
+  ends = [[*row["interval"], row["ACR_interval"]] for row in rows]
+  lines = []
+  for row, line, pairs in zip(rows, shown, ends):
+    show, cells = _shower(row), []
+    for column, (value, pair) in enumerate(zip(line, pairs)):
+      best = max(float(other[column]) for other in shown)
+      cell = mark(value) if len(rows) > 1 and float(value) == best > 0 else value
+      cells.append(with_interval.format(cell, *map(show, pair)) if with_interval else cell)
+    lines.append(cells)
+  return lines
+
+
+def _shower(row):
+  return lambda value: f"{value:.{3 if row['images'] >= _MANY else 2}f}"
+
+
+def _percent(row):
+  return f"{row['confidence']:.4g}".removeprefix("0.").ljust(2, "0") + " %"
+
+
+def _escape(name):
+  for character in "&%_#":
+    name = name.replace(character, rf"\{character}")
+  return name.replace("sigma = ", r"$\sigma$ = ").replace("alpha = ", r"$\alpha$ = ")

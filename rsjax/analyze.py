@@ -1,0 +1,208 @@
+"""python -m rsjax.analyze RESULT...: tables and plots of result files; needs no JAX."""
+
+import json
+import pathlib
+import sys
+
+from rsjax import console
+
+EPILOG = """examples:
+  python -m rsjax.analyze out/sigma_*.tsv -o tables
+  python -m rsjax.analyze predict_100.tsv --reference certify_100000.tsv
+  python -m rsjax.analyze out.tsv --alpha 1e-5 --n 10000
+
+Reads rsjax's files and those of the paper's code (TSV with idx, label, predict, radius). With -o it writes
+certified_accuracy.md, .tex, .csv, .json, .png, .pdf and .svg there. Of a file without manifest whatever is not
+in a path like noise_0.50/test/sigma_0.25 is unknown. Warnings go to stderr, and into the .json."""
+
+
+def parser():
+  made = console.parser("analyze", "Certified accuracy, ACR and abstentions of result files.", EPILOG)
+  add = made.add_argument
+  add("results", metavar="RESULT", nargs="+", help="result files: all of CERTIFY, or all of PREDICT")
+  add("-o", "--out", metavar="DIR", help="directory for tables and plots (default: the terminal only)")
+  add(
+    "--radii",
+    type=float,
+    nargs="+",
+    metavar="R",
+    help="l2 radii of the columns, pixels in [0, 1] (default: multiples of 0.25, or finer)",
+  )
+  add(
+    "--rule",
+    choices=("open", "paper"),
+    default="open",
+    help="certified at R: radius > R, as the theorem says (open), or >= R, as in the paper's "
+    "tables (default: open)",
+  )
+  add("--confidence", type=float, default=0.95, help="of the intervals (default: 0.95)")
+  add("--intervals", action="store_true", help="intervals in the Markdown and LaTeX tables and the plot, too")
+  add(
+    "--rho",
+    type=float,
+    help="add what is certified for all images at once with probability 1 - RHO (the paper's "
+    "high-probability variant); alpha is 0.001 where a file does not say",
+  )
+  add("--alpha", type=float, help="analyse the stored votes again at this alpha (default: the file's own)")
+  add(
+    "--n",
+    "--N",
+    type=int,
+    help="as if only N of the draws had been made: a random choice of each image's, for votes do not tell "
+    "which came first (default: all)",
+  )
+  add(
+    "--reference",
+    metavar="FILE",
+    help="for PREDICT: a file of more draws on the same images, whose leading class counts as the truth",
+  )
+  add(
+    "--label",
+    action="append",
+    metavar="TEXT",
+    help="name of a file, given once for each (default: its settings)",
+  )
+  add("--panels", choices=("sigma", "noise"), help="a panel of the plot for each sigma, or training noise")
+  add("--title", default="", help="of the plot")
+  return made
+
+
+def main(argv=None):
+  return console.run("analyze", _body, parser().parse_args(argv))
+
+
+def _body(args):
+  from rsjax import bounds, results
+  from rsjax.errors import InputError
+
+  for name in ("confidence", "rho"):
+    value = getattr(args, name)
+    if value is not None and not 0 < value < 1:
+      raise InputError(f"{name} must be a number between 0 and 1, got {value}")
+  if args.alpha is not None:
+    bounds.check_alpha(args.alpha)
+  files = [results.read_any(path) for path in args.results]
+  if args.label and len(args.label) != len(files):
+    raise InputError(
+      f"--label was given {len(args.label)} times for {len(files)} files: give one for each, or none"
+    )
+  kinds = {f.settings["command"] for f in files}
+  if len(kinds) > 1:
+    raise InputError("files of CERTIFY and of PREDICT cannot be in one table: give one kind (and --reference)")
+  files = [_again(f, args) for f in files]
+  if kinds == {"predict"} or args.reference:
+    _predict(files, args)
+  else:
+    _certify(files, args)
+
+
+def _again(f, args):
+  """The file at another n and alpha, where asked for."""
+  from rsjax import analysis
+
+  if args.n is not None:
+    f = analysis.with_draws(f, args.n)
+  return f if args.alpha is None else analysis.with_alpha(f, args.alpha)
+
+
+def _certify(files, args):
+  from rsjax import analysis
+  from rsjax.analysis import statistics
+
+  for f in files:
+    statistics.check_rows(f)
+  farthest = max(files, key=lambda f: f.columns["radius"].max())
+  radii = args.radii or analysis.grid(farthest)
+  names = args.label or analysis.labels(files)
+  rows = analysis.summarize(files, radii, names=names, rule=args.rule, confidence=args.confidence, rho=args.rho)
+  warnings = analysis.warnings(files, names, radii, args.rule, args.confidence)
+  print(f"certified accuracy at l2 radius ({'>' if args.rule == 'open' else '>='} R), smoothed classifier\n")
+  print(analysis.text(rows))
+  other = analysis.summarize(files, radii, rule="paper" if args.rule == "open" else "open")
+  differing = sum(
+    round(abs(a - b) * row["images"])
+    for row, them in zip(rows, other)
+    for a, b in zip(row["certified_accuracy"], them["certified_accuracy"])
+  )
+  if differing:
+    print(f"\n{differing} times an image's radius is exactly R: only >= R, as in the paper's tables, counts it")
+  _warn(warnings)
+  if args.out:
+    out = _folder(args.out)
+    _write(out, "certified_accuracy.md", analysis.markdown(rows, args.intervals) + "\n")
+    _write(out, "certified_accuracy.tex", analysis.latex(rows, args.intervals) + "\n")
+    _write(out, "certified_accuracy.csv", analysis.csv(rows))
+    _write(out, "certified_accuracy.json", json.dumps({"files": rows, "warnings": warnings}, indent=1) + "\n")
+    plots = [out / f"certified_accuracy.{ending}" for ending in ("png", "pdf", "svg")]
+    analysis.plot(
+      files,
+      plots,
+      args.title,
+      names=names,
+      panels=args.panels,
+      rule=args.rule,
+      rho=args.rho,
+      band=args.confidence if args.intervals else None,
+    )
+    print(f"\nwrote {out}/certified_accuracy.md .tex .csv .json .png .pdf .svg")
+
+
+def _predict(files, args):
+  from rsjax import analysis, results
+
+  reference = args.reference and results.read_any(args.reference)
+  names = args.label or analysis.labels(files)
+  width = max(len(name) for name in names)
+  rows = []
+  for f, name in zip(files, names):
+    if "radius" in f.columns:
+      f = analysis.as_predictions(f)
+    correct, abstained = float(f.columns["correct"].mean()), analysis.abstention_rate(f)
+    shares = {"correct": correct, "incorrect": 1 - correct - abstained, "abstain": abstained}
+    if reference:
+      shares = analysis.agreement(f, reference)
+    rows.append(
+      {"name": name, "file": f.path, "images": len(f), "expected": f.expected, "n": f.settings.get("n")}
+    )
+    rows[-1] |= shares
+  categories = list(shares)
+  print(
+    "fractions of the images"
+    + (f"; accurate: the leading class of {reference.path}" if reference else "")
+    + "\n"
+  )
+  print(" " * width + "".join(f"{c:>24}" for c in categories) + f"{'images':>8}")
+  for row in rows:
+    print(f"{row['name']:{width}}" + "".join(f"{row[c]:24.3f}" for c in categories) + f"{row['images']:8d}")
+  warnings = analysis.warnings(files, names, [])
+  _warn(warnings)
+  if args.out:
+    out = _folder(args.out)
+    _write(out, "predictions.json", json.dumps({"files": rows, "warnings": warnings}, indent=1) + "\n")
+    heads = ["n", *categories, "images"]
+    lines = [heads, ["---:"] * len(heads)]
+    lines += [[str(row["n"]), *(f"{row[c]:.3f}" for c in categories), str(row["images"])] for row in rows]
+    _write(out, "predictions.md", "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
+    print(f"\nwrote {out}/predictions.md .json")
+
+
+def _warn(warnings):
+  for text in warnings:
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def _folder(path):
+  out = pathlib.Path(path)
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise console.InputError(f"{out} cannot be a directory for tables: {error.strerror}") from error
+  return out
+
+
+def _write(out, name, text):
+  (out / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+  console.leave(main())
