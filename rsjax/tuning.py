@@ -23,6 +23,7 @@ _FEWEST_STEPS = 200  # a run of fewer default steps does not search
 _SHARE = 0.05  # of the run's time, that the search may take
 _GAIN = 1.03  # what more rows must bring, to be kept
 _SECONDS = 0.3  # a timing
+_TIMINGS = 4  # of each number of rows, of which the fastest counts: other work on the machine only slows
 _MEMORY = 0.85  # of the free memory, that a step may need
 
 
@@ -108,7 +109,7 @@ def _rate(apply, variables, image_shape, execution, smallest_count):
 
     seconds(1)
     steps = int(processes.agree(max(2, int(_SECONDS / max(seconds(1), 1e-4)))))
-    return float(processes.agree(steps * execution.rows / min(seconds(steps) for _ in range(2))))
+    return float(processes.agree(steps * execution.rows / min(seconds(steps) for _ in range(_TIMINGS))))
   except jax.errors.JaxRuntimeError as error:
     if not votes.out_of_memory(error) or jax.process_count() > 1:
       raise
