@@ -18,7 +18,6 @@ import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +25,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rsjax import devices, noise
+from rsjax import devices, noise, packing
 from rsjax.errors import InputError
+from rsjax.packing import Request
 
 _MOST_ROWS = 2**24
 
@@ -58,20 +58,6 @@ class Execution:
     mesh = self.mesh or devices.draws_mesh()
     rows = self.rows or default_rows(image_shape, mesh)
     return Execution(-(-rows // mesh.size) * mesh.size, mesh, self.depth)
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-  """Draws wanted of one image: numbers first, first + 1, ..., first + count - 1; count >= 1.
-
-  `image` is uint8[h, w, c] in 0..255 or float32[h, w, c] in [0, 1], and must not be changed afterwards;
-  `index` names it to the noise.
-  """
-
-  image: np.ndarray
-  index: int
-  first: int
-  count: int
 
 
 def count_votes(
@@ -105,7 +91,7 @@ def count_votes(
   first = next(requests, None)
   if first is None:
     return
-  work = _Work(itertools.chain([first], _of_one_kind(first, requests)))
+  work = packing.Work(itertools.chain([first], packing.of_one_kind(first, requests)))
   execution = execution.resolve(first.image.shape)
   mesh, rows = execution.mesh, execution.rows
   num_classes = class_count(apply, variables, first.image.shape)
@@ -124,8 +110,8 @@ def count_votes(
         in_flight.append((segments, None))  # so that they are not lost where the dispatch fails
         of = [segment.request for segment in segments]
         if not _same(of, held_of):  # most steps are of the same image as the one before
-          held_of, held = of, devices.put(_step_images(segments, slots), everywhere)
-        draws = devices.put(_step_draws(segments, rows, slots), over_draws)
+          held_of, held = of, devices.put(packing.step_images(segments, slots), everywhere)
+        draws = devices.put(packing.step_draws(segments, rows, slots), over_draws)
         step = _make_step(apply, mesh, rows, slots, num_classes)
         in_flight[-1] = segments, step(variables, seed, sigma, *held, *draws)
         if len(in_flight) <= execution.depth:
@@ -152,11 +138,11 @@ def memory_needed(apply, variables, image_shape, execution, smallest_count=1):
   mesh, rows = execution.mesh, execution.rows
   slots = rows // smallest_count + 2
   request = Request(np.zeros(image_shape, np.uint8), 0, 0, rows)
-  segments = _Work([request]).take(rows, slots)
+  segments = packing.Work([request]).take(rows, slots)
   everywhere, over_draws = NamedSharding(mesh, P()), NamedSharding(mesh, P(devices.AXIS))
-  images = _step_images(segments, slots)
+  images = packing.step_images(segments, slots)
   arguments = devices.put((variables, np.uint32(0), np.float32(1), *images), everywhere)
-  arguments += devices.put(_step_draws(segments, rows, slots), over_draws)
+  arguments += devices.put(packing.step_draws(segments, rows, slots), over_draws)
   step = _make_step(_hashable(apply), mesh, rows, slots, class_count(apply, variables, image_shape))
   analysis = step.lower(*arguments).compile().memory_analysis()
   sizes = ("temp_size_in_bytes", "argument_size_in_bytes", "output_size_in_bytes")
@@ -242,73 +228,6 @@ def _make_step(apply, mesh, rows, slots, num_classes):
   )
 
 
-class _Segment(NamedTuple):
-  """The part of a request that is done in one step, in the slot that is its place in the step."""
-
-  request: Request
-  first: int
-  count: int
-  last: bool  # whether the request ends with it
-
-
-class _Work:
-  """Requests, to be cut into steps; takes them from an iterator only as there is room."""
-
-  def __init__(self, requests):
-    self._requests, self._waiting = iter(requests), collections.deque()
-
-  def __bool__(self):
-    """Whether any is left; looks one request ahead."""
-    if not self._waiting:
-      self._waiting.extend(_Segment(r, r.first, r.count, True) for r in itertools.islice(self._requests, 1))
-    return bool(self._waiting)
-
-  def take(self, rows, slots):
-    """At most `slots` segments that fill `rows` rows, or what is left."""
-    segments = []
-    while rows and len(segments) < slots and self:
-      whole = self._waiting.popleft()
-      count = min(whole.count, rows)
-      segments.append(whole._replace(count=count, last=whole.last and count == whole.count))
-      if count < whole.count:
-        self._waiting.appendleft(whole._replace(first=whole.first + count, count=whole.count - count))
-      rows -= count
-    return segments
-
-  def put_back(self, segments):
-    """Gives back what was taken and not done, in the order in which it was taken."""
-    self._waiting.extendleft(reversed(list(segments)))
-
-
-def _step_images(segments, slots):
-  """A step's images[slots, h, w, c] and their index[slots]."""
-  image = segments[0].request.image
-  images, index = np.zeros((slots, *image.shape), image.dtype), np.zeros(slots, np.uint32)
-  for s, segment in enumerate(segments):
-    images[s], index[s] = segment.request.image, segment.request.index
-  return images, index
-
-
-def _step_draws(segments, rows, slots):
-  """A step's slot[rows] and draw[rows]; slot is `slots` where nobody asked for a draw."""
-  slot, draw, row = np.full(rows, slots, np.int32), np.zeros(rows, np.uint32), 0
-  for s, (_, first, count, _) in enumerate(segments):
-    slot[row : row + count] = s
-    draw[row : row + count] = np.arange(first, first + count)
-    row += count
-  return slot, draw
-
-
 def _same(some, others):
   """Whether two lists are of the same objects."""
   return len(some) == len(others) and all(a is b for a, b in zip(some, others))
-
-
-def _of_one_kind(first, requests):
-  for request in requests:
-    if request.image.shape != first.image.shape or request.image.dtype != first.image.dtype:
-      raise InputError(
-        f"images must be of one shape and dtype: image {first.index} is {first.image.dtype}"
-        f"{list(first.image.shape)}, image {request.index} {request.image.dtype}{list(request.image.shape)}"
-      )
-    yield request

@@ -10,7 +10,7 @@ import pytest
 import rsjax
 
 ROOT = pathlib.Path(rsjax.__file__).parent
-COMMANDS = {"train", "certify", "predict", "prepare", "analyze", "visualize", "quickstart"}
+COMMANDS = {"train", "certify", "predict", "prepare", "analyze", "visualize", "convert", "quickstart"}
 
 # Each room and the rooms that it may import. `rsjax` itself (the version) and `errors` are for all.
 ROOMS = {
@@ -23,7 +23,8 @@ ROOMS = {
   "noise": set(),
   "devices": set(),
   "processes": set(),
-  "votes": {"noise", "devices"},
+  "packing": set(),
+  "votes": {"noise", "devices", "packing"},
   "tuning": {"votes", "devices", "processes"},
   "smoothing": {"votes", "bounds", "noise"},
   "models": set(),
@@ -55,10 +56,13 @@ ROOMS = {
   "predict": {"console", "smoothing", "analysis"},
   "analyze": {"console", "analysis", "results", "bounds"},
   "visualize": {"console", "data", "noise", "bounds"},
+  "torch_files": {"models"},
+  "accuracy": {"models", "devices", "noise"},
+  "convert": {"console", "torch_files", "checkpoint", "data", "models", "accuracy", "bounds"},
   "quickstart": {"console", "interrupts", "train", "certify", "analysis", "results"},
 }
 FREE = {"", "errors"}
-WITHOUT_JAX = ("bounds", "results", "analysis", "data", "originals", "preparation", "streaming")
+WITHOUT_JAX = ("packing", "bounds", "results", "analysis", "data", "originals", "preparation", "streaming")
 
 
 def imports(path):
@@ -128,7 +132,7 @@ def test_help_is_quick_to_load():
   code = (
     "import sys\n"
     "import rsjax.train, rsjax.certify, rsjax.predict, rsjax.prepare, rsjax.quickstart\n"
-    "import rsjax.analyze, rsjax.visualize\n"
+    "import rsjax.analyze, rsjax.visualize, rsjax.convert\n"
     "assert not {'jax', 'flax', 'numpy', 'scipy', 'matplotlib'} & set(sys.modules)\n"
   )
   subprocess.run([sys.executable, "-c", code], check=True)

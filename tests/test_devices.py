@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rsjax import data, devices, models, votes
+from rsjax import data, devices, models, packing, votes
 from rsjax.recipe import Recipe
 
 
@@ -42,8 +42,8 @@ def small(dtype="bfloat16"):
 def test_the_hot_program_has_none_of_those_fusions(cpu_mesh, dtype):
   model, variables = small(dtype)
   step = votes._make_step(models.apply(model), cpu_mesh(1), 16, 3, 3)
-  segments = votes._Work([votes.Request(np.zeros((8, 8, 1), np.uint8), 0, 0, 16)]).take(16, 3)
-  arguments = (*votes._step_images(segments, 3), *votes._step_draws(segments, 16, 3))
+  segments = packing.Work([votes.Request(np.zeros((8, 8, 1), np.uint8), 0, 0, 16)]).take(16, 3)
+  arguments = (*packing.step_images(segments, 3), *packing.step_draws(segments, 16, 3))
   text = step.lower(variables, np.uint32(0), np.float32(1), *arguments).compile().as_text()
   assert "convolution" in text
   assert "ynn" not in text

@@ -69,6 +69,7 @@ def test_short_runs_do_not_search_and_remember_nothing(search, monkeypatch, tmp_
 def test_a_real_search_answers_with_what_fits(linear_variables, cpu_mesh, tmp_path, monkeypatch):
   monkeypatch.setattr(tuning, "_SECONDS", 0.01)
   monkeypatch.setattr(tuning, "_TIMINGS", 1)
+  monkeypatch.setattr(votes, "default_rows", lambda image_shape, mesh: 64)
   mesh = cpu_mesh(2)
   find = lambda cache: tuning.best_rows(
     linear, linear_variables, SHAPE, "linear", draws=10**7, smallest_count=100, mesh=mesh, cache=cache

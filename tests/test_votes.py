@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import linear
 
-from rsjax import noise, votes
+from rsjax import noise, packing, votes
 from rsjax.errors import InputError
 from rsjax.votes import Execution, Request
 
@@ -72,7 +72,7 @@ def test_packing_fills_every_step_and_asks_for_each_draw_once():
     requests = [Request(None, i, int(rng.integers(50)), int(rng.integers(1, 300))) for i in range(20)]
     rows, smallest = int(rng.integers(1, 200)), min(r.count for r in requests)
     slots = rows // smallest + 2
-    work = votes._Work(requests)
+    work = packing.Work(requests)
     steps = []
     while segments := work.take(rows, slots):
       steps.append(segments)
@@ -199,8 +199,8 @@ def test_other_errors_of_the_runtime_are_not_hidden(linear_variables, requests, 
 def test_one_collective_a_step(linear_variables, cpu_mesh):
   mesh = cpu_mesh(8)
   step = votes._make_step(linear, mesh, 64, 4, 2)
-  segments = votes._Work([Request(np.zeros((4, 4, 1), np.uint8), 0, 0, 64)]).take(64, 4)
-  arguments = (*votes._step_images(segments, 4), *votes._step_draws(segments, 64, 4))
+  segments = packing.Work([Request(np.zeros((4, 4, 1), np.uint8), 0, 0, 64)]).take(64, 4)
+  arguments = (*packing.step_images(segments, 4), *packing.step_draws(segments, 64, 4))
   text = step.lower(linear_variables, np.uint32(0), np.float32(1), *arguments).compile().as_text()
   assert text.count(" all-reduce(") == 1
   assert "all-gather(" not in text
