@@ -1,0 +1,197 @@
+"""python -m rsjax.convert CHECKPOINT OUTDIR: PyTorch checkpoints of the field become rsjax's, and back."""
+
+import pathlib
+import sys
+
+from rsjax import console
+
+EPILOG = """examples:
+  python -m rsjax.convert checkpoint.pth.tar out/resnet110 --normalization cifar10 --noise 0.25
+  python -m rsjax.convert checkpoint.pth.tar --check cifar10 --noise 0.25    which normalisation fits?
+  python -m rsjax.convert out/resnet110 again.pth.tar --to-torch
+
+Reads the paper's checkpoint.pth.tar, those of SmoothAdv, MACER, Consistency, SmoothMix and CAT-RS,
+torchvision's resnet50, and safetensors, without executing anything in them; refuses any tensor that is left
+over, missing or of another shape. Needs PyTorch: pip install torch safetensors
+
+Weights work only under the normalisation that they were trained with, and the files do not say which it was.
+cifar10, imagenet: minus mean, over standard deviation (the paper, and most after it). center: minus the mean
+only, of CIFAR-10 or ImageNet by the images' size (SmoothAdv has had both). none: pixels in [0, 1] (MACER)."""
+
+
+def parser():
+  made = console.parser("convert", "PyTorch checkpoints of the field become rsjax's, and back.", EPILOG)
+  add = made.add_argument
+  add("checkpoint", metavar="CHECKPOINT", help="a PyTorch file; with --to-torch a directory of rsjax")
+  add("outdir", metavar="OUTDIR", nargs="?", help="directory to make; with --to-torch the file to write")
+  add(
+    "--normalization",
+    metavar="NAME",
+    help="cifar10, imagenet, center, none, or six numbers, mean and standard deviation of each channel: "
+    ".49,.48,.45,.20,.20,.20",
+  )
+  add(
+    "--noise_sd", "--noise", type=float, help="noise it was trained with, to be kept with it (default: unknown)"
+  )
+  add(
+    "--check",
+    metavar="DATASET",
+    help="accuracy on test images, clean and noisy, under each normalisation; without OUTDIR that is all",
+  )
+  add("--sigma", type=float, help="noise of --check, pixels in [0, 1] (default: --noise_sd, or 0.25)")
+  add("--max", type=int, default=500, help="images of --check (default: 500)")
+  console.add_data_dir(made)
+  add("--to-torch", action="store_true", help="write a rsjax checkpoint as a file of the paper's code")
+  return made
+
+
+def main(argv=None):
+  return console.run("convert", _body, parser().parse_args(argv))
+
+
+def _body(args):
+  if args.outdir is None and (args.to_torch or not args.check):
+    raise console.InputError("OUTDIR is missing (only --check does without)")
+  if args.to_torch:
+    _to_torch(args)
+    return
+  from rsjax import bounds, torch_files
+
+  if args.normalization is not None:
+    _given(args.normalization, _candidates((32, 32, 3)))  # refuses before anything is read
+  if args.noise_sd is not None and not 0 <= args.noise_sd < float("inf"):
+    raise console.InputError(f"noise_sd must be a number >= 0, got {args.noise_sd}")
+  sigma = args.sigma or args.noise_sd or 0.25
+  bounds.check_sigma(sigma)
+  out = args.outdir and _new(args.outdir)
+  file = torch_files.read(args.checkpoint)
+  variables = torch_files.to_variables(file)
+  print(f"{args.checkpoint}: {file.arch}, {file.num_classes} classes", file=sys.stderr)
+  candidates = _candidates(file.image_shape)
+  given = None if args.normalization is None else _given(args.normalization, candidates)
+  if file.normalization and given and not _close(given, file.normalization):
+    raise console.InputError(
+      f"{args.checkpoint} holds its normalisation, mean and std {file.normalization}: leave --normalization out"
+    )
+  chosen = given or file.normalization
+  if args.check:
+    _check(args, file, variables, candidates | ({"given": chosen} if chosen else {}), sigma)
+  if out is None:
+    return
+  if chosen is None:
+    raise console.InputError(
+      f"{args.checkpoint} does not hold the normalisation that it was trained with: give --normalization "
+      f"{'|'.join(candidates)}, or six numbers (--check DATASET shows which one fits)"
+    )
+  _save(out, args, file, variables, chosen)
+  print(f"{out}: {file.arch}, {file.num_classes} classes, mean {list(chosen[0])}, std {list(chosen[1])}")
+
+
+def _candidates(image_shape):
+  """{name: (mean, std)} of what the field normalises images of this shape with."""
+  from rsjax.data import named
+
+  found = {name: named.SETS[name].statistics for name in ("cifar10", "imagenet")}
+  mean, _ = found["cifar10" if image_shape[0] == 32 else "imagenet"]
+  return found | {"center": (mean, (1.0, 1.0, 1.0)), "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))}
+
+
+def _given(text, candidates):
+  if text in candidates:
+    return candidates[text]
+  try:
+    numbers = [float(part) for part in text.split(",")]
+    mean, std = tuple(numbers[:3]), tuple(numbers[3:])
+    good = len(numbers) == 6 and min(std) > 0 and max(map(abs, numbers)) < float("inf")
+  except ValueError:
+    good = False
+  if not good:
+    raise console.InputError(
+      f"normalization must be {', '.join(candidates)}, or six numbers (three means, three "
+      f"deviations > 0), got {text}"
+    )
+  return mean, std
+
+
+def _close(one, other):
+  import numpy as np
+
+  return np.allclose(np.array(one), np.array(other), atol=1e-5)
+
+
+def _new(path):
+  """The path of a directory that is not there yet, or empty."""
+  from rsjax import checkpoint
+
+  out = checkpoint.check_path(path)
+  if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    raise console.InputError(f"{path} exists: give a new directory")
+  return out
+
+
+def _save(out, args, file, variables, normalization):
+  from rsjax import checkpoint
+
+  mean, std = normalization
+  metadata = {
+    "arch": file.arch,
+    "num_classes": int(file.num_classes),
+    "image_shape": list(file.image_shape),
+    "mean": list(mean),
+    "std": list(std),
+    **({} if args.noise_sd is None else {"noise_sd": args.noise_sd}),
+    "origin": {"file": pathlib.Path(args.checkpoint).name, "sha256": file.digest, **file.about},
+  }
+  try:
+    checkpoint.save(out / "checkpoint", variables, metadata)
+  except OSError as error:
+    raise console.InputError(f"{out} cannot be written: {error.strerror or error}") from error
+
+
+def _check(args, file, variables, candidates, sigma):
+  """Prints the accuracy under each normalisation, and which fits."""
+  import numpy as np
+
+  from rsjax import accuracy, bounds, data, models
+
+  dataset = data.load(args.check, "test", args.data_dir)
+  if dataset.image_shape != file.image_shape or dataset.num_classes > file.num_classes:
+    raise console.InputError(
+      f"{args.check} has images of {dataset.image_shape} and {dataset.num_classes} classes, the network is for "
+      f"{file.image_shape} and {file.num_classes}"
+    )
+  if args.max < 1:
+    raise console.InputError(f"max must be at least 1, got {args.max}")
+  chosen = range(0, len(dataset), max(1, len(dataset) // args.max))[: args.max]
+  images, labels = np.stack([dataset.images[i] for i in chosen]), dataset.labels[list(chosen)]
+  print(f"{len(chosen)} test images of {args.check}: accuracy clean, and with noise of sigma {sigma:g}\n")
+  found = {}
+  for name, (mean, std) in candidates.items():
+    model = models.create(file.arch, num_classes=file.num_classes, mean=mean, std=std)
+    clean, noisy = accuracy.hits(model, variables, images, labels, chosen, sigma)
+    found[name] = clean, noisy
+    low, high = bounds.interval(noisy, len(chosen), 0.95)
+    print(f"{name:18}{clean / len(chosen):8.3f}{noisy / len(chosen):8.3f}   (95 %: {low:.3f} to {high:.3f})")
+  found.pop("given", None)  # one of the others, or nobody's
+  second, best = sorted(found, key=lambda name: found[name][1])[-2:]
+  margin = (found[best][1] - found[second][1]) / len(chosen)
+  low, _ = bounds.interval(found[best][1], len(chosen), 0.95)
+  clear = low > found[second][1] / len(chosen)
+  print(
+    f"\nbest with noise: {best}, by {margin:.3f} before {second}"
+    + ("" if clear else ": too little to tell; give more images (--max), or ask who trained it")
+  )
+
+
+def _to_torch(args):
+  from rsjax import checkpoint, torch_files
+
+  if any(value is not None for value in (args.normalization, args.check, args.noise_sd)):
+    raise console.InputError("--to-torch takes neither --normalization nor --noise_sd nor --check")
+  classifier = checkpoint.load(args.checkpoint)
+  torch_files.write(args.outdir, classifier.variables, classifier.metadata)
+  print(f"{args.outdir}: {classifier.metadata['arch']}, as the paper's code saves it")
+
+
+if __name__ == "__main__":
+  console.leave(main())
