@@ -1,6 +1,6 @@
 """Draws a second: rsjax beside plain JAX, PyTorch as in the paper and at its best, and the machine's limits.
 
-  python experiments/benchmark.py            every architecture; 20 to 30 minutes on 2 CPU cores
+  python experiments/benchmark.py            every architecture; about 25 minutes on 2 CPU cores
   python experiments/benchmark.py --quick    ResNet-20, briefly; about 2 minutes there
 
 Everything is measured in one run, on one machine, with the same random weights, in interleaved repetitions
@@ -9,8 +9,10 @@ lines are left out (`pip install torch`).
 """
 
 import argparse
+import collections
 import datetime
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -23,8 +25,10 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
-from rsjax import batches, data, devices, models, training, tuning, votes
+from rsjax import batches, data, devices, models, packing, training, tuning, votes
 from rsjax.recipe import Recipe
 from rsjax.smoothing import Smoothing, certify, predict
 from rsjax.votes import Execution
@@ -32,6 +36,8 @@ from rsjax.votes import Execution
 HERE = pathlib.Path(__file__).parent
 SIGMA, MEAN, STD = 0.5, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 ON_CPU = jax.default_backend() == "cpu"
+REST = 0.5  # seconds between lines, for threads of the one before that still spin
+PEERS = ("PyTorch, paper's form", "PyTorch, best")
 
 
 def say(*words):
@@ -122,20 +128,24 @@ class Lines:
     self.shape = (224, 224, 3) if arch == "resnet50" else (32, 32, 3)
     self.classes = 1000 if arch == "resnet50" else 10
     fields = dict(num_classes=self.classes, mean=MEAN, std=STD)
-    self.arch, self.dtype = arch, dtype
+    self.arch, self.dtype, self.candidates = arch, dtype, {}
     self.model = models.create(arch, dtype=dtype, **fields)
     self.plain = random_variables(self.model, self.shape)
     apply, variables = models.inference(self.model, self.plain)
     self.apply, self.variables = apply, jax.device_put(variables)
     name = f"{arch} {dtype}"
-    self.rows = rows or tuning.best_rows(self.apply, self.variables, self.shape, name, draws=10**9)
-    self.rows = Execution(self.rows).resolve(self.shape).rows
+    if rows is None:
+      with tempfile.TemporaryDirectory() as folder:  # searched for anew, not remembered
+        cache = pathlib.Path(folder) / "rows.json"
+        rows = tuning.best_rows(self.apply, self.variables, self.shape, name, draws=10**9, cache=cache)
+    self.rows = Execution(rows).resolve(self.shape).rows
 
   def example(self, index):
     return np.random.default_rng(index).integers(0, 256, self.shape, np.uint8)
 
-  def certify(self, draws, images=3):
-    n = max(1000, draws // images - 100)
+  def certify(self, draws):
+    images = max(1, min(3, draws // 1000))
+    n = max(100, -(-draws // self.rows) * self.rows // images - 100)  # whole steps, but for the last
     examples = ((i, self.example(i)) for i in range(images))
     settings = Smoothing(SIGMA, n=n)
     return sum(
@@ -150,17 +160,19 @@ class Lines:
     return sum(int(p.votes.sum()) for p in found)
 
   def bare(self, draws):
-    step, x = self._bare
+    step, variables, x = self._bare
     steps = -(-draws // self.rows)
     for _ in range(steps):
-      logits = step(self.variables, x)
+      logits = step(variables, x)
     logits.block_until_ready()
     return steps * self.rows
 
   @functools.cached_property
   def _bare(self):
-    shape = (self.rows // jax.device_count(), *self.shape)
-    return devices.jit(self.apply), jax.device_put(np.random.default_rng(0).random(shape, np.float32))
+    mesh = devices.draws_mesh()
+    x = np.random.default_rng(0).random((self.rows, *self.shape), np.float32)
+    x = jax.device_put(x, NamedSharding(mesh, P(devices.AXIS)))
+    return devices.jit(self.apply), jax.device_put(self.variables, NamedSharding(mesh, P())), x
 
   def plain_jax(self, draws):
     rows, counts = self.rows, np.zeros(self.classes, int)
@@ -204,19 +216,36 @@ class Lines:
     image = self.example(0).astype(np.float32) / 255
     form = torch_peer.PaperForm(net, self.classes, 400 if not ON_CPU and self.shape[0] == 32 else 64)
     lines["PyTorch, paper's form"] = lambda draws: form.count(image, draws, SIGMA).sum()
-    dtype = getattr(torch_peer.torch, self.dtype)
-    sizes = (16, 64) if ON_CPU else ((256, 1024) if self.shape[0] > 32 else (1024, 4096))
-    best = [torch_peer.Best(net, self.classes, size, dtype) for size in sizes]
-
-    def fastest(draws):
-      if len(best) > 1:  # at the first, uncounted repetition
-        for peer in best:
-          peer.count(image, 1, SIGMA)
-        best[:] = [min(best, key=lambda peer: seconds(peer.count, image, sizes[-1], SIGMA))]
-      return best[0].count(image, draws, SIGMA).sum()
-
-    lines["PyTorch, best"] = fastest
+    best = self._best_of_pytorch(torch_peer, net, image)
+    if best is not None:
+      lines["PyTorch, best"] = lambda draws: best.count(image, draws, SIGMA).sum()
     return lines
+
+  def _best_of_pytorch(self, torch_peer, net, image):
+    """The fastest of PyTorch's modes and batches; `candidates` keeps what each reached in a short trial."""
+    dtype = getattr(torch_peer.torch, self.dtype)
+    if ON_CPU:
+      sizes, modes = (16, 64), ("eager", "compiled")
+    else:
+      sizes = (256, 1024) if self.shape[0] > 32 else (1024, 4096)
+      modes = ("eager", "compiled", "max-autotune")
+    peers, self.candidates = {}, {}
+    for mode, size in itertools.product(modes, sizes):
+      name = f"{mode}, batch {size}"
+      say("  trial of PyTorch:", name)
+      try:
+        peer = torch_peer.Best(net, self.classes, size, dtype, mode)
+        peer.count(image, 2 * size, SIGMA)
+        steps = max(1, int(1 / seconds(peer.count, image, size, SIGMA)))
+        self.candidates[name] = steps * size / seconds(peer.count, image, steps * size, SIGMA)
+        peers[name] = peer
+      except Exception as error:  # one mode's failure is told, and the others tried
+        self.candidates[name] = told(error)
+    return peers[max(peers, key=self.candidates.get)] if peers else None
+
+
+def told(error):
+  return f"{type(error).__name__}: {error}"[:300]
 
 
 def check_parity(torch_peer, net, lines):
@@ -237,19 +266,20 @@ def measure(lines, budget, repeats):
   for name, function in lines.items():
     say("  first call:", name)
     try:
-      before = time.perf_counter()
-      function(1)
-      first = time.perf_counter() - before
-      before = time.perf_counter()
-      done = function(200)
-      rate = done / (time.perf_counter() - before)
+      first = seconds(function, 1)
+      draws, rate = 32, 0
+      while draws < rate * budget / 4 or not rate:
+        draws *= 2
+        before = time.perf_counter()
+        rate = function(draws) / (time.perf_counter() - before)
     except Exception as error:  # one line's failure is told, and the others measured
-      found[name] = {"failed": f"{type(error).__name__}: {error}"[:300]}
+      found[name] = {"failed": told(error)}
       continue
-    found[name], size[name] = {"first s": first, "draws/s": []}, max(200, int(rate * budget))
+    found[name], size[name] = {"first s": first, "draws/s": []}, max(64, int(rate * budget))
   for repeat in range(repeats):
     say(f"  repetition {repeat + 1} of {repeats}")
     for name, draws in size.items():
+      time.sleep(REST)
       before = time.perf_counter()
       done = lines[name](draws)
       found[name]["draws/s"].append(float(done / (time.perf_counter() - before)))
@@ -259,22 +289,47 @@ def measure(lines, budget, repeats):
   return found
 
 
+def ratio(found, name, other):
+  """How many times the draws/s of one line are another's, or None: the median over repetitions.
+
+  Within a repetition both met the machine in about the same state.
+  """
+  rates = [found.get(n, {}).get("draws/s") for n in (name, other)]
+  return float(np.median(np.divide(*rates))) if all(rates) else None
+
+
+def times(value):
+  return "-" if value is None else f"{value:.2f}x"
+
+
 def table(title, found, limit):
-  peer = found.get("PyTorch, paper's form", {}).get("median")
   rows = [
     f"\n{title}",
-    f"{'':24}{'draws/s':>12}{'least':>12}{'most':>12}{'x paper':>9}{'of limit':>10}{'first s':>9}",
+    f"{'':24}{'draws/s':>12}{'least':>12}{'most':>12}{'of paper':>9}{'of limit':>10}{'first s':>9}",
   ]
   for name, line in found.items():
     if "failed" in line:
       rows.append(f"{name:24}failed: {line['failed']}")
       continue
-    ratio = f"{line['median'] / peer:.2f}" if peer else "-"
+    over_paper = times(ratio(found, name, PEERS[0]))
     rows.append(
-      f"{name:24}{line['median']:12,.0f}{min(line['draws/s']):12,.0f}{max(line['draws/s']):12,.0f}{ratio:>9}"
+      f"{name:24}{line['median']:12,.0f}{min(line['draws/s']):12,.0f}{max(line['draws/s']):12,.0f}{over_paper:>9}"
       f"{line['median'] / limit:10.1%}{line['first s']:9.1f}"
     )
   return "\n".join(rows)
+
+
+def markdown(record):
+  """The README's table of a record: medians of draws a second, and how many times PyTorch's CERTIFY's are."""
+  names = ("rsjax CERTIFY", "rsjax PREDICT n=100", "rsjax bare network", "plain JAX loop", *PEERS)
+  rows = [["draws/s, " + record["dtype"], *names, "CERTIFY over these two"]]
+  rows.append(["---", *["---:"] * (len(names) + 1)])
+  for arch, measured in record["architectures"].items():
+    lines = measured["lines"]
+    medians = [lines.get(name, {}).get("median") for name in names]
+    cells = ("-" if value is None else f"{value:,.0f}" for value in medians)
+    rows.append([arch, *cells, ", ".join(times(ratio(lines, "rsjax CERTIFY", peer)) for peer in PEERS)])
+  return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def architecture(arch, dtype, rows, budget, repeats, machine):
@@ -288,9 +343,10 @@ def architecture(arch, dtype, rows, budget, repeats, machine):
   record["convolutions"] = fused_convolutions(lines.apply, lines.variables, lines.shape, min(lines.rows, 256))
   record["lines"] = found = measure(lines.all(), budget, repeats)
   print(table(f"{arch}, {dtype}, {lines.rows} rows a step", found, limit))
-  certified, bare = (found[name].get("median") for name in ("rsjax CERTIFY", "rsjax bare network"))
-  if certified and bare:
-    record["overhead"] = bare / certified - 1
+  record["candidates for PyTorch, best"] = lines.candidates
+  bare = ratio(found, "rsjax bare network", "rsjax CERTIFY")
+  if bare:
+    record["overhead"] = bare - 1
     print(f"CERTIFY over the bare network: {record['overhead']:+.1%}")
   return record
 
@@ -334,10 +390,10 @@ def dispatch():
     )
     count()
     whole = seconds(count) / steps
-    packing, before = votes._Work([request]), time.perf_counter()
+    work, before = packing.Work([request]), time.perf_counter()
     for _ in range(steps):
-      arrays = votes._step_arrays(packing.take(rows, rows // 100 + 2), rows, rows // 100 + 2)
-      jax.device_put(arrays)
+      slots = rows // 100 + 2
+      jax.device_put(packing.step_draws(work.take(rows, slots), rows, slots))
     host = (time.perf_counter() - before) / steps
     found[rows] = {"step s": whole, "host s": host, "draws/s": rows / whole}
     print(f"convnet 8x8, {rows} rows a step: {1e3 * whole:.2f} ms a step, host work {1e3 * host:.2f} ms of it")
@@ -346,7 +402,7 @@ def dispatch():
 
 def train(arch, dtype, budget, repeats):
   """Images a second of training steps, data on the device, beside PyTorch's."""
-  batch, size = 400 if not ON_CPU else 128, 4096
+  batch, size = 128 if ON_CPU else 400, 4096
   rng = np.random.default_rng(0)
   images, labels = rng.integers(0, 256, (size, 32, 32, 3), np.uint8), rng.integers(0, 10, size)
   with tempfile.TemporaryDirectory() as folder:
@@ -376,18 +432,34 @@ def train(arch, dtype, budget, repeats):
     pass
   else:
     net = torch_peer.network(arch, 10, MEAN, STD, random_variables(model, (32, 32, 3)))
-    lines["PyTorch"] = torch_peer.Training(net, images, labels, batch, SIGMA).steps
+    lines["PyTorch, eager"] = torch_peer.Training(net, images, labels, batch, SIGMA).steps
   counts, found = {}, {name: [] for name in lines}
   for name, line in lines.items():
     line(1)
     counts[name] = max(2, int(budget / line(1)))
   for _ in range(repeats):
     for name, line in lines.items():
+      time.sleep(REST)
       found[name].append(batch * counts[name] / line(counts[name]))
   for name, rates in found.items():
     print(f"training {arch}, batch {batch}, {name}: {np.median(rates):,.0f} images/s "
           f"({min(rates):,.0f} to {max(rates):,.0f})")  # fmt: skip
   return found
+
+
+def busiest(directory, most=20):
+  """{operation: share of the devices' busy time} of the newest profile in a directory, the largest first.
+
+  {} on CPU, whose profile leaves out the convolutions.
+  """
+  profile = max(pathlib.Path(directory).rglob("*.xplane.pb"), key=os.path.getmtime)
+  spent = collections.Counter()
+  for plane in jax.profiler.ProfileData.from_file(str(profile)).planes:
+    for line in plane.lines:
+      wanted = plane.name.startswith("/device:") and ("Stream" in line.name or line.name == "XLA Ops")
+      for event in line.events if wanted else ():
+        spent[event.name] += event.duration_ns
+  return {name: ns / spent.total() for name, ns in spent.most_common(most)}
 
 
 def processor():
@@ -412,8 +484,14 @@ def main(argv=None):
   parser.add_argument(
     "--out", type=pathlib.Path, help="JSON record (default: experiments/benchmarks/DATE-DEVICE.json)"
   )
-  parser.add_argument("--profile", help="directory for a profile of CERTIFY")
+  parser.add_argument("--markdown", type=pathlib.Path, help="print the README's table of a record, and no more")
+  parser.add_argument(
+    "--profile", help="directory for a profile of CERTIFY with the first ARCH; the record keeps its summary"
+  )
   args = parser.parse_args(argv)
+  if args.markdown:
+    print(markdown(json.loads(args.markdown.read_text())))
+    return
   archs = ["cifar_resnet20"] if args.quick else args.arch
   repeats, budget = (2, 0.5) if args.quick else (args.repeats, args.seconds)
   dtype = args.dtype or devices.default_dtype()
@@ -446,6 +524,10 @@ def main(argv=None):
     lines.certify(1)
     with jax.profiler.trace(args.profile):
       lines.certify(20 * lines.rows)
+    record["profile"] = busiest(args.profile)
+    print(f"\nwhere CERTIFY's time goes ({archs[0]}):", "" if record["profile"] else "see the profile itself")
+    for name, share in record["profile"].items():
+      print(f"{share:7.1%}  {name}")
   device = "".join(c if c.isalnum() else "-" for c in environment["device"].lower())
   out = args.out or HERE / "benchmarks" / f"{today}-{device}{'-quick' if args.quick else ''}.json"
   out.parent.mkdir(parents=True, exist_ok=True)

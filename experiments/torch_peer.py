@@ -149,9 +149,12 @@ class PaperForm:
 
 
 class Best:
-  """The same at PyTorch's best: folded, channels-last, compiled, counts on the device, a sync an image."""
+  """The same at PyTorch's best: folded, channels-last, counts on the device, a sync an image.
 
-  def __init__(self, net, num_classes, batch, dtype):
+  mode: "eager", "compiled", or a mode of torch.compile.
+  """
+
+  def __init__(self, net, num_classes, batch, dtype, mode):
     net = copy.deepcopy(net)
     for module in net.modules():
       if isinstance(module, ConvNorm):
@@ -164,15 +167,16 @@ class Best:
       return net(x + sigma * noise).argmax(1)
 
     self._votes = votes
-    with contextlib.suppress(ImportError, AttributeError):
-      from torch._inductor import config
+    if mode != "eager":
+      with contextlib.suppress(ImportError, AttributeError):
+        from torch._inductor import config
 
-      config.freezing = device().type == "cpu"
-    self._votes = torch.compile(votes)
+        config.freezing = device().type == "cpu"
+      self._votes = torch.compile(votes, **({} if mode == "compiled" else {"mode": mode}))
 
   def count(self, image, n, sigma):
     """int[classes] of n draws, rounded up to whole batches, of an image, float32[h, w, c]."""
-    with torch.no_grad():
+    with torch.inference_mode():
       x = torch.from_numpy(np.moveaxis(image, 2, 0).copy()).to(device())[None]
       shape = (self._batch, *x.shape[1:])
       counts = torch.zeros(self._classes, dtype=torch.int64, device=device())

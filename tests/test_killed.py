@@ -78,7 +78,7 @@ def test_killed_at_any_line_while_writing(tmp_path):
   assert int(ran.stdout) > 250
 
 
-def kill_again_and_again(command, arguments, folder, seed, kills=26):
+def kill_again_and_again(command, arguments, folder, seed, kills=25):
   """(sessions killed while they started, rows at the last kill, path of the finished file)."""
   rng, out = random.Random(seed), folder / f"{command}.tsv"
   starting = 0

@@ -68,8 +68,10 @@ def certify(checkpoint, outfile, *flags):
 
 def test_two_processes_give_the_file_of_one_and_continue_it(checkpoint, tmp_path, port):
   alone, shared = tmp_path / "alone.tsv", tmp_path / "shared.tsv"
-  [(code, _, said)] = finish(start(certify(checkpoint, alone), 1, 0, None))
+  kept = tmp_path / "programs"
+  [(code, _, said)] = finish(start(certify(checkpoint, alone, "--compilation-cache", kept), 1, 0, None))
   assert code == 0, said
+  assert list(kept.iterdir())
   # process 1 has another name for the file: only process 0 may write, and only it knows how far it is
   other = tmp_path / "other.tsv"
   both = finish(*(start(certify(checkpoint, (shared, other)[i]), 2, i, port) for i in (0, 1)))
