@@ -113,7 +113,7 @@ def draw_file(kind, path, out):
   else:
     files, title = [analysis.with_alpha(file, alpha) for alpha in (0.1, 0.001, 1e-5, 1e-10)], ""
   analysis.plot(files, out, title)
-  print(analysis.table(files, analysis.grid(files[-1])))
+  print(analysis.table(files, analysis.grid(max(files, key=lambda f: f.columns["radius"].max()))))
 
 
 def show_predictions(path):

@@ -86,7 +86,7 @@ def _body(args):
     raise InputError(
       f"--label was given {len(args.label)} times for {len(files)} files: give one for each, or none"
     )
-  kinds = {f.settings["command"] for f in files}
+  kinds = {"certify" if "radius" in f.columns else "predict" for f in files}
   if len(kinds) > 1:
     raise InputError("files of CERTIFY and of PREDICT cannot be in one table: give one kind (and --reference)")
   files = [_again(f, args) for f in files]
@@ -149,12 +149,14 @@ def _certify(files, args):
 
 def _predict(files, args):
   from rsjax import analysis, results
+  from rsjax.analysis import statistics
 
   reference = args.reference and results.read_any(args.reference)
   names = args.label or analysis.labels(files)
   width = max(len(name) for name in names)
   rows = []
   for f, name in zip(files, names):
+    statistics.check_rows(f)
     if "radius" in f.columns:
       f = analysis.as_predictions(f)
     correct, abstained = float(f.columns["correct"].mean()), analysis.abstention_rate(f)
@@ -201,7 +203,10 @@ def _folder(path):
 
 
 def _write(out, name, text):
-  (out / name).write_text(text, encoding="utf-8")
+  try:
+    (out / name).write_text(text, encoding="utf-8")
+  except OSError as error:
+    raise console.InputError(f"{out / name} cannot be written: {error.strerror}") from error
 
 
 if __name__ == "__main__":

@@ -42,7 +42,10 @@ def leave(code):
   Interrupted, it ends at once: where Ctrl-C came during a compilation, XLA's destructors can crash, and
   the exit code would be that of the crash.
   """
-  sys.stdout.flush()
+  try:
+    sys.stdout.flush()
+  except BrokenPipeError:  # whoever read it, as `head` does, has had enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
   sys.stderr.flush()
   if code in interrupts.CODES.values():
     os._exit(code)

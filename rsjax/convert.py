@@ -1,5 +1,6 @@
 """python -m rsjax.convert CHECKPOINT OUTDIR: PyTorch checkpoints of the field become rsjax's, and back."""
 
+import math
 import pathlib
 import sys
 
@@ -75,7 +76,8 @@ def _body(args):
     )
   chosen = given or file.normalization
   if args.check:
-    _check(args, file, variables, candidates | ({"given": chosen} if chosen else {}), sigma)
+    named = chosen is None or any(_close(chosen, pair) for pair in candidates.values())
+    _check(args, file, variables, candidates if named else candidates | {"given": chosen}, sigma)
   if out is None:
     return
   if chosen is None:
@@ -102,7 +104,7 @@ def _given(text, candidates):
   try:
     numbers = [float(part) for part in text.split(",")]
     mean, std = tuple(numbers[:3]), tuple(numbers[3:])
-    good = len(numbers) == 6 and min(std) > 0 and max(map(abs, numbers)) < float("inf")
+    good = len(numbers) == 6 and min(std) > 0 and all(map(math.isfinite, numbers))
   except ValueError:
     good = False
   if not good:
@@ -172,11 +174,12 @@ def _check(args, file, variables, candidates, sigma):
     found[name] = clean, noisy
     low, high = bounds.interval(noisy, len(chosen), 0.95)
     print(f"{name:18}{clean / len(chosen):8.3f}{noisy / len(chosen):8.3f}   (95 %: {low:.3f} to {high:.3f})")
-  found.pop("given", None)  # one of the others, or nobody's
   second, best = sorted(found, key=lambda name: found[name][1])[-2:]
   margin = (found[best][1] - found[second][1]) / len(chosen)
-  low, _ = bounds.interval(found[best][1], len(chosen), 0.95)
-  clear = low > found[second][1] / len(chosen)
+  clear = (
+    bounds.interval(found[best][1], len(chosen), 0.95)[0]
+    > bounds.interval(found[second][1], len(chosen), 0.95)[1]
+  )
   print(
     f"\nbest with noise: {best}, by {margin:.3f} before {second}"
     + ("" if clear else ": too little to tell; give more images (--max), or ask who trained it")
@@ -188,9 +191,21 @@ def _to_torch(args):
 
   if any(value is not None for value in (args.normalization, args.check, args.noise_sd)):
     raise console.InputError("--to-torch takes neither --normalization nor --noise_sd nor --check")
+  if pathlib.Path(args.outdir).exists():
+    raise console.InputError(f"{args.outdir} exists: give a new file")
   classifier = checkpoint.load(args.checkpoint)
-  torch_files.write(args.outdir, classifier.variables, classifier.metadata)
-  print(f"{args.outdir}: {classifier.metadata['arch']}, as the paper's code saves it")
+  metadata = classifier.metadata
+  torch_files.write(args.outdir, classifier.variables, metadata)
+  print(f"{args.outdir}: {metadata['arch']}, as the paper's code saves it")
+  usual = _candidates(tuple(metadata["image_shape"]))[
+    "cifar10" if metadata["image_shape"][0] == 32 else "imagenet"
+  ]
+  if not _close((metadata["mean"], metadata["std"]), usual):
+    print(
+      "warning: the paper's code normalises with its own constants, this network with mean "
+      f"{metadata['mean']}, std {metadata['std']}: change its layer",
+      file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def read(path):
   own = {name: tensor for name, tensor in own.items() if not name.endswith(_IGNORED)}
   arch, num_classes, image_shape = _recognise(path, own)
   _check_shapes(path, own, rest, arch, num_classes, image_shape)
-  normalization = _normalization(rest) or about.pop("normalization", None)
+  normalization = _normalization(path, rest) or about.pop("normalization", None)
   digest = hashlib.sha256(path.read_bytes()).hexdigest()
   return File(str(path), digest, arch, num_classes, image_shape, own, normalization, about)
 
@@ -87,7 +87,7 @@ def to_variables(file):
   odd = [name for name, t in file.tensors.items() if not t.dtype.is_floating_point]
   if odd:
     raise InputError(f"{file.path}: weights are not floating-point numbers: {_some(odd)}")
-  arrays = {name: t.float().numpy() for name, t in file.tensors.items()}
+  arrays = {name: t.detach().float().numpy() for name, t in file.tensors.items()}
   bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
   if bad:
     raise InputError(f"{file.path}: weights are not finite: {_some(bad)}")
@@ -100,6 +100,10 @@ def write(path, variables, metadata):
   Adds "normalization", which that code leaves to the reader. Whole or not at all.
   """
   torch = _torch()
+  if not re.fullmatch(r"cifar_resnet\d+|resnet50", metadata["arch"]):
+    raise InputError(
+      f"the paper's code has no {metadata['arch']}: only cifar_resnetD and resnet50 can be written"
+    )
   prefix = "1.module." if metadata["arch"] == "resnet50" else "1."
   state = {}
   for path_in_tree, leaf in jax.tree_util.tree_flatten_with_path(variables)[0]:
@@ -158,7 +162,9 @@ def _load(path):
 
 def _state(path, content):
   """(name to tensor, what else the file tells)."""
-  is_state = lambda d: isinstance(d, dict) and d and all(hasattr(t, "dtype") for t in d.values())
+  is_state = lambda d: (
+    isinstance(d, dict) and d and all(isinstance(k, str) and hasattr(t, "dtype") for k, t in d.items())
+  )
   if is_state(content):
     return dict(content), {}
   held = content if isinstance(content, dict) else {}
@@ -169,7 +175,12 @@ def _state(path, content):
   about = {key: held[key] for key in ("arch", "epoch") if isinstance(held.get(key), str | int)}
   told = held.get("normalization")
   if isinstance(told, dict) and {"mean", "std"} <= told.keys():
-    about["normalization"] = tuple(tuple(map(float, told[key])) for key in ("mean", "std"))
+    try:
+      about["normalization"] = _checked_pair(path, *(tuple(map(float, told[key])) for key in ("mean", "std")))
+    except TypeError as error:
+      raise InputError(
+        f"{path}: its normalization must be mean and std, three numbers each, got {told}"
+      ) from error
   return dict(state), about
 
 
@@ -226,13 +237,21 @@ def _is_normalization(name):
   return name.rpartition(".")[2] in (*_MEANS, *_STDS)
 
 
-def _normalization(rest):
+def _checked_pair(path, mean, std):
+  if not (len(mean) == len(std) == 3 and np.isfinite([*mean, *std]).all() and min(std) > 0):
+    raise InputError(f"{path}: its normalisation cannot be used: mean {list(mean)}, std {list(std)}")
+  return mean, std
+
+
+def _normalization(path, rest):
   """(mean, std) from tensors beside the network's, where both are there with three values each."""
   pair = []
   for words in (_MEANS, _STDS):
     tensors = [t for name, t in rest.items() if name.rpartition(".")[2] in words and t.numel() == 3]
     pair += [tuple(round(float(value), 6) for value in t.flatten()) for t in tensors[:1]]
-  return tuple(pair) if len(pair) == 2 else None
+  if len(pair) == 1:
+    raise InputError(f"{path} holds a mean or a standard deviation, not both: save it without that layer")
+  return _checked_pair(path, *pair) if pair else None
 
 
 def _name(path):

@@ -157,6 +157,7 @@ def test_tables_say_the_same_in_every_format():
   ):
     assert all(value in text for value in accuracy)
   assert r"a\_b &" in analysis.latex(rows)
+  assert "99.9 % from" in analysis.text(analysis.summarize(files, radii, confidence=0.999))
   assert "95 % from" in analysis.text(rows) and "for all, 0.999" in analysis.text(rows)
   assert re.search(r"\*\*0\.\d\d\*\* \(0\.\d\d–0\.\d\d\)", analysis.markdown(rows, True))  # noqa: RUF001
   read = list(csv.DictReader(io.StringIO(analysis.csv(rows))))
@@ -180,7 +181,9 @@ def test_grid_is_short_and_reaches_far(farthest):
 def test_plot_needs_no_display(tmp_path, ending, monkeypatch):
   monkeypatch.delenv("DISPLAY", raising=False)
   path = tmp_path / f"plot.{ending}"
-  analysis.plot([made(), made(9), sampled()], path, "title", panels="noise", band=0.95, rho=0.001)
+  analysis.plot(
+    [made(), made(9), sampled()], path, "$5_{", names=["_a", "$", "b"], panels="noise", band=0.95, rho=0.001
+  )
   assert path.stat().st_size > 1000
 
 
@@ -242,6 +245,8 @@ def test_agreement_of_predictions_with_more_draws():
   assert shares["abstain"] > analysis.abstention_rate(truth)
   with pytest.raises(InputError, match="fewer than"):
     analysis.agreement(truth, analysis.with_draws(truth, 50))
+  with pytest.raises(InputError, match="another sigma"):
+    analysis.agreement(truth, sampled(images=400, sigma=0.5))
   with pytest.raises(InputError, match="lacks image 40"):
     analysis.agreement(truth, sampled(images=20))
 
@@ -278,6 +283,15 @@ def test_what_a_referee_would_ask():
   inflated = sampled(images=200)
   inflated.columns["radius"][inflated.columns["radius"].argmax()] += 0.001
   assert "1 radii are above what their votes certify" in said([inflated])
+  edited = sampled(images=200)
+  edited.columns["predict"][edited.columns["predict"] != 2] = 2
+  assert "rows do not follow from their votes" in said([edited])
+  for name, value in (("nA", 1000), ("nA", 0)):
+    edited = sampled(images=200)
+    edited.columns[name][7] = value
+    assert "1 rows do not follow from their votes, the first of image 14" in said([edited])
+  digests = [sampled(images=200, dataset="a"), sampled(images=200, dataset="b")]
+  assert "of one name, but with other images" in said(digests)
   other = sampled(images=300)
   assert "is of other images than" in said([sampled(images=200), other])
   assert "the files differ in alpha: 0.001, 0.01" in said([sampled(alpha=0.01), sampled()])

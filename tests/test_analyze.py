@@ -70,6 +70,10 @@ def test_foreign_files_are_read_with_care(tmp_path, capsys):
   said = ran([totals], capsys).err
   assert "`correct` is not predict = label in 119 rows" in said
   assert "three significant figures" in said and "no manifest" in said
+  headless = foreign(tmp_path / "noise_0.00" / "sigma_0.25")
+  headless.write_text(headless.read_text().removesuffix("\n"))
+  assert "sigma = 0.25, training noise 0 " in ran([headless], capsys).out
+  assert len(results.read_any(headless)) == 120
   again = foreign(tmp_path / "again.tsv")
   again.write_text(again.read_text() + "0\t1\t2\t0.5\t0\t1\n")
   read = results.read_any(again)

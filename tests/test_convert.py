@@ -148,6 +148,42 @@ def test_normalisation_is_never_guessed(tmp_path, capsys):
   assert "holds its normalisation" in capsys.readouterr().err
 
 
+def test_a_normalisation_that_cannot_be_used_is_refused(tmp_path, capsys):
+  _, state = published("cifar_resnet8", 10, saved=True)
+  for change in ({"0.sds": torch.zeros(3)}, {"0.means": torch.tensor([0.1, float("nan"), 0.1])}):
+    path = save(tmp_path / "c", state | change)
+    assert convert.main([str(path), str(tmp_path / "out")]) == 2
+    assert "its normalisation cannot be used" in capsys.readouterr().err
+  path = save(tmp_path / "c", {k: v for k, v in state.items() if k != "0.sds"})
+  assert convert.main([str(path), str(tmp_path / "out"), "--normalization", "none"]) == 2
+  assert "a mean or a standard deviation, not both" in capsys.readouterr().err
+  torch.save({"state_dict": state, "normalization": {"mean": 0.5, "std": 0.2}}, tmp_path / "c")
+  assert convert.main([str(tmp_path / "c"), str(tmp_path / "out")]) == 2
+  assert "three numbers each" in capsys.readouterr().err
+  assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_the_papers_is_not_written_as_such(tmp_path, capsys):
+  path = save(tmp_path / "c", published("cifar_resnet8", 10)[1])
+  converted([path, tmp_path / "out", "--normalization", "none"])
+  assert convert.main([str(tmp_path / "out"), str(path), "--to-torch"]) == 2
+  assert "exists: give a new file" in capsys.readouterr().err
+  assert convert.main([str(tmp_path / "out"), str(tmp_path / "new"), "--to-torch"]) == 0
+  assert "warning: the paper's code normalises with its own constants" in capsys.readouterr().err
+  model = models.create("convnet", num_classes=10, mean=(0.3,), std=(0.3,))
+  with pytest.raises(InputError, match="has no convnet"):
+    torch_files.write(tmp_path / "x", models.init(model, jax.random.key(0), (8, 8, 1)), {"arch": "convnet"})
+
+
+def test_parameters_and_odd_keys(tmp_path, capsys):
+  net, _ = published("cifar_resnet8", 10)
+  path = save(tmp_path / "c", net.state_dict(keep_vars=True), "bare")
+  converted([path, tmp_path / "out", "--normalization", "none"])
+  torch.save({1: torch.zeros(1)}, tmp_path / "numbers")
+  assert convert.main([str(tmp_path / "numbers"), str(tmp_path / "no"), "--normalization", "none"]) == 2
+  assert "holds no state_dict of tensors" in capsys.readouterr().err
+
+
 def trained_network(images, labels, mean, std, steps=60):
   """A small network that knows these images, under one normalisation."""
   net = networks.random_network("cifar_resnet8", 3).train()
@@ -279,6 +315,7 @@ def test_hostile_files_are_refused_and_leave_nothing(kind, said, tmp_path, capsy
     (["c.pth"], "OUTDIR is missing"),
     (["c.pth", "out", "--normalization", "mnist"], "normalization must be cifar10"),
     (["c.pth", "out", "--normalization", "1,1,1,1,1,0"], "deviations > 0"),
+    (["c.pth", "out", "--normalization", ".4,.4,nan,.2,.2,.2"], "deviations > 0"),
     (["c.pth", "full", "--normalization", "none"], "exists: give a new directory"),
     (["c.pth", "out", "--to-torch"], "no checkpoint"),
     (["c.pth", "out", "--normalization", "none", "--noise", "-1"], "noise_sd must be"),

@@ -24,12 +24,16 @@ def agreement(results, reference):
   """{category: fraction of the images} of answers against a file of more draws on the same images.
 
   Raises:
-    InputError: where the reference lacks an image, or has fewer draws.
+    InputError: where the reference lacks an image, has fewer draws, or is of another smoothed classifier.
   """
   check_rows(results)
   fewer, more = results.settings.get("n"), reference.settings.get("n")
   if fewer is not None and more is not None and more < fewer:
     raise InputError(f"{reference.path} has n = {more:,}, fewer than the {fewer:,} of {results.path}")
+  for name in ("sigma", "checkpoint", "dataset", "split", "dtype"):
+    ours, theirs = results.settings.get(name), reference.settings.get(name)
+    if None not in (ours, theirs) and ours != theirs:
+      raise InputError(f"{reference.path} is of another {name} than {results.path}: {theirs}, not {ours}")
   truth = dict(zip(reference.columns["idx"].tolist(), leading_classes(reference).tolist()))
   missing = [i for i in results.columns["idx"].tolist() if i not in truth]
   if missing:

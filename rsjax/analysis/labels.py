@@ -6,7 +6,8 @@ import pathlib
 def facts(results):
   """{setting: value} of a file, None where not known: what certificates of several files may differ in."""
   settings, about = results.settings, results.manifest["about"]
-  checkpoint = about.get("checkpoint") or {}
+  checkpoint = about.get("checkpoint")
+  checkpoint = checkpoint if isinstance(checkpoint, dict) else {}
   return {
     "sigma": settings.get("sigma"),
     "noise": checkpoint.get("noise_sd"),

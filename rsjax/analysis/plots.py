@@ -47,12 +47,14 @@ def plot(files, paths, title="", *, names=None, panels=None, rule="open", band=N
     chosen = [(f, name) for f, name, v in zip(files, names, values) if v == value]
     farthest = max(max(f.columns["radius"].max() for f, _ in chosen), 1e-6)
     radii = np.linspace(0, 1.05 * farthest, 1000)
+    handles, texts = [], []
     for i, (f, name) in enumerate(chosen):
-      style = dict(color=_COLOURS[i % len(_COLOURS)], linestyle=_LINES[i % len(_LINES)])
+      style = dict(color=_COLOURS[i % len(_COLOURS)], linestyle=_LINES[(i + i // len(_LINES)) % len(_LINES)])
       hits = statistics.certified(f, radii, rule)
       accuracy = hits / len(f)
       reach = slice(np.count_nonzero(hits) + 1)  # to where it falls to 0
-      axes.plot(radii[reach], accuracy[reach], linewidth=2, label=name, **style)
+      handles += axes.plot(radii[reach], accuracy[reach], linewidth=2, **style)
+      texts.append(name)
       if band:
         axes.fill_between(
           radii,
@@ -64,14 +66,18 @@ def plot(files, paths, title="", *, names=None, panels=None, rule="open", band=N
       if rho:
         alpha = facts(f)["alpha"] or 0.001
         certain = statistics.high_probability_accuracy(accuracy, len(f), alpha, rho)
-        thin = None if i else f"thin: for all images at once, with probability {1 - rho:g}"
-        axes.plot(radii[reach], certain[reach], linewidth=0.8, label=thin, **style)
+        thin = axes.plot(radii[reach], certain[reach], linewidth=0.8, **style)
+        if i == 0:
+          handles += thin
+          texts.append(f"thin: for all images at once, with probability {1 - rho:g}")
     axes.set(xlabel="l2 radius", xlim=(0, radii[-1]), ylim=(0, 1))
     if panels and value is not None:
       axes.set_title({"sigma": "sigma", "noise": "training noise"}[panels] + f" = {value:g}", fontsize="medium")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", handlelength=3.5)
+    legend = axes.legend(handles, texts, fontsize="small", handlelength=3.5)
+    for text in legend.get_texts():
+      text.set_parse_math(False)
   all_axes[0].set_ylabel("certified accuracy")
-  figure.suptitle(title, fontsize="large")
+  figure.suptitle(title, fontsize="large", parse_math=False)
   for path in [paths] if not isinstance(paths, list | tuple) else paths:
     figure.savefig(path, dpi=150)

@@ -70,6 +70,18 @@ def leading_classes(results):
   return np.array([_leader(parse_votes(text)) for text in results.columns["votes"]], np.int64)
 
 
+def follows_from_votes(results):
+  """bool[rows]: whether nA and predict of a file of CERTIFY are what its votes give at its alpha."""
+  settings, columns = results.settings, results.columns
+  selected = np.array([max(0, _leader(parse_votes(text))) for text in columns["votes0"]], np.int64)
+  _, abstains, _ = bounds.certify_votes(columns["nA"], settings["n"], settings["alpha"], settings["sigma"])
+  counted = [
+    f",{c}:{n}," in f",{text}," if n else f",{c}:" not in f",{text}"
+    for c, n, text in zip(selected.tolist(), columns["nA"].tolist(), columns["votes"])
+  ]
+  return np.array(counted) & (columns["predict"] == np.where(abstains, -1, selected))
+
+
 def _decide(results, settings, changed):
   """The results with settings and columns changed, and everything that follows from the votes anew."""
   settings, columns = results.settings | settings, results.columns | changed

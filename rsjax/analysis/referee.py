@@ -4,6 +4,7 @@ import numpy as np
 
 from rsjax import bounds
 from rsjax.analysis.labels import facts
+from rsjax.analysis.reanalysis import follows_from_votes
 from rsjax.analysis.statistics import accuracy_interval, certified
 
 _FEW = 100  # images
@@ -44,12 +45,15 @@ def _about_one(f):
     steps, counts = np.unique(np.diff(index), return_counts=True)
     if len(steps) > 1:
       yield f"images are not evenly spaced: most are {steps[counts.argmax()]} apart, some {steps[-1]}"
-  if "nA" in f.columns and f.settings.get("n"):
-    s = f.settings
+  s = f.settings
+  if "nA" in f.columns and None not in (s.get("n"), s.get("alpha"), s.get("sigma")):
     _, abstains, radius = bounds.certify_votes(f.columns["nA"], s["n"], s["alpha"], s["sigma"])
     high = np.flatnonzero(f.columns["radius"] > np.where(abstains, 0.0, radius) + 1.5e-6)
     if len(high):
       yield f"{len(high)} radii are above what their votes certify, the first of image {index[high[0]]}"
+    wrong = np.flatnonzero(~follows_from_votes(f))
+    if len(wrong):
+      yield f"{len(wrong)} rows do not follow from their votes, the first of image {index[wrong[0]]}"
   for setting in ("rsjax", "jax", "device"):
     values = {str(session.get(setting)) for session in f.manifest["sessions"]}
     if len(values) > 1:
@@ -64,6 +68,9 @@ def _about_all(files, names):
     values = {k[setting] for k in known if k[setting] is not None}
     if len(values) > 1:
       yield f"the files differ in {setting}: {', '.join(str(v) for v in sorted(values))}"
+  digests = {f.settings["dataset"] for f in files if f.settings.get("dataset")}
+  if len(digests) > 1 and len({k["dataset"] for k in known}) == 1:
+    yield "the files are of data sets of one name, but with other images or labels"
   first = files[0].columns["idx"]
   for f, name in zip(files[1:], names[1:]):
     if not np.array_equal(f.columns["idx"], first):
@@ -87,5 +94,5 @@ def _too_close(files, names, radii, rule, confidence):
   for (best, second), where in close.items():
     yield (
       f"at radius {', '.join(where)}, {names[best]} is ahead of {names[second]} by less than the "
-      f"{confidence:.0%} intervals: with so few images it may be chance"
+      f"{100 * confidence:.6g} % intervals: with so few images it may be chance"
     )

@@ -62,8 +62,10 @@ def table(files, radii):
 
 def text(rows, intervals=True):
   """The table for a terminal; with `intervals`, their ends below each line."""
+  certain = [_for_all(r) for r in rows if "rho" in r]
   width = max(
-    len(name) for name in ["radius", *(f"  {_percent(r)} from" for r in rows), *(r["name"] for r in rows)]
+    len(name)
+    for name in ["radius", *certain, *(f"  {_percent(r)} from" for r in rows), *(r["name"] for r in rows)]
   )
   lines = [f"{'radius':{width}}" + "".join(f"{r:>7g}" for r in rows[0]["radii"]) + "      ACR  abstain  images"]
 
@@ -79,7 +81,7 @@ def text(rows, intervals=True):
         ends = [show(pair[end]) for pair in row["interval"]]
         lines.append(line(f"  {_percent(row)} {word}", ends, f"{row['ACR_interval'][end]:9.3f}"))
     if "rho" in row:
-      lines.append(line(f"  for all, {1 - row['rho']:g}", map(show, row["high_probability"]), ""))
+      lines.append(line(_for_all(row), map(show, row["high_probability"]), ""))
   return "\n".join(lines)
 
 
@@ -147,7 +149,11 @@ def _shower(row):
 
 
 def _percent(row):
-  return f"{row['confidence']:.4g}".removeprefix("0.").ljust(2, "0") + " %"
+  return f"{100 * row['confidence']:.6g} %"
+
+
+def _for_all(row):
+  return f"  for all, {1 - row['rho']:g}"
 
 
 def _escape(name):

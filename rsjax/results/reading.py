@@ -87,7 +87,7 @@ def read_foreign(path):
   Raises:
     InputError: where it is missing or malformed, naming the line.
   """
-  header, rows, _ = read_rows(path)
+  header, rows, _ = read_rows(path, torn=False)
   missing = {"idx", "label", "predict"} - set(header)
   if missing:
     raise InputError(
@@ -106,7 +106,7 @@ def read_foreign(path):
   manifest = {
     "settings": {"command": "certify" if "radius" in header else "predict"}
     | ({"sigma": told["sigma"]} if told["sigma"] else {}),
-    "about": {"checkpoint": {"noise_sd": told["noise"]} if told["noise"] else {}},
+    "about": {} if told["noise"] is None else {"checkpoint": {"noise_sd": told["noise"]}},
     "sessions": [],
   }
   return Results(str(path), manifest, columns, None, tuple(notes))
@@ -132,12 +132,17 @@ def _from_path(path, name):
   return float(found[-1]) if found else None
 
 
-def read_rows(path):
-  """(header, rows of text, bytes up to the end of the last whole line)."""
+def read_rows(path, torn=True):
+  """(header, rows of text, bytes up to the end of the last whole line).
+
+  torn: a last line without its end is no row; else it is one.
+  """
   try:
     content = pathlib.Path(path).read_bytes()
   except OSError as error:
     raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+  if not torn and not content.endswith(b"\n"):
+    content += b"\n"
   end = content.rfind(b"\n") + 1
   text = content[:end].decode("utf-8-sig", errors="replace")
   lines = [line.removesuffix("\r").split("\t") for line in text.split("\n")[:-1]]
@@ -159,6 +164,9 @@ def check_rows(path, header, rows, settings):
     raise InputError(f"{path}: line 1 is not the header of a result file: {' '.join(header)}")
   texts = zip(*rows) if rows else [()] * len(header)
   columns = {name: _column(path, name, column) for name, column in zip(header, texts)}
+  wrong = np.flatnonzero(columns["correct"] != (columns["predict"] == columns["label"]))
+  if len(wrong):
+    raise InputError(f"{path}: line {wrong[0] + 2}: correct is not whether predict is the label")
   for name, n in (("votes0", settings.get("n0")), ("votes", settings.get("n"))):
     for number, text in enumerate(columns.get(name, ()), start=2):
       try:
@@ -180,7 +188,7 @@ def _column(path, name, texts):
       return column
     column = np.array(texts, str).astype(dtype)
     good = (column >= low) & (column <= high)
-  except ValueError:
+  except (ValueError, OverflowError):
     good = np.array([_is_number(text, dtype) for text in texts])
   if not good.all():
     row = int(np.argmin(good))
@@ -191,6 +199,6 @@ def _column(path, name, texts):
 def _is_number(text, dtype):
   try:
     np.array(text, str).astype(dtype)
-  except ValueError:
+  except (ValueError, OverflowError):
     return False
   return True
