@@ -75,6 +75,17 @@ def test_folding_leaves_no_norm(arch):
   assert shapes(folded["params"]) == shapes(wanted)
 
 
+@pytest.mark.parametrize("arch", ["convnet", "cifar_resnet8"])
+def test_weights_converted_beforehand_are_those_that_a_step_would_convert(arch):
+  model, x = create(arch, "bfloat16"), np.random.default_rng(3).uniform(0, 1, (4, *SHAPE)).astype(np.float32)
+  apply, ready = models.inference(model, variables(arch))
+  dtypes = {name: leaf.dtype for name, leaf in names(ready).items()}
+  assert all((dtype == "bfloat16") == ("conv" in name) for name, dtype in dtypes.items())
+  unready = models.fold(variables(arch))
+  run = devices.jit(apply)
+  np.testing.assert_array_equal(np.asarray(run(ready, x)), np.asarray(run(unready, x)))
+
+
 @pytest.mark.parametrize("repeat", range(3))
 def test_bfloat16_is_float32_to_rounding(repeat):
   """A wrong fusion shows as NaN or as numbers that are not near."""

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from rsjax.errors import InputError
 from rsjax.models.cifar_resnet import CifarResNet
 from rsjax.models.convnet import ConvNet
-from rsjax.models.folding import fold
+from rsjax.models.folding import cast_convolutions, fold
 from rsjax.models.resnet import ResNet50
 
 ARCHITECTURES = ("convnet", "cifar_resnet20", "cifar_resnet110", "resnet50")
@@ -74,9 +74,10 @@ def apply(model):
 def inference(model, variables):
   """(apply, variables) to certify a model with: batch norm folded into the convolutions.
 
-  The same function up to rounding in the model's dtype; takes what `init` or a checkpoint gives.
+  The same function up to rounding in the model's dtype; takes what `init` or a checkpoint gives. The
+  convolutions' weights are in the dtype already, so that no step converts them.
   """
-  return apply(model.clone(folded=True)), fold(variables)
+  return apply(model.clone(folded=True)), cast_convolutions(fold(variables), model.dtype)
 
 
 def parameter_count(variables):

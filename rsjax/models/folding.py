@@ -9,6 +9,7 @@ what is left, convolution, bias, residual and ReLU, is what compilers fuse.
 Convolution convX goes with the norm bnX beside it, as the networks of this package name them.
 """
 
+import jax
 import numpy as np
 
 from rsjax.models.layers import EPSILON
@@ -20,6 +21,15 @@ def fold(variables):
   Computed in float64 and rounded once.
   """
   return {"params": _fold(variables["params"], variables.get("batch_stats", {}))}
+
+
+def cast_convolutions(variables, dtype):
+  """The variables with the convolutions' in the dtype they compute in; rounds as the network itself would."""
+
+  def cast(path, leaf):
+    return np.asarray(leaf).astype(dtype) if path[-2].key.startswith("conv") else leaf
+
+  return jax.tree_util.tree_map_with_path(cast, variables)
 
 
 def _fold(params, statistics):
