@@ -10,11 +10,13 @@ RESULT.tsv is a file of rsjax.certify, whose votes are analysed again. Seconds e
 """
 
 import argparse
+import sys
 
 import numpy as np
 from scipy import optimize, special
 
 from rsjax import analysis, bounds, results
+from rsjax.errors import InputError
 
 
 def cohen(p_a, sigma=1.0):
@@ -148,4 +150,8 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-  main()
+  try:
+    main()
+  except InputError as error:
+    print(f"paper_figures.py: error: {error}", file=sys.stderr)
+    sys.exit(2)

@@ -62,7 +62,7 @@ def _body(args):
     _given(args.normalization, _candidates((32, 32, 3)))  # refuses before anything is read
   if args.noise_sd is not None and not 0 <= args.noise_sd < float("inf"):
     raise console.InputError(f"noise_sd must be a number >= 0, got {args.noise_sd}")
-  sigma = args.sigma or args.noise_sd or 0.25
+  sigma = (args.noise_sd or 0.25) if args.sigma is None else args.sigma
   bounds.check_sigma(sigma)
   out = args.outdir and _new(args.outdir)
   file = torch_files.read(args.checkpoint)
