@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 
@@ -11,28 +12,29 @@ from rsjax.errors import DivergedError, InputError
 
 
 def run(command, body, args):
-  """Runs body(args) as `python -m rsjax.COMMAND`; returns the exit code.
+  """Runs body(args) as `python -m rsjax.COMMAND`, or a script COMMAND.py; returns the exit code.
 
   0 done; 1 the run itself failed; 2 something given cannot be used; 130 interrupted, 143 by SIGTERM.
   """
+  name = command if command.endswith(".py") else f"rsjax.{command}"
   with interrupts.catching():
     try:
       body(args)
       return 0
     except InputError as error:
       if interrupts.code():  # a library turned the interrupt into an error of its own
-        return _say_interrupted(command)
-      print(f"rsjax.{command}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return _say_interrupted(name)
+      print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
       return 2
     except (DivergedError, OSError) as error:
-      print(f"rsjax.{command}: {error}", file=sys.stderr)
+      print(f"{name}: {error}", file=sys.stderr)
       return 1
     except KeyboardInterrupt:
-      return _say_interrupted(command)
+      return _say_interrupted(name)
 
 
-def _say_interrupted(command):
-  print(f"\nrsjax.{command}: interrupted; the same command continues from here", file=sys.stderr)
+def _say_interrupted(name):
+  print(f"\n{name}: interrupted; the same command continues from here", file=sys.stderr)
   return interrupts.code() or interrupts.CODES[signal.SIGINT]
 
 
@@ -50,6 +52,20 @@ def leave(code):
   if code in interrupts.CODES.values():
     os._exit(code)
   sys.exit(code)
+
+
+def type_command(command, main, *arguments):
+  """Shows `python -m rsjax.COMMAND ...` and runs its `main` in this process, for scripts of several commands.
+
+  Where it fails, this process ends with its exit code.
+  """
+  argv = [str(a) for a in arguments]
+  print(f"\n$ python -m rsjax.{command} {shlex.join(argv)}", flush=True)
+  code = main(argv)
+  if code in interrupts.CODES.values():
+    raise KeyboardInterrupt
+  if code:
+    sys.exit(code)
 
 
 def parser(command, description, epilog):

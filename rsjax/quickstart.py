@@ -1,10 +1,8 @@
 """python -m rsjax.quickstart: train, certify and plot on real digits, in minutes on a laptop's CPU."""
 
 import pathlib
-import shlex
-import sys
 
-from rsjax import certify, console, interrupts, train
+from rsjax import certify, console, train
 from rsjax.errors import InputError
 
 EPILOG = """It types the commands rsjax.train and rsjax.certify for each sigma, showing them, and plots
@@ -43,10 +41,10 @@ def _body(args):
   files = []
   for sigma in args.sigma:
     model, outfile = out / f"model_{sigma:g}", out / f"certify_{sigma:g}.tsv"
-    _type("train", train.main, "digits", "convnet", model, "--noise", sigma, "--batch", 128,
-          "--epochs", args.epochs, "--lr_step_size", max(1, args.epochs // 3))  # fmt: skip
-    _type("certify", certify.main, "digits", model, sigma, outfile, "--skip", 5, "--max", args.max,
-          "--N", args.N)  # fmt: skip
+    training = ["--batch", 128, "--epochs", args.epochs, "--lr_step_size", max(1, args.epochs // 3)]
+    console.type_command("train", train.main, "digits", "convnet", model, "--noise", sigma, *training)
+    certifying = ["--skip", 5, "--max", args.max, "--N", args.N]
+    console.type_command("certify", certify.main, "digits", model, sigma, outfile, *certifying)
     files.append(results.read(outfile))
   images = len(files[0])
   title = f"digits, {images} test images, n = {args.N:,}, alpha = 0.001"
@@ -60,17 +58,6 @@ def _body(args):
   print(f"  python -m rsjax.certify digits {model} {sigma:g} {out}/all.tsv        # every test image")
   print(f"  python -m rsjax.predict digits {model} {sigma:g} {out}/predict.tsv    # answers, without radii")
   print("  python -m rsjax.train YOURS.npz cifar_resnet20 OUTDIR --noise 0.25    # your own images")
-
-
-def _type(command, main, *arguments):
-  """Shows a command and runs it in this process."""
-  argv = [str(a) for a in arguments]
-  print(f"\n$ python -m rsjax.{command} {shlex.join(argv)}", flush=True)
-  code = main(argv)
-  if code in interrupts.CODES.values():
-    raise KeyboardInterrupt
-  if code:
-    sys.exit(code)
 
 
 def _check_extras():

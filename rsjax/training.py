@@ -57,11 +57,13 @@ class Epoch:
   """What one epoch gave. `state` is on the device and valid until the next epoch is asked for.
 
   Losses are mean cross-entropies (the training loss: of smoothed labels), accuracies fractions, all under
-  one draw of noise an image; `waited` are the seconds for which training stood still for want of images.
+  one draw of noise an image. `seconds` include the evaluation; `rate` is of training alone, in images a second;
+  `waited` are the seconds for which training stood still for want of images.
   """
 
   number: int
   seconds: float
+  rate: float
   waited: float
   lr: float
   train_loss: float
@@ -162,12 +164,12 @@ def train(
         save(state)
         saved = time.perf_counter()
     _check_all(number, losses, state)
+    rate = (steps - done) * part / (time.perf_counter() - start)
     train_loss, train_accuracy = np.asarray(state.sums, np.float64) / steps
     test_loss, test_accuracy = _evaluate(model, recipe, state.variables, test_set, number, place, workers)
     seconds, first = time.perf_counter() - start, (number + 1) * steps
-    yield Epoch(
-      number, seconds, waited, lr, float(train_loss), float(train_accuracy), test_loss, test_accuracy, state
-    )
+    accuracies = float(train_loss), float(train_accuracy), test_loss, test_accuracy
+    yield Epoch(number, seconds, rate, waited, lr, *accuracies, state)
 
 
 def check_batch(recipe, size, devices_count):

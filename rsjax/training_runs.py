@@ -4,7 +4,8 @@
 
 What `python -m rsjax.train` does, as one function. OUTDIR/checkpoint is the base classifier; OUTDIR/state
 all that training carries at its last two saves, from which the same settings continue; OUTDIR/log.tsv a
-line an epoch, under the paper's column names, with the seconds spent waiting for images last.
+line an epoch, under the paper's column names, then the images trained on a second and the seconds spent
+waiting for images.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import jax
 from rsjax import checkpoint, data, devices, models, streaming, training
 from rsjax.errors import InputError
 
-LOG_COLUMNS = ("epoch", "time", "lr", "train loss", "train acc", "testloss", "testacc", "waited")
+LOG_COLUMNS = ("epoch", "time", "lr", "train loss", "train acc", "testloss", "testacc", "images/s", "waited")
 SAVE_SECONDS = 10.0  # shorter epochs are not all saved; the last always is
 SAVE_WITHIN_SECONDS = 300.0  # between saves within a long epoch
 
@@ -272,6 +273,7 @@ def _append_log(outdir, epoch):
     f"{epoch.seconds:.3f}",
     f"{epoch.lr:g}",
     *(f"{v:.5f}" for v in (epoch.train_loss, epoch.train_accuracy, epoch.test_loss, epoch.test_accuracy)),
+    f"{epoch.rate:.1f}",
     f"{epoch.waited:.3f}",
   )
   with open(outdir / "log.tsv", "a") as file:

@@ -14,7 +14,6 @@ from rsjax import analysis, analyze, results, visualize
 
 ROOT = pathlib.Path(__file__).parents[1]
 DIGITS = [str(ROOT / "experiments" / "digits" / f"certify_{sigma}.tsv") for sigma in ("0.12", "0.25", "0.5")]
-sys.path.append(str(ROOT / "experiments"))
 paper_figures = importlib.import_module("paper_figures")
 
 

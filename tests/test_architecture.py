@@ -59,7 +59,7 @@ ROOMS = {
   "torch_files": {"models"},
   "accuracy": {"models", "devices", "noise"},
   "convert": {"console", "torch_files", "checkpoint", "data", "models", "accuracy", "bounds"},
-  "quickstart": {"console", "interrupts", "train", "certify", "analysis", "results"},
+  "quickstart": {"console", "train", "certify", "analysis", "results"},
 }
 FREE = {"", "errors"}
 WITHOUT_JAX = ("packing", "bounds", "results", "analysis", "data", "originals", "preparation", "streaming")

@@ -2,16 +2,13 @@
 
 import json
 import pathlib
-import sys
 
+import benchmark
 import jax
 import numpy as np
 import pytest
 
 from rsjax import models
-
-sys.path.append(str(pathlib.Path(__file__).parents[1] / "experiments"))
-import benchmark
 
 
 @pytest.fixture(scope="module")

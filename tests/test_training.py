@@ -331,7 +331,7 @@ def test_a_run_continues_where_it_was_stopped(write_npz, tmp_path, monkeypatch):
   a, b = checkpoint.load(tmp_path / "whole"), checkpoint.load(tmp_path / "stopped")
   assert a.digest == b.digest
   log_a, log_b = ((tmp_path / d / "log.tsv").read_text().splitlines() for d in ("whole", "stopped"))
-  assert log_a[0] == "epoch\ttime\tlr\ttrain loss\ttrain acc\ttestloss\ttestacc\twaited"
+  assert log_a[0] == "epoch\ttime\tlr\ttrain loss\ttrain acc\ttestloss\ttestacc\timages/s\twaited"
   without_time = lambda log: [[*line.split("\t")[:1], *line.split("\t")[2:7]] for line in log]
   assert without_time(log_a) == without_time(log_b)
   assert len(log_a) == 5
