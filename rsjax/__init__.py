@@ -8,6 +8,8 @@ The rooms, and what each needs:
   train, certify, predict       the commands: `python -m rsjax.certify --help`
   quickstart                    all of it on real digits: `python -m rsjax.quickstart`
 
+`python -m rsjax` lists the commands; docs/architecture.md has every room and what it may import.
+
 Importing `rsjax` itself imports nothing heavy.
 """
 

@@ -1,8 +1,9 @@
 """Checkpoints: Orbax directories of host arrays with metadata; the only import of Orbax.
 
-  >>> save("out/checkpoint", variables, {"arch": "convnet", ...})
   >>> classifier = load("out/checkpoint")
-  >>> classifier.metadata["noise_sd"], classifier.digest
+  >>> classifier.metadata["arch"], classifier.metadata["image_shape"]
+  ('convnet', [8, 8, 1])
+  >>> save("out/again", classifier.variables, classifier.metadata)
 
 A checkpoint says everything about its base classifier: architecture, classes, input shape,
 normalisation. It loads without a template on any number of devices.

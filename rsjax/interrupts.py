@@ -1,11 +1,11 @@
 """Ctrl-C and SIGTERM: the first lets what is being finished be finished, the second stops at once.
 
-  >>> with catching():  # a signal is a KeyboardInterrupt ...
-  ...   finish_first()  # ... but from here on the first is only noted ...
-  ...   for row in rows:
-  ...     write(row)
-  ...     check()  # ... and raised here
-  >>> code()  # 130 or 143 where a signal came, else None
+    with catching():  # a signal is a KeyboardInterrupt ...
+      finish_first()  # ... but from here on the first is only noted ...
+      for row in rows:
+        write(row)
+        check()  # ... and raised here
+    code()  # 130 or 143 where a signal came, else None
 
 Raised within a garbage collection, a KeyboardInterrupt is lost: whoever runs long calls `check` now and then.
 """

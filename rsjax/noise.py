@@ -2,6 +2,8 @@
 
   >>> from rsjax import noise
   >>> a = noise.standard_normal(noise.base_key(0), jnp.uint32([7]), jnp.uint32([3]), (32, 32, 3))
+  >>> a.shape, a.dtype
+  ((1, 32, 32, 3), dtype('float32'))
 
 Draw j of image i is a pure function of (seed, i, j): the same float32 array for every number of
 rows, devices and hosts, for every order and after every interruption. It does not depend on the

@@ -4,6 +4,8 @@
   >>> segments = work.take(rows=512, slots=7)
   >>> images, index = step_images(segments, slots=7)
   >>> slot, draw = step_draws(segments, rows=512, slots=7)
+  >>> slot.shape, draw[:4].tolist()
+  ((512,), [0, 1, 2, 3])
 
 A step's rows are draws of several images: each image has a slot, and a row is (slot, draw number).
 """

@@ -1,6 +1,6 @@
 """Building a TFDS data set from its originals, without TensorFlow, as TFDS's own builder would.
 
-  >>> prepare("cifar10", "downloads")
+    prepare("cifar10", "downloads")
 
 Same name, version, features, order on disk; the official builder reads it. It is written shard by shard:
 stopped at any instant and started again, it goes on with the first shard that is missing. The data set

@@ -1,7 +1,7 @@
 """Several processes, on one host or many, that run one program together.
 
-  >>> start()  # on Cloud TPU, Slurm and Kubernetes; elsewhere start("host0:1234", count=2, index=0)
-  >>> together(check_what_was_given)  # fails in all processes if it fails in one
+    start()  # on Cloud TPU, Slurm and Kubernetes; elsewhere start("host0:1234", count=2, index=0)
+    together(check_what_was_given)  # fails in all processes if it fails in one
 
 Each process runs the same code on the same arguments; JAX's devices are then those of all of them.
 Process 0 decides what could differ (timings, how far a file is) and writes. With one process, which is

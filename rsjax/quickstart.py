@@ -11,7 +11,7 @@ certified accuracy against radius. Interrupted, it continues where it was when s
 
 def parser():
   made = console.parser(
-    "quickstart", "Train, certify and plot on scikit-learn's handwritten digits (8x8, real).", EPILOG
+    "quickstart", "Train, certify and plot on real handwritten digits, 8x8.", EPILOG
   )
   made.add_argument(
     "--out", default="rsjax-quickstart", help="directory for everything (default: rsjax-quickstart)"

@@ -1,6 +1,9 @@
 """A split of a data set through CERTIFY or PREDICT into a result file that can be continued.
 
-  >>> run("certify", "digits", "out/checkpoint", Smoothing(sigma=0.25), "out.tsv", skip=5)
+  >>> settings = Smoothing(sigma=0.25, n=1000)
+  >>> file = run("certify", "digits", "out/checkpoint", settings, "digits.tsv", skip=50, max_images=2)
+  >>> file.complete, file.columns["idx"].tolist()
+  (True, [0, 50])
 
 What `python -m rsjax.certify` and `rsjax.predict` do, as one function: all that was given is checked
 before anything is compiled or written.

@@ -1,8 +1,10 @@
 """CERTIFY and PREDICT of a smoothed classifier, as streams over images.
 
   >>> smoothing = Smoothing(sigma=0.25, n0=100, n=100_000, alpha=0.001, seed=0)
-  >>> for c in certify(apply, variables, enumerate(images), smoothing):
+  >>> for c in certify(apply, variables, enumerate(images[:2]), smoothing):
   ...   print(c.index, c.prediction, c.radius)
+  0 0 0.44...
+  1 0 0.31...
 
 `apply(variables, images) -> logits` is any pure function from float32[b, h, w, c] in [0, 1] to
 [b, classes]; normalisation is part of it, because sigma is in units of [0, 1] pixels. It must treat

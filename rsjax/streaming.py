@@ -1,6 +1,6 @@
 """Images too many to be held: files decoded, cropped and batched by Grain's worker processes. No JAX.
 
->>> for images, labels in stream(dataset, order, batch=400, crops=(0, 7), workers=8): ...
+for images, labels in stream(dataset, order, batch=400, crops=(0, 7), workers=8): ...
 """
 
 import math

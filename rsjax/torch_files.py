@@ -1,8 +1,8 @@
 """Networks of the field between PyTorch's files and `rsjax.models`, every tensor accounted for.
 
-  >>> file = read("checkpoint.pth.tar")
-  >>> variables = to_variables(file)
-  >>> write("again.pth.tar", variables, {"arch": file.arch, ...})
+    file = read("checkpoint.pth.tar")
+    variables = to_variables(file)
+    write("again.pth.tar", variables, {"arch": file.arch, ...})
 
 Known are the paper's cifar_resnetD (D = 6n + 2) and torchvision's resnet50, as files of the paper's code, of
 SmoothAdv, MACER, Consistency, SmoothMix and CAT-RS have them, with and without the prefixes of DataParallel and

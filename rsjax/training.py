@@ -1,7 +1,9 @@
 """Training a base classifier under Gaussian noise: one jitted step, epochs as a stream.
 
-  >>> for epoch in train(model, train_set, test_set, Recipe(noise_sd=0.25)):
+  >>> for epoch in train(model, train_set, test_set, Recipe(noise_sd=0.25, epochs=2)):
   ...   print(epoch.number, epoch.test_accuracy)
+  0 0...
+  1 0...
 
 The recipe's defaults are the paper's. Everything random is a function of (seed, epoch or step): the
 same recipe on the same machine gives the same weights, also when it was stopped and continued.

@@ -1,6 +1,8 @@
 """Training into a directory that can be continued: checkpoint, optimiser state and log.
 
-  >>> run("digits", "convnet", "out/digits_0.25", Recipe(noise_sd=0.25, epochs=60, batch=128))
+  >>> history = run("digits", "convnet", "out/digits", Recipe(noise_sd=0.25, epochs=1, batch=128))
+  >>> history["epoch"], history["noise_sd"]
+  (1, 0.25)
 
 What `python -m rsjax.train` does, as one function. OUTDIR/checkpoint is the base classifier; OUTDIR/state
 all that training carries at its last two saves, from which the same settings continue; OUTDIR/log.tsv a

@@ -1,6 +1,6 @@
 """Rows per step, chosen by the machine: a short timed search, remembered for the next run.
 
-  >>> rows = best_rows(apply, variables, (32, 32, 3), "cifar_resnet110 bfloat16", draws=50_000_000)
+  >>> rows = best_rows(apply, variables, image.shape, "linear float32", draws=1000)
   >>> execution = Execution(rows)
 
 From the rule of thumb of `votes.default_rows` it doubles (or halves) the rows as long as draws come

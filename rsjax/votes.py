@@ -5,8 +5,10 @@ The step gathers the rows' images, adds their noise, classifies, and returns vot
 of different images share a step, so that a hundred selection draws, a hundred thousand estimation
 draws and the last rows of a run all go through one compiled program, full.
 
-  >>> requests = [Request(image, index=0, first=0, count=100_000)]
+  >>> requests = [Request(image, index=0, first=0, count=1000)]
   >>> [votes] = count_votes(apply, variables, requests, seed=0, sigma=0.25)
+  >>> int(votes.sum())
+  1000
 
 Who asks for which draws is not this module's concern: see `smoothing`. Nothing in `Execution` can
 change what is certified; it decides how fast votes come.

@@ -59,6 +59,7 @@ ROOMS = {
   "torch_files": {"models"},
   "accuracy": {"models", "devices", "noise"},
   "convert": {"console", "torch_files", "checkpoint", "data", "models", "accuracy", "bounds"},
+  "__main__": {"console"},
   "quickstart": {"console", "train", "certify", "analysis", "results"},
 }
 FREE = {"", "errors"}

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+import rsjax
+
 README = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
 
 
@@ -22,3 +24,8 @@ def test_the_example_is_short():
 
 def test_there_is_one_test_command():
   assert sum("-m pytest" in line for line in README.splitlines()) == 1
+
+
+def test_the_citation_is_of_this_version():
+  citation = (pathlib.Path(__file__).parents[1] / "CITATION.cff").read_text()
+  assert f"\nversion: {rsjax.__version__}\n" in citation

@@ -1,8 +1,9 @@
 """Result files to certified accuracies, tables and plots.
 
   >>> file = results.read("out.tsv")
-  >>> analysis.certified_accuracy(file, [0.0, 0.25, 0.5])
-  >>> print(analysis.table([file], analysis.grid(file)))
+  >>> print(analysis.table([file], [0.0, 0.25, 0.5]))
+  radius            0   0.25    0.5      ACR  abstain  images
+  sigma = 0.25   0.93   0.81   0.62    0.542     0.00      72
 
 A file of this package holds one idea: statistics (numbers of one file), reanalysis (the same votes at
 another alpha or n), agreement (PREDICT against a file of more draws), referee (what should be said

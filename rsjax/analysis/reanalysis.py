@@ -2,6 +2,8 @@
 
   >>> stricter = with_alpha(results.read("out.tsv"), 1e-5)
   >>> cheaper = with_draws(results.read("out.tsv"), 10_000)
+  >>> stricter.settings["alpha"], cheaper.settings["n"]
+  (1e-05, 10000)
 
 alpha and n must be chosen without looking at what they give: a bound holds for one look. Files of
 others do not keep the votes, and cannot be analysed again.

@@ -1,9 +1,10 @@
 """Data sets by name or path: uint8 images and labels in the data set's original order.
 
-  >>> data.load("digits", "test").images[0]       # uint8[8, 8, 1]
-  >>> data.load("cifar10", "test")                # what rsjax.prepare wrote, by tensorflow-datasets
-  >>> data.load("photos.npz", "train")            # x_train, y_train, x_test, y_test
-  >>> data.load("photos/", "test")                # photos/{train,test}/<class>/*.png
+  >>> data.load("digits", "test").images[0].shape
+  (8, 8, 1)
+
+The name may be one of tensorflow-datasets, as "cifar10", which rsjax.prepare wrote; a path as "photos.npz",
+with x_train, y_train, x_test and y_test; or a folder as "photos", with photos/{train,test}/CLASS/NAME.png.
 
 Index i is the position in the original order, which published results refer to. Images are never
 augmented here. A new kind of data set is one function that returns a `Dataset`, named in `load`.

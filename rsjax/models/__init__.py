@@ -1,8 +1,9 @@
 """Base classifiers by name.
 
-  >>> model = models.create("cifar_resnet20", num_classes=10, mean=(0.5,), std=(0.25,), dtype="float32")
-  >>> variables = models.init(model, jax.random.key(0), (32, 32, 3))
-  >>> logits = models.apply(model)(variables, images)
+  >>> model = models.create("convnet", num_classes=10, mean=(0.5,), std=(0.25,), dtype="float32")
+  >>> variables = models.init(model, jax.random.key(0), (8, 8, 1))
+  >>> models.apply(model)(variables, jnp.zeros((2, 8, 8, 1))).shape
+  (2, 10)
   >>> apply, variables = models.inference(model, variables)  # the same function, at its fastest
 
 A model is a Flax Linen module called as `model(images, train)`: float32[b, h, w, c] in [0, 1] to

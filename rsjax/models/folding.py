@@ -1,6 +1,8 @@
 """Batch norm folded into the convolutions before it, for evaluation.
 
-  >>> folded = fold(variables)  # of a model with folded=True
+  >>> variables = models.init(model, jax.random.key(0), (8, 8, 1))
+  >>> sorted(fold(variables))  # of the same model with folded=True
+  ['params']
 
 In evaluation batch norm is y * k + (bias - mean * k), with k = scale / sqrt(var + epsilon) per channel:
 the convolution's kernel takes k, and a bias the rest. The function is the same up to rounding, and

@@ -1,7 +1,7 @@
 """The files in which data sets are published, as users download them.
 
-  >>> found = originals.find("cifar10", "downloads", checksums)
-  >>> found.splits["test"].example(0)     # {"id": "test_00000", "image": PNG bytes, "label": 3}
+    found = originals.find("cifar10", "downloads", checksums)
+    found.splits["test"].example(0)     # {"id": "test_00000", "image": PNG bytes, "label": 3}
 
 A format is one file with a function (name, folder, checksums) -> `Originals`. Nothing is unpacked to disk,
 and nothing that a file holds is executed.

@@ -1,10 +1,12 @@
 """Result files: one row an image, appended and flushed as it is certified, with a manifest beside it.
 
-  >>> with open_for_append("out.tsv", manifest, CERTIFY_COLUMNS) as writer:
-  ...   for row in rows[writer.done:]:
-  ...     writer.append(row)
-  >>> results = read("out.tsv")
-  >>> results.complete, results.columns["radius"]
+  >>> manifest = Manifest(settings={"sigma": 0.25}, indices=[0, 5], about={}, session={})
+  >>> with open_for_append("new.tsv", manifest, CERTIFY_COLUMNS) as writer:
+  ...   print(writer.done, "of", len(manifest.indices))
+  0 of 2
+  >>> file = read("out.tsv")
+  >>> file.complete, float(file.columns["radius"].max())
+  (True, 0.952864)
 
 A result file is TSV with a header; the first columns are the paper's, under its names. `OUTFILE.json`,
 the manifest, holds the settings and how many rows there should be. A file can be continued only with

@@ -1,0 +1,52 @@
+"""python -m rsjax, or rsjax: lists the commands; with a command's name first, runs it."""
+
+import difflib
+import importlib
+import sys
+
+import rsjax
+from rsjax import console
+
+COMMANDS = ("quickstart", "train", "certify", "predict", "analyze", "visualize", "convert", "prepare")
+
+
+def main(argv=None):
+  """The exit code of `rsjax COMMAND ARGUMENTS...`; without a command, their list."""
+  name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+  if name in ("-h", "--help", "help"):
+    print(_list())
+    return 0
+  if name == "--version":
+    print(f"rsjax {rsjax.__version__}")
+    return 0
+  if name not in COMMANDS:
+    near = difflib.get_close_matches(name, COMMANDS, 1)
+    mend = f"did you mean {near[0]}?" if near else f"give one of {', '.join(COMMANDS)}"
+    print(f"rsjax: error: unknown command {name!r}: {mend}", file=sys.stderr)
+    return 2
+  return importlib.import_module(f"rsjax.{name}").main(arguments)
+
+
+def _list():
+  described = [(name, importlib.import_module(f"rsjax.{name}").parser().description) for name in COMMANDS]
+  width = max(map(len, COMMANDS))
+  return "\n".join(
+    [
+      "usage: rsjax COMMAND ...     (or python -m rsjax.COMMAND ...)",
+      "",
+      "Certified robustness by randomized smoothing (Cohen et al. 2019).",
+      "",
+      *(f"  {name:{width}}  {text}" for name, text in described),
+      "",
+      "rsjax COMMAND --help gives a command's arguments, with units and defaults.",
+    ]
+  )
+
+
+def run():
+  """The console script: runs `main` and ends the process as the commands do."""
+  console.leave(main())
+
+
+if __name__ == "__main__":
+  run()
