@@ -16,13 +16,25 @@ def bar(total, unit, initial=0):
     initial=initial,
     unit=unit,
     unit_scale=True,
-    file=sys.stderr,
+    file=sys.stderr if live else _Lines(),
     dynamic_ncols=live,
     mininterval=0.2 if live else 10,
     maxinterval=10 if live else 60,
     smoothing=0.1,
-    bar_format=None if live else "{desc}{n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]\n",
+    bar_format=None if live else "{desc}{n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]",
   )
+
+
+class _Lines:
+  """What a bar writes to where nothing can be overwritten, as in a file: each state a line of its own."""
+
+  def write(self, text):
+    line = text.strip()
+    if line:
+      print(line, file=sys.stderr)
+
+  def flush(self):
+    sys.stderr.flush()
 
 
 class RunProgress:
@@ -108,7 +120,7 @@ class TrainProgress:
     self._epochs, self._done = plan["epochs"], int(plan["done"])
     print(
       f"{plan['images']} training images of {plan['shape']} (height x width x channels), {plan['classes']} "
-      f"classes; epochs: {self._epochs}, {plan['done']:.4g} of them done before; "
+      f"classes;\nepochs: {self._epochs}, {plan['done']:.4g} of them done before; "
       f"noise_sd {plan['noise_sd']:g}, augment {plan['augment']}, {plan['dtype']}, devices: {plan['devices']}",
       file=sys.stderr,
     )

@@ -10,9 +10,7 @@ certified accuracy against radius. Interrupted, it continues where it was when s
 
 
 def parser():
-  made = console.parser(
-    "quickstart", "Train, certify and plot on real handwritten digits, 8x8.", EPILOG
-  )
+  made = console.parser("quickstart", "Train, certify and plot on real handwritten digits, 8x8.", EPILOG)
   made.add_argument(
     "--out", default="rsjax-quickstart", help="directory for everything (default: rsjax-quickstart)"
   )
@@ -53,11 +51,17 @@ def _body(args):
   farthest = max(files, key=lambda f: f.columns["radius"].max())
   print(f"\ncertified accuracy: {title}\n")
   print(analysis.table(files, analysis.grid(farthest)))
-  print(f"\nplot: {plot}\n\nnext:")
   sigma, model = args.sigma[-1], out / f"model_{args.sigma[-1]:g}"
-  print(f"  python -m rsjax.certify digits {model} {sigma:g} {out}/all.tsv        # every test image")
-  print(f"  python -m rsjax.predict digits {model} {sigma:g} {out}/predict.tsv    # answers, without radii")
-  print("  python -m rsjax.train YOURS.npz cifar_resnet20 OUTDIR --noise 0.25    # your own images")
+  print(f"""
+plot: {plot}
+
+next:
+  every test image:
+    python -m rsjax.certify digits {model} {sigma:g} {out}/all.tsv
+  answers, without radii:
+    python -m rsjax.predict digits {model} {sigma:g} {out}/predict.tsv
+  your own images:
+    python -m rsjax.train YOURS.npz cifar_resnet20 OUTDIR --noise 0.25""")
 
 
 def _check_extras():
