@@ -72,3 +72,21 @@ def write_npz(tmp_path):
     return path
 
   return write
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+  """The path of a classifier for digits, barely trained at noise 0.25."""
+  from rsjax import train
+
+  out = tmp_path_factory.mktemp("trained") / "digits"
+  arguments = ["digits", "convnet", out, "--noise", "0.25", "--epochs", "2", "--batch", "128"]
+  assert train.main([str(a) for a in arguments]) == 0
+  return str(out)
+
+
+def without_time(path):
+  """The cells of a result file but for the column that no two runs share."""
+  rows = [line.split("\t") for line in path.read_text().splitlines()]
+  column = rows[0].index("time")
+  return [row[:column] + row[column + 1 :] for row in rows]

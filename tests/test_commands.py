@@ -7,17 +7,9 @@ import sys
 import jax
 import numpy as np
 import pytest
+from conftest import without_time
 
 from rsjax import certify, checkpoint, models, predict, quickstart, results, train
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-  """A checkpoint for digits, barely trained."""
-  out = tmp_path_factory.mktemp("trained") / "digits"
-  arguments = ["digits", "convnet", out, "--noise", "0.25", "--epochs", "2", "--batch", "128"]
-  assert train.main([str(a) for a in arguments]) == 0
-  return str(out)
 
 
 @pytest.fixture
@@ -237,12 +229,6 @@ def test_quickstart(tmp_path, capsys):
   assert (out / "certified_accuracy.png").stat().st_size > 10_000
   assert results.read(out / "certify_0.25.tsv").complete
   assert quickstart.main(arguments) == 0  # again: nothing is done twice, nothing refused
-
-
-def without_time(path):
-  rows = [line.split("\t") for line in path.read_text().splitlines()]
-  column = rows[0].index("time")
-  return [row[:column] + row[column + 1 :] for row in rows]
 
 
 def test_an_interrupt_that_is_lost_in_a_garbage_collection_still_ends_the_run(trained, tmp_path, monkeypatch):

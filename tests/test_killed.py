@@ -11,24 +11,11 @@ import sys
 import time
 
 import pytest
+from conftest import without_time
 
 from rsjax import results, train
 
 CODES = {signal.SIGKILL: {-9}, signal.SIGINT: {130}, signal.SIGTERM: {143}}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-  out = tmp_path_factory.mktemp("trained") / "digits"
-  arguments = ["digits", "convnet", out, "--noise", "0.25", "--epochs", "2", "--batch", "128"]
-  assert train.main([str(a) for a in arguments]) == 0
-  return str(out)
-
-
-def without_time(path):
-  rows = [line.split("\t") for line in path.read_text().splitlines()]
-  column = rows[0].index("time")
-  return [row[:column] + row[column + 1 :] for row in rows]
 
 
 class Command:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import without_time
 
 from rsjax import processes
 from rsjax.errors import InputError
@@ -46,35 +47,20 @@ def port():
     return s.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-  from rsjax import train
-
-  path = tmp_path_factory.mktemp("trained") / "digits"
-  assert train.main(["digits", "convnet", str(path), "--noise", "0.25", "--epochs", "2", "--batch", "64"]) == 0
-  return path
-
-
-def without_time(path):
-  rows = [line.split("\t") for line in path.read_text().splitlines()]
-  time = rows[0].index("time")
-  return [row[:time] + row[time + 1 :] for row in rows]
-
-
 def certify(checkpoint, outfile, *flags):
   argv = ["rsjax.certify", "digits", checkpoint, 0.25, outfile, "--N", 2000, "--skip", 60, "--batch", 512]
   return [*argv, *flags]
 
 
-def test_two_processes_give_the_file_of_one_and_continue_it(checkpoint, tmp_path, port):
+def test_two_processes_give_the_file_of_one_and_continue_it(trained, tmp_path, port):
   alone, shared = tmp_path / "alone.tsv", tmp_path / "shared.tsv"
   kept = tmp_path / "programs"
-  [(code, _, said)] = finish(start(certify(checkpoint, alone, "--compilation-cache", kept), 1, 0, None))
+  [(code, _, said)] = finish(start(certify(trained, alone, "--compilation-cache", kept), 1, 0, None))
   assert code == 0, said
   assert list(kept.iterdir())
   # process 1 has another name for the file: only process 0 may write, and only it knows how far it is
   other = tmp_path / "other.tsv"
-  both = finish(*(start(certify(checkpoint, (shared, other)[i]), 2, i, port) for i in (0, 1)))
+  both = finish(*(start(certify(trained, (shared, other)[i]), 2, i, port) for i in (0, 1)))
   assert [code for code, *_ in both] == [0, 0], both
   assert without_time(shared) == without_time(alone)
   assert not other.exists()
@@ -85,21 +71,21 @@ def test_two_processes_give_the_file_of_one_and_continue_it(checkpoint, tmp_path
 
   lines = shared.read_bytes().splitlines(keepends=True)
   shared.write_bytes(b"".join(lines[:3]) + lines[3][:7])
-  both = finish(*(start(certify(checkpoint, shared), 2, i, port) for i in (0, 1)))
+  both = finish(*(start(certify(trained, shared), 2, i, port) for i in (0, 1)))
   assert [code for code, *_ in both] == [0, 0], both
   assert without_time(shared) == without_time(alone)
 
 
-def test_what_one_process_refuses_ends_all_of_them(checkpoint, tmp_path, port):
-  argv = certify(checkpoint, tmp_path / "out.tsv")
+def test_what_one_process_refuses_ends_all_of_them(trained, tmp_path, port):
+  argv = certify(trained, tmp_path / "out.tsv")
   both = finish(start(argv, 2, 0, port), start([*argv, "--data-dir", "/", "--split", "none"], 2, 1, port))
   assert [code for code, *_ in both] == [2, 2], both
   assert "process 1 of 2 could not start" in both[0][2]
   assert "none" in both[1][2]
 
 
-def test_processes_that_differ_are_refused(checkpoint, tmp_path, port):
-  argv = certify(checkpoint, tmp_path / "out.tsv")
+def test_processes_that_differ_are_refused(trained, tmp_path, port):
+  argv = certify(trained, tmp_path / "out.tsv")
   both = finish(start(argv, 2, 0, port), start([*argv, "--seed", "1"], 2, 1, port))
   assert [code for code, *_ in both] == [2, 2], both
   assert all("process 1 has other settings" in said for *_, said in both)
