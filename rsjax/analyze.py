@@ -116,8 +116,9 @@ def _certify(files, args):
   names = args.label or analysis.labels(files)
   rows = analysis.summarize(files, radii, names=names, rule=args.rule, confidence=args.confidence, rho=args.rho)
   warnings = analysis.warnings(files, names, radii, args.rule, args.confidence)
-  print(f"certified accuracy at l2 radius ({'>' if args.rule == 'open' else '>='} R), smoothed classifier\n")
+  print("certified accuracy of the smoothed classifier at l2 radius\n")
   print(analysis.text(rows))
+  print(f"\n{analysis.caption(rows)}")
   other = analysis.summarize(files, radii, rule="paper" if args.rule == "open" else "open")
   differing = sum(
     round(abs(a - b) * row["images"])
@@ -129,8 +130,9 @@ def _certify(files, args):
   _warn(warnings)
   if args.out:
     out = _folder(args.out)
-    _write(out, "certified_accuracy.md", analysis.markdown(rows, args.intervals) + "\n")
-    _write(out, "certified_accuracy.tex", analysis.latex(rows, args.intervals) + "\n")
+    caption = analysis.caption(rows, args.intervals)
+    _write(out, "certified_accuracy.md", f"{analysis.markdown(rows, args.intervals)}\n\n{caption}\n")
+    _write(out, "certified_accuracy.tex", f"% {caption}\n{analysis.latex(rows, args.intervals)}\n")
     _write(out, "certified_accuracy.csv", analysis.csv(rows))
     _write(out, "certified_accuracy.json", json.dumps({"files": rows, "warnings": warnings}, indent=1) + "\n")
     plots = [out / f"certified_accuracy.{ending}" for ending in ("png", "pdf", "svg")]

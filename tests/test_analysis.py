@@ -310,6 +310,51 @@ def test_differences_that_may_be_chance_are_named():
   assert "may be chance" not in said([close, far], [0.25])
 
 
+def with_hits(hits, first=0):
+  """A file of images that are certified at 0.5, or not."""
+  file, right = made(), np.array(hits, int)
+  file.columns.clear()
+  file.columns.update(
+    idx=first + np.arange(len(right)), label=0 * right, predict=right - 1, correct=right, radius=0.5 * right
+  )
+  return file
+
+
+def test_differences_on_the_same_images_are_judged_image_by_image():
+  """10 of 60 images more is chance between samples, and not where no image of the other's is lost."""
+  more, fewer = [1] * 40 + [0] * 20, [1] * 30 + [0] * 30
+  assert "may be chance" not in said([with_hits(more), with_hits(fewer)], [0.25])
+  text = said([with_hits(more), with_hits(fewer, first=60)], [0.25])
+  p = stats.fisher_exact([[40, 20], [30, 30]]).pvalue
+  assert f"at radius 0.25 (p = {p:.2g})" in text and "in ACR" in text
+  mixed = [0] * 8 + [1] * 38 + [0] * 14  # lacks 8 of the 40, has 6 others
+  p = stats.binomtest(6, 8 + 6).pvalue
+  assert f"(p = {p:.2g})" in said([with_hits(more), with_hits(mixed)], [0.25])
+
+
+def test_a_manifest_that_does_not_fit_its_rows_is_named():
+  whole = sampled(images=300)
+  whole.manifest["about"]["images"] = 300
+  assert said([whole]) == ""
+  whole.settings.update(skip=2)
+  assert "not those of --skip 2" in said([whole])
+  bold = sampled(images=300)
+  bold.settings.update(sigma=0.5)
+  assert "are below what their votes certify" in said([bold])
+  bold.settings.pop("n")
+  assert "its manifest lacks n" in said([bold])
+
+
+def test_a_table_says_what_it_is_of():
+  rows = analysis.summarize([sampled(), sampled(seed=2)], [0.0, 0.25], names=["a", "b"], rho=0.001)
+  assert "radius > R" in analysis.caption(rows) and "n 1,000" in analysis.caption(rows)
+  assert "95 % intervals" in analysis.caption(rows, True)
+  assert "alpha" not in analysis.caption(
+    analysis.summarize([sampled(), sampled(alpha=0.01)], [0.0], rule="paper")
+  )
+  assert analysis.markdown(rows).count("for all, 0.999") == analysis.latex(rows).count("for all, 0.999") == 2
+
+
 def test_statistics_of_predictions_need_certificates():
   with pytest.raises(InputError, match="is of PREDICT"):
     statistics.certified(analysis.as_predictions(sampled()), [0.0])

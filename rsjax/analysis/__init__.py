@@ -24,7 +24,7 @@ from rsjax.analysis.statistics import (
   grid,
   high_probability_accuracy,
 )
-from rsjax.analysis.tables import csv, latex, markdown, summarize, table, text
+from rsjax.analysis.tables import caption, csv, latex, markdown, summarize, table, text
 
 __all__ = [
   "CATEGORIES",
@@ -34,6 +34,7 @@ __all__ = [
   "agreement",
   "as_predictions",
   "average_certified_radius",
+  "caption",
   "certified_accuracy",
   "csv",
   "grid",

@@ -1,11 +1,12 @@
 """What a careful referee would ask about result files, before believing a table made of them."""
 
 import numpy as np
+from scipy import stats
 
 from rsjax import bounds
 from rsjax.analysis.labels import facts
 from rsjax.analysis.reanalysis import follows_from_votes
-from rsjax.analysis.statistics import accuracy_interval, certified
+from rsjax.analysis.statistics import accuracy_interval, average_certified_radius, counted, counted_radii
 
 _FEW = 100  # images
 _CONSTANT = 0.98  # the share of the answers that are one class
@@ -46,11 +47,23 @@ def _about_one(f):
     if len(steps) > 1:
       yield f"images are not evenly spaced: most are {steps[counts.argmax()]} apart, some {steps[-1]}"
   s = f.settings
+  skip, images = s.get("skip"), f.manifest["about"].get("images")
+  if skip and images:
+    should = np.arange(0, images, skip)[: s.get("max")]
+    if f.expected != len(should) or not np.array_equal(index, should[: len(index)]):
+      most = f" --max {s['max']}" if s.get("max") else ""
+      yield f"its images, or their number, are not those of --skip {skip}{most}"
+  lacking = [name for name in ("sigma", "n", "alpha") if s.get(name) is None]
+  if "votes" in f.columns and lacking:
+    yield f"its manifest lacks {', '.join(lacking)}: the votes cannot be held against them"
   if "nA" in f.columns and None not in (s.get("n"), s.get("alpha"), s.get("sigma")):
     _, abstains, radius = bounds.certify_votes(f.columns["nA"], s["n"], s["alpha"], s["sigma"])
     high = np.flatnonzero(f.columns["radius"] > np.where(abstains, 0.0, radius) + 1.5e-6)
     if len(high):
       yield f"{len(high)} radii are above what their votes certify, the first of image {index[high[0]]}"
+    low = np.flatnonzero(f.columns["radius"] < np.where(abstains, 0.0, radius) - 1.5e-6)
+    if len(low):
+      yield f"{len(low)} radii are below what their votes certify, the first of image {index[low[0]]}"
     wrong = np.flatnonzero(~follows_from_votes(f))
     if len(wrong):
       yield f"{len(wrong)} rows do not follow from their votes, the first of image {index[wrong[0]]}"
@@ -79,20 +92,40 @@ def _about_all(files, names):
 
 
 def _too_close(files, names, radii, rule, confidence):
-  """Of radii where the best file is not clear of the next: their intervals overlap."""
+  """Of the best in a column, and of the best ACR, where it is not clear of the next."""
   if len(files) < 2:
     return
-  hits = np.array([certified(f, radii, rule) for f in files])
-  sizes = np.array([[len(f)] for f in files])
-  low, high = accuracy_interval(hits, sizes, confidence)
   close = {}
-  for column, radius in enumerate(radii):
-    accuracy = hits[:, column] / sizes[:, 0]
-    second, best = np.argsort(accuracy, kind="stable")[-2:]
-    if accuracy[best] > accuracy[second] and low[best, column] < high[second, column]:
-      close.setdefault((best, second), []).append(f"{radius:g}")
+  for radius in radii:
+    right = [counted(f, radius, rule) for f in files]
+    second, best = np.argsort([r.mean() for r in right], kind="stable")[-2:]
+    if right[best].mean() > right[second].mean():
+      p = _p_of_accuracies(files[best], files[second], right[best], right[second])
+      if p > 1 - confidence:
+        close.setdefault((best, second), []).append(f"{radius:g} (p = {p:.2g})")
   for (best, second), where in close.items():
-    yield (
-      f"at radius {', '.join(where)}, {names[best]} is ahead of {names[second]} by less than the "
-      f"{100 * confidence:.6g} % intervals: with so few images it may be chance"
-    )
+    yield f"at radius {', '.join(where)}, {names[best]} is ahead of {names[second]}, which may be chance"
+  acr = [average_certified_radius(f) for f in files]
+  second, best = np.argsort(acr, kind="stable")[-2:]
+  p = _p_of_acr(files[best], files[second])
+  if acr[best] > acr[second] and p > 1 - confidence:
+    yield f"in ACR, {names[best]} is ahead of {names[second]}, which may be chance (p = {p:.2g})"
+
+
+def _p_of_accuracies(one, other, right, right_other):
+  """Two-sided p-value that two accuracies are equal: on the same images McNemar's exact test, else Fisher's."""
+  if np.array_equal(one.columns["idx"], other.columns["idx"]):
+    only = int((right & ~right_other).sum())
+    return float(bounds.binomial_p_value(only, only + int((right_other & ~right).sum())))
+  table = [[r.sum(), (~r).sum()] for r in (right, right_other)]
+  return float(stats.fisher_exact(table).pvalue)
+
+
+def _p_of_acr(one, other):
+  """The same for ACRs, by Student's t: of the images' differences, else Welch's; approximate for few images."""
+  a, b = counted_radii(one), counted_radii(other)
+  if np.array_equal(one.columns["idx"], other.columns["idx"]):
+    if np.ptp(a - b) == 0:
+      return float(a[0] == b[0])
+    return float(stats.ttest_rel(a, b).pvalue)
+  return float(stats.ttest_ind(a, b, equal_var=False).pvalue) if np.ptp(a) + np.ptp(b) else float(a[0] == b[0])

@@ -22,6 +22,13 @@ def certified_accuracy(results, radii, rule="open"):
   return certified(results, radii, rule) / len(results)
 
 
+def counted(results, radius, rule="open"):
+  """bool[rows]: which rows count at one radius; as `certified`, row by row."""
+  radii = results.columns["radius"]
+  far = radii > radius if rule == "open" and radius > 0 else radii >= radius
+  return far & (results.columns["correct"] == 1)
+
+
 def certified(results, radii, rule="open"):
   """int64[radii]: how many of the rows are right and certified beyond each radius; see the module."""
   check_rows(results)
@@ -46,12 +53,12 @@ def accuracy_interval(hits, total, confidence=0.95):
 
 def average_certified_radius(results):
   """ACR: the mean radius over the rows present, counting 0 where the answer is wrong or none."""
-  return float(_counted_radii(results).mean())
+  return float(counted_radii(results).mean())
 
 
 def acr_interval(results, confidence=0.95):
   """(low, high) of the ACR by Student's t, approximate for few images; (0, inf) for one."""
-  radii = _counted_radii(results)
+  radii = counted_radii(results)
   if len(radii) < 2:
     return 0.0, np.inf
   t = special.stdtrit(len(radii) - 1, (1 + confidence) / 2)
@@ -107,6 +114,7 @@ def check_rows(results):
     raise InputError(f"{results.path} has no rows yet{of}")
 
 
-def _counted_radii(results):
+def counted_radii(results):
+  """float64[rows]: each row's part of the ACR, its radius where the answer is right, else 0."""
   check_rows(results)
   return results.columns["radius"] * results.columns["correct"]

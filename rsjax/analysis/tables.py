@@ -95,7 +95,23 @@ def markdown(rows, intervals=False):
   lines += [
     [row["name"], *line, f"{row['abstained']:.2f}", str(row["images"])] for row, line in zip(rows, cells)
   ]
+  lines += [[_for_all(row).strip(), *map(_shower(row), row["high_probability"]), "", "", ""]
+            for row in rows if "rho" in row]  # fmt: skip
   return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def caption(rows, intervals=False):
+  """What must stand below a table: the rule, and what the rows have in common."""
+  same = {key: rows[0][key] for key in ("dataset", "split", "arch", "n", "alpha", "dtype")
+          if rows[0][key] is not None and len({row[key] for row in rows}) == 1}  # fmt: skip
+  if "n" in same:
+    same["n"] = f"{same['n']:,}"
+  rule = ">" if rows[0]["rule"] == "open" else ">="
+  parts = [f"Certified accuracy: right, and certified radius {rule} R (l2, pixels in [0, 1])"]
+  parts += [", ".join(f"{key} {value}" for key, value in same.items())] if same else []
+  if intervals:
+    parts.append(f"{_percent(rows[0])} intervals for the number of images")
+  return "; ".join(parts) + "."
 
 
 def latex(rows, intervals=False):
@@ -105,6 +121,8 @@ def latex(rows, intervals=False):
   )
   heads = ["", *(f"$r = {r:g}$" for r in rows[0]["radii"]), "ACR"]
   lines = [heads, *([_escape(row["name"]), *line] for row, line in zip(rows, cells))]
+  lines += [[_escape(_for_all(row).strip()), *map(_shower(row), row["high_probability"]), ""]
+            for row in rows if "rho" in row]  # fmt: skip
   head, *body = (" & ".join(line) + r" \\" for line in lines)
   return "\n".join(
     [rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}", r"\toprule", head, r"\midrule", *body]
