@@ -140,7 +140,10 @@ def read_metadata(path):
 
 def _metadata(path):
   if not path.is_dir():
-    raise InputError(f"no checkpoint at {path}: give a directory that rsjax.train wrote")
+    mend = (
+      "make one of a PyTorch file with rsjax.convert" if path.is_file() else "give one that rsjax.train wrote"
+    )
+    raise InputError(f"no checkpoint directory at {path}: {mend}")
   try:
     with _alone():
       metadata = ocp.metadata(path)

@@ -97,7 +97,9 @@ def run_parser(command, description, epilog):
   """The arguments that certify and predict share."""
   made = parser(command, description, epilog)
   made.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
-  made.add_argument("checkpoint", metavar="CHECKPOINT", help="a directory that rsjax.train wrote")
+  made.add_argument(
+    "checkpoint", metavar="CHECKPOINT", help="a directory that rsjax.train or rsjax.convert wrote"
+  )
   made.add_argument(
     "sigma", metavar="SIGMA", type=float, help="standard deviation of the noise, pixels in [0, 1]"
   )
@@ -107,7 +109,7 @@ def run_parser(command, description, epilog):
   add_data_dir(made)
   made.add_argument("--split", default="test", help="train or test (default: test)")
   made.add_argument("--skip", type=int, default=1, help="take every SKIPth image (default: 1)")
-  made.add_argument("--max", type=int, help="stop after MAX images (default: all)")
+  made.add_argument("--max", type=int, help="stop after MAX images; -1: all (default: all)")
   made.add_argument("--alpha", type=float, default=0.001, help="failure probability per image (default: 0.001)")
   made.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
   made.add_argument(
@@ -174,7 +176,7 @@ def execute(command, args, settings):
       data_dir=args.data_dir,
       split=args.split,
       skip=args.skip,
-      max_images=args.max,
+      max_images=None if args.max == -1 else args.max,
       dtype=args.dtype,
       rows=args.batch,
       progress=progress,

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: the first lets what is being finished be finished, the second stops at once.
 
     with catching():  # a signal is a KeyboardInterrupt ...
-      finish_first()  # ... but from here on the first is only noted ...
+      finish_first("finishing the row")  # ... but from here on the first is only noted ...
       for row in rows:
         write(row)
         check()  # ... and raised here
@@ -18,14 +18,14 @@ import threading
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 _came = []  # the signals since `catching`
-_patient = [False]  # whether the first is only noted
+_patient = [None]  # what is done first where the first is only noted
 
 
 @contextlib.contextmanager
 def catching():
   """Raises KeyboardInterrupt for SIGINT and SIGTERM within; in the main thread only."""
   _came.clear()
-  _patient[0] = False
+  _patient[0] = None
   if threading.current_thread() is not threading.main_thread():
     yield
     return
@@ -37,9 +37,9 @@ def catching():
       signal.signal(number, handler)
 
 
-def finish_first():
-  """From here on a first signal is only noted, until `check`."""
-  _patient[0] = True
+def finish_first(what):
+  """From here on a first signal is only noted, until `check`; `what` is said then: what is done before."""
+  _patient[0] = what
 
 
 def check():
@@ -62,6 +62,6 @@ def code():
 def _handle(number, frame):
   _came.append(number)
   if _patient[0] and len(_came) == 1:
-    os.write(2, b"\nfinishing the image that is being certified; once more stops at once\n")
+    os.write(2, f"\n{_patient[0]}; once more stops at once\n".encode())
     return
   raise KeyboardInterrupt

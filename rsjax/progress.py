@@ -67,7 +67,7 @@ class RunProgress:
     if not self._draws:
       self._describe()
       if self._finish_images:
-        interrupts.finish_first()
+        interrupts.finish_first("finishing the image that is being certified")
     self._draws += count
     self._bar.update(count)
 
@@ -133,6 +133,7 @@ class TrainProgress:
 
   def images(self, count):
     interrupts.check()
+    interrupts.finish_first("saving where training stands")
     if self._last is None:
       self._bar.set_description(f"epoch {self._done + 1}/{self._epochs}", refresh=False)
     self._bar.update(min(count, self._bar.total - self._bar.n))

@@ -260,5 +260,8 @@ def _checked(example):
       + (": give .astype(np.float32)" if image.dtype == np.float64 else "")
     )
   if image.dtype == np.float32 and not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
-    raise InputError(f"image {index} is float32 and not within [0, 1], or NaN: divide by 255, or give uint8")
+    raise InputError(
+      f"image {index} is float32 and not within [0, 1], or NaN: give pixels in [0, 1] or uint8, and normalise "
+      "within the classifier"
+    )
   return index, image

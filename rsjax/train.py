@@ -30,7 +30,9 @@ def parser():
   )
   made.add_argument("--epochs", type=int, default=90, help="(default: 90)")
   made.add_argument("--batch", type=int, default=400, help="images an update (default: 400)")
-  made.add_argument("--lr", type=float, default=0.1, help="highest learning rate (default: 0.1)")
+  made.add_argument(
+    "--lr", "--learning-rate", type=float, default=0.1, help="highest learning rate (default: 0.1)"
+  )
   made.add_argument(
     "--schedule",
     choices=("step", "cosine", "onecycle"),

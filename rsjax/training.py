@@ -125,7 +125,8 @@ def train(
     objective: the loss, see the module's docstring.
     mesh: the devices, from `devices.batch_mesh`; None: all.
     workers: processes that decode an `encoded` data set.
-    progress: called with the number of images of each step.
+    progress: called with the number of images of each step; what it was called for is saved, or the epoch
+      finished, before a KeyboardInterrupt of its own goes on.
     save, save_seconds: within an epoch, save(state) is called about every save_seconds.
 
   Yields:
@@ -146,7 +147,7 @@ def train(
   state = place.everywhere(initial_state(model, train_set.image_shape, recipe) if state is None else state)
   step = _make_step(model, objective, recipe, steps, source.select, place.replicated)
 
-  first = int(state.step)
+  first, interrupted = int(state.step), None
   for number in range(first // steps, recipe.epochs):
     start, saved, waited = time.perf_counter(), time.perf_counter(), 0.0
     order = np.random.default_rng([recipe.seed, number]).permutation(size)
@@ -160,7 +161,14 @@ def train(
       if len(losses) > _AHEAD:
         _check_loss(number, *losses.popleft())
       waited += wait
-      progress(part)
+      try:
+        progress(part)
+      except KeyboardInterrupt as error:
+        interrupted = error
+        if k + 1 < steps:
+          _check_all(number, losses, state)
+          save(state)
+          raise
       if time.perf_counter() - saved > save_seconds and k + 1 < steps:
         _check_all(number, losses, state)
         save(state)
@@ -172,6 +180,8 @@ def train(
     seconds, first = time.perf_counter() - start, (number + 1) * steps
     accuracies = float(train_loss), float(train_accuracy), test_loss, test_accuracy
     yield Epoch(number, seconds, rate, waited, lr, *accuracies, state)
+    if interrupted:
+      raise interrupted
 
 
 def check_batch(recipe, size, devices_count):

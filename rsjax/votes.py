@@ -182,6 +182,8 @@ def class_count(apply, variables, image_shape):
     raise InputError(f"the classifier does not take images of {image_shape}: {error}") from error
   if not hasattr(logits, "shape") or logits.ndim != 2 or logits.shape[0] != 2:
     raise InputError(f"apply(variables, float32[2, h, w, c]) must be logits[2, classes], got {logits}")
+  if logits.shape[1] < 2:
+    raise InputError("the classifier gives one logit, whose argmax is always class 0: give one for each class")
   return logits.shape[1]
 
 

@@ -49,6 +49,7 @@ ROOMS = {
     "devices",
     "processes",
   },
+  "recording": {"smoothing", "votes", "results", "devices"},
   "console": {"result_runs", "results", "devices", "processes", "interrupts", "progress"},
   "train": {"console", "progress", "recipe", "training_runs"},
   "prepare": {"console", "progress", "preparation"},

@@ -121,7 +121,7 @@ def test_draws_that_are_not_finite_are_reported(tmp_path, capsys):
   ("change", "said"),
   [
     ({"dataset": "cifar11"}, ["unknown data set 'cifar11'", "digits"]),
-    ({"checkpoint": "missing"}, ["no checkpoint at", "rsjax.train"]),
+    ({"checkpoint": "missing"}, ["no checkpoint directory at", "rsjax.train"]),
     ({"checkpoint": "."}, ["not a checkpoint of rsjax"]),
     ({"sigma": "0"}, ["sigma", "got 0.0"]),
     ({"sigma": "-0.5"}, ["sigma"]),

@@ -227,7 +227,7 @@ def test_an_n_that_can_never_certify_is_refused_at_once(linear_variables):
   [
     (np.zeros((4, 4), np.uint8), "uint8"),
     (np.zeros((4, 4, 1), np.float64), "float64"),
-    (np.full((4, 4, 1), 2.0, np.float32), "divide by 255"),
+    (np.full((4, 4, 1), 2.0, np.float32), "within the classifier"),
     (np.full((4, 4, 1), np.nan, np.float32), "or NaN"),
   ],
 )
@@ -240,6 +240,11 @@ def test_bad_images_are_refused(linear_variables, image, message):
     list(certify(linear, linear_variables, [IMAGE], Smoothing(0.5)))
   with pytest.raises(InputError, match="Smoothing"):
     certify(linear, linear_variables, [(0, IMAGE)], 0.5)
+
+
+def test_a_classifier_of_one_logit_is_refused(linear_variables):
+  with pytest.raises(InputError, match="always class 0"):
+    list(certify(lambda v, x: linear(v, x)[:, :1], linear_variables, [(0, IMAGE)], Smoothing(0.5)))
 
 
 def test_an_image_buffer_may_be_used_again(linear_variables, images):

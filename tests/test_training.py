@@ -309,6 +309,10 @@ def test_crops_are_windows_of_the_padded_image_and_flips_are_flips():
   assert augment("none", None, x) is x
 
 
+class Killed(BaseException):
+  """What no code can prepare for."""
+
+
 class Interrupted(training_runs.Progress):
   """Stops a run, as Ctrl-C would, after some epochs."""
 
@@ -317,14 +321,14 @@ class Interrupted(training_runs.Progress):
 
   def epoch(self, epoch):
     if epoch.number >= self.after:
-      raise KeyboardInterrupt
+      raise Killed
 
 
 def test_a_run_continues_where_it_was_stopped(write_npz, tmp_path, monkeypatch):
   monkeypatch.setattr(training_runs, "SAVE_SECONDS", 0.0)
   path, recipe = str(write_npz()), dataclasses.replace(RECIPE, epochs=4)
   training_runs.run(path, "convnet", tmp_path / "whole", recipe)
-  with pytest.raises(KeyboardInterrupt):
+  with pytest.raises(Killed):
     training_runs.run(path, "convnet", tmp_path / "stopped", recipe, progress=Interrupted(2))
   assert checkpoint.load(tmp_path / "stopped").metadata["epoch"] == 2
   training_runs.run(path, "convnet", tmp_path / "stopped", recipe)
@@ -371,12 +375,12 @@ def test_a_run_killed_within_a_save_continues(killed_at, write_npz, tmp_path, mo
   def dying(function):
     def wrapped(*args, **kwargs):
       if next(steps) == killed_at:
-        raise KeyboardInterrupt
+        raise Killed
       return function(*args, **kwargs)
 
     return wrapped
 
-  with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+  with monkeypatch.context() as patch, pytest.raises(Killed):
     patch.setattr(checkpoint.ocp, "save", dying(checkpoint.ocp.save))
     patch.setattr(pathlib.Path, "rename", dying(pathlib.Path.rename))
     training_runs.run(path, "convnet", tmp_path / "killed", recipe)
@@ -436,9 +440,9 @@ def test_a_run_stopped_within_an_epoch_continues_bit_for_bit(write_npz, tmp_path
     def images(self, count):
       self.steps += 1
       if self.steps == 6:
-        raise KeyboardInterrupt
+        raise Killed
 
-  with pytest.raises(KeyboardInterrupt):
+  with pytest.raises(Killed):
     training_runs.run(path, "cifar_resnet8", tmp_path / "stopped", RECIPE, progress=Stop())
   assert checkpoint.steps(tmp_path / "stopped" / "state") == [4, 5]
   steps = []
@@ -453,11 +457,33 @@ def test_a_run_stopped_within_an_epoch_continues_bit_for_bit(write_npz, tmp_path
   assert fields[0] == fields[1]
 
 
+@pytest.mark.parametrize(("at", "left"), [(5, 4), (6, 3)])
+def test_an_interrupted_run_loses_no_step(at, left, write_npz, tmp_path, monkeypatch):
+  """In the middle of an epoch the state is saved; at its end the epoch is finished first."""
+  monkeypatch.setattr(training_runs, "SAVE_SECONDS", 0.0)
+  path, steps = str(write_npz()), []
+
+  class CtrlC(training_runs.Progress):
+    def images(self, count):
+      steps.append(count)
+      if len(steps) >= at:
+        raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    training_runs.run(path, "cifar_resnet8", tmp_path / "stopped", RECIPE, progress=CtrlC())
+  assert len(steps) == at
+  continued = training_runs.Progress()
+  continued.images = steps.append
+  training_runs.run(path, "cifar_resnet8", tmp_path / "stopped", RECIPE, progress=continued)
+  assert len(steps) == at + left == 9
+  assert len((tmp_path / "stopped" / "log.tsv").read_text().splitlines()) == 1 + RECIPE.epochs
+
+
 def test_the_last_two_states_are_kept_and_a_damaged_one_is_passed_over(write_npz, tmp_path, monkeypatch):
   monkeypatch.setattr(training_runs, "SAVE_SECONDS", 0.0)
   path = str(write_npz())
   training_runs.run(path, "convnet", tmp_path / "whole", RECIPE)
-  with pytest.raises(KeyboardInterrupt):
+  with pytest.raises(Killed):
     training_runs.run(path, "convnet", tmp_path / "out", RECIPE, progress=Interrupted(2))
   assert checkpoint.steps(tmp_path / "out" / "state") == [3, 6]
   assert checkpoint.load(tmp_path / "out" / "state" / "6").digest == checkpoint.load(tmp_path / "out").digest
