@@ -3,7 +3,7 @@
   >>> file = results.read("out.tsv")
   >>> print(analysis.table([file], [0.0, 0.25, 0.5]))
   radius            0   0.25    0.5      ACR  abstain  images
-  sigma = 0.25   0.93   0.81   0.62    0.542     0.00      72
+  sigma = 0.25   0.93   0.81   0.64    0.543     0.00      72
 
 A file of this package holds one idea: statistics (numbers of one file), reanalysis (the same votes at
 another alpha or n), agreement (PREDICT against a file of more draws), referee (what should be said
