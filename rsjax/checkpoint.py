@@ -139,11 +139,11 @@ def read_metadata(path):
 
 
 def _metadata(path):
+  if path.is_file():
+    mend = "give a directory that rsjax.train wrote, or make one of a PyTorch checkpoint with rsjax.convert"
+    raise InputError(f"{path} is a file: {mend}")
   if not path.is_dir():
-    mend = (
-      "make one of a PyTorch file with rsjax.convert" if path.is_file() else "give one that rsjax.train wrote"
-    )
-    raise InputError(f"no checkpoint directory at {path}: {mend}")
+    raise InputError(f"no checkpoint at {path}: give a directory that rsjax.train wrote")
   try:
     with _alone():
       metadata = ocp.metadata(path)

@@ -31,6 +31,10 @@ def run(command, body, args):
       return 1
     except KeyboardInterrupt:
       return _say_interrupted(name)
+    except Exception:
+      if interrupts.code():  # so did an extension module that was being imported
+        return _say_interrupted(name)
+      raise
 
 
 def _say_interrupted(name):

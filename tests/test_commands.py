@@ -121,7 +121,7 @@ def test_draws_that_are_not_finite_are_reported(tmp_path, capsys):
   ("change", "said"),
   [
     ({"dataset": "cifar11"}, ["unknown data set 'cifar11'", "digits"]),
-    ({"checkpoint": "missing"}, ["no checkpoint directory at", "rsjax.train"]),
+    ({"checkpoint": "missing"}, ["no checkpoint at", "rsjax.train"]),
     ({"checkpoint": "."}, ["not a checkpoint of rsjax"]),
     ({"sigma": "0"}, ["sigma", "got 0.0"]),
     ({"sigma": "-0.5"}, ["sigma"]),
@@ -229,6 +229,20 @@ def test_quickstart(tmp_path, capsys):
   assert (out / "certified_accuracy.png").stat().st_size > 10_000
   assert results.read(out / "certify_0.25.tsv").complete
   assert quickstart.main(arguments) == 0  # again: nothing is done twice, nothing refused
+
+
+def test_an_interrupt_that_becomes_an_import_error_is_an_interrupt(capsys):
+  """What extension modules make of one that comes while they are imported."""
+  from rsjax import console
+
+  def body(args):
+    try:
+      signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt as error:
+      raise ImportError("initialization failed") from error
+
+  assert console.run("certify", body, None) == 143
+  assert "the same command continues" in capsys.readouterr().err
 
 
 def test_an_interrupt_that_is_lost_in_a_garbage_collection_still_ends_the_run(trained, tmp_path, monkeypatch):
