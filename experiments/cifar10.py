@@ -8,7 +8,6 @@ The data set is rsjax's cifar10 (see rsjax.prepare), or any .npz: --data FILE.np
 same command continues; what is done is not done again.
 """
 
-import pathlib
 import sys
 
 import pipeline
@@ -60,10 +59,8 @@ def main(argv=None):
 
 def _body(args):
   out, matched = pipeline.run("cifar10", args, PRESETS)
-  if PRESETS[args.preset].arch == (args.arch or "cifar_resnet110"):
-    text = pipeline.beside(PAPER, matched, PAPER_IMAGES)
-    pathlib.Path(out, "beside_the_paper.md").write_text(text, encoding="utf-8")
-    print(f"{text}\nwrote {out}/beside_the_paper.md")
+  if (args.arch or PRESETS[args.preset].arch) == "cifar_resnet110":
+    pipeline.beside(out, PAPER, matched, PAPER_IMAGES)
 
 
 if __name__ == "__main__":

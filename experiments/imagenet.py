@@ -7,7 +7,6 @@ The data set is rsjax's imagenet (see rsjax.prepare); Grain's processes (--worke
 log's last column tells the seconds spent waiting for them. Stopped at any time, the same command continues.
 """
 
-import pathlib
 import sys
 
 import pipeline
@@ -52,9 +51,7 @@ def main(argv=None):
 def _body(args):
   out, matched = pipeline.run("imagenet", args, PRESETS)
   if args.preset == "paper" and args.arch is None:
-    text = pipeline.beside(PAPER, matched, PAPER_IMAGES)
-    pathlib.Path(out, "beside_the_paper.md").write_text(text, encoding="utf-8")
-    print(f"{text}\nwrote {out}/beside_the_paper.md")
+    pipeline.beside(out, PAPER, matched, PAPER_IMAGES)
 
 
 if __name__ == "__main__":

@@ -184,10 +184,11 @@ def _flags(values):
   return flags
 
 
-def beside(paper, matched, paper_images):
-  """Certified accuracy here beside the paper's, in Markdown, with 95 % intervals of both; radius >= R counts.
+def beside(out, paper, matched, paper_images):
+  """Writes beside_the_paper.md: certified accuracy here and there, with 95 % intervals; radius >= R counts.
 
   Args:
+    out: the experiment's folder.
     paper: {sigma: {radius: certified accuracy}}.
     matched: {sigma: `results.Results`}.
     paper_images: how many images the paper certified.
@@ -211,4 +212,6 @@ def beside(paper, matched, paper_images):
         f"| {sigma:g} | {radius:g} | {theirs:.3f} | {least:.3f} to {most:.3f} "
         f"| {value:.3f} | {low:.3f} to {high:.3f} |"
       )
-  return "\n".join(lines) + "\n"
+  text = "\n".join(lines) + "\n"
+  (out / "beside_the_paper.md").write_text(text, encoding="utf-8")
+  print(f"{text}\nwrote {out}/beside_the_paper.md")

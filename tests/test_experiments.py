@@ -59,3 +59,12 @@ def test_the_papers_numbers_are_those_of_its_files():
     assert len(file) == cifar10.PAPER_IMAGES
     found = statistics.certified_accuracy(file, list(wanted), "paper")
     np.testing.assert_allclose(found, list(wanted.values()), atol=1e-12)
+
+
+def test_numbers_stand_beside_the_papers(tmp_path):
+  digits = pathlib.Path(__file__).parents[1] / "experiments" / "digits" / "certify_0.25.tsv"
+  paper = {0.25: {0: 0.5, 0.25: 0.4}, 0.5: {0: 0.3}}
+  pipeline.beside(tmp_path, paper, {0.25: results.read(digits)}, 500)
+  *_, first, second = (tmp_path / "beside_the_paper.md").read_text().splitlines()
+  assert first.startswith("| 0.25 | 0 | 0.500 | 0.455 to 0.545 | 0.931 |")
+  assert second.startswith("| 0.25 | 0.25 | 0.400 |")
