@@ -317,7 +317,7 @@ def test_hostile_files_are_refused_and_leave_nothing(kind, said, tmp_path, capsy
     (["c.pth", "out", "--normalization", "1,1,1,1,1,0"], "deviations > 0"),
     (["c.pth", "out", "--normalization", ".4,.4,nan,.2,.2,.2"], "deviations > 0"),
     (["c.pth", "full", "--normalization", "none"], "exists: give a new directory"),
-    (["c.pth", "out", "--to-torch"], "no checkpoint"),
+    (["c.pth", "out", "--to-torch"], "is a file: give a directory that rsjax.train wrote"),
     (["c.pth", "out", "--normalization", "none", "--noise", "-1"], "noise_sd must be"),
   ],
 )
