@@ -93,7 +93,16 @@ def _check(args, certifying):
       smoothing.Smoothing(sigma, certifying["N0"], certifying["N"], certifying["alpha"], args.seed)
     )
   if args.certify_data:
-    data.load(args.certify_data, "test", args.data_dir)
+    train_set, test_set = (
+      data.load(name, split, args.data_dir)
+      for name, split in ((args.data, "train"), (args.certify_data, "test"))
+    )
+    for what in ("image_shape", "num_classes"):
+      one, other = getattr(train_set, what), getattr(test_set, what)
+      if one != other:
+        raise console.InputError(
+          f"{args.certify_data} does not fit {args.data}: its {what} is {other}, not {one}"
+        )
 
 
 def tabulate(out):

@@ -35,6 +35,7 @@ def test_trained_certified_and_tabulated_and_nothing_done_twice(write_npz, tmp_p
   "bad, word",
   [
     (["--certify-data", "missing.npz"], "missing.npz"),
+    (["--certify-data", "digits"], "digits does not fit"),
     (["--N", "3"], "n"),
     (["--sigma", "0"], "sigma"),
   ],
