@@ -232,9 +232,9 @@ def test_counts_are_verified(places, monkeypatch):
   ("name", "file", "content"),
   [
     ("cifar10", "cifar-10-python.tar.gz", b"no tar"),
-    ("cifar10", "cifar-10-binary.tar.gz", gzip.compress(b"no tar")),
+    ("cifar10", "cifar-10-binary.tar.gz", gzip.compress(b"no tar", mtime=0)),
     ("mnist", "train-images-idx3-ubyte", b"\0\0\10\3" + b"\0\0\0\2" * 3),
-    ("mnist", "train-images-idx3-ubyte.gz", gzip.compress(b"\0" * 2000)[:20]),
+    ("mnist", "train-images-idx3-ubyte.gz", gzip.compress(b"\0" * 2000, mtime=0)[:20]),
     ("mnist", "train-images-idx3-ubyte", b""),
     ("svhn_cropped", "train_32x32.mat", b"no mat"),
     ("imagenet", "ILSVRC2012_img_val.tar", b"no tar" * 1000),
