@@ -45,7 +45,7 @@ def sampled(images=40, n=1000, classes=4, alpha=0.001, seed=0, noise=0.25, **set
   }  # fmt: skip
   settings = {"command": "certify", "sigma": 0.25, "n0": 100, "n": n, "alpha": alpha} | settings
   about = {"checkpoint": {"noise_sd": noise}}
-  return Results(f"{seed}.tsv", {"settings": settings, "about": about, "sessions": []}, columns, images)
+  return Results(f"{seed}.tsv", {"settings": settings, "about": about, "sessions": [{}]}, columns, images)
 
 
 def test_certified_accuracy_is_in_the_open_ball_and_in_the_papers_tables_in_the_closed():
@@ -343,6 +343,11 @@ def test_a_manifest_that_does_not_fit_its_rows_is_named():
   assert "are below what their votes certify" in said([bold])
   bold.settings.pop("n")
   assert "its manifest lacks n" in said([bold])
+  for again in (lambda: analysis.with_alpha(bold, 0.01), lambda: analysis.with_draws(bold, 10)):
+    with pytest.raises(InputError, match="lacks n: its votes cannot be analysed"):
+      again()
+  whole.manifest["sessions"].clear()
+  assert "tells of no session" in said([whole])
 
 
 def test_a_table_says_what_it_is_of():

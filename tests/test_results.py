@@ -131,6 +131,7 @@ def test_other_settings_are_refused_by_name_and_nothing_is_touched(path, change)
     (lambda text: text.replace("\t1\t1.500\t", "\t0\t1.500\t", 1), "line 2: correct is not whether"),
     (lambda text: text.replace("\n2\t", "\n99999999999999999999\t"), "line 3"),
     (lambda text: text.replace("0:902", "0:90x"), "line 3: votes are not votes: 0:90x"),
+    (lambda text: text.replace("0:902", "0:2,0:900"), "line 3: votes are not votes of each class once"),
     (lambda text: text.replace("0:902", "0:901"), "line 3: votes are 999, not 1000"),
     (lambda text: text.replace("\t902\t", "\t\x00\x00\x00\t"), "line 3: nA cannot be"),
     (lambda text: text.replace("\t0.2", "\t-0.2", 1), "line 2: radius cannot be '-0.2"),

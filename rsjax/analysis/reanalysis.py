@@ -126,3 +126,6 @@ def _check_has_votes(results):
     raise InputError(
       f"{results.path} keeps no votes: only files of rsjax can be analysed at another n or alpha"
     )
+  lacking = [name for name in ("sigma", "n", "alpha") if results.settings.get(name) is None]
+  if lacking:
+    raise InputError(f"the manifest of {results.path} lacks {', '.join(lacking)}: its votes cannot be analysed")

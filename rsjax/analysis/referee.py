@@ -67,6 +67,8 @@ def _about_one(f):
     wrong = np.flatnonzero(~follows_from_votes(f))
     if len(wrong):
       yield f"{len(wrong)} rows do not follow from their votes, the first of image {index[wrong[0]]}"
+  if "votes" in f.columns and not f.manifest["sessions"]:
+    yield "its manifest tells of no session: which versions and devices computed it is not known"
   for setting in ("rsjax", "jax", "device"):
     values = {str(session.get(setting)) for session in f.manifest["sessions"]}
     if len(values) > 1:

@@ -71,4 +71,6 @@ def parse_votes(text):
   ):
     raise ValueError(f"not votes: {text[:40]}")
   numbers = np.fromstring(pairs.replace(":", ","), np.int64, sep=",")
+  if (np.diff(numbers[::2]) <= 0).any():
+    raise ValueError(f"not votes of each class once, in order: {text[:40]}")
   return numbers[::2], numbers[1::2], invalid
