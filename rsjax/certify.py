@@ -21,13 +21,14 @@ def main(argv=None):
 
 
 def _body(args):
-  from rsjax import analysis
   from rsjax.smoothing import Smoothing
 
   settings = Smoothing(args.sigma, args.N0, args.N, args.alpha, args.seed)
   results, progress = console.execute("certify", args, settings)
   if results is None:
     return
+  from rsjax import analysis  # late: it takes a second, which the first draws need not wait for
+
   print(analysis.table([results], analysis.grid(results)))
   print(progress.summary(args.outfile))
 

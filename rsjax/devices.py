@@ -17,6 +17,7 @@ TRAIN_AXIS = "batch"
 # XLA:CPU's YNNPACK fusions give wrong sums (jax-ml/jax#39103), NaN for bfloat16 residual blocks, and
 # run convolutions at half the speed, in jaxlib 0.10 to 0.12 at least.
 _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+_UNOPTIMIZED = {"xla_backend_optimization_level": 0}
 
 
 def draws_mesh(devices=None):
@@ -31,10 +32,14 @@ def batch_mesh(devices=None):
   return Mesh(np.array(devices), (TRAIN_AXIS,), axis_types=(AxisType.Auto,))
 
 
-def jit(function, device=None, **kwargs):
-  """`jax.jit` with the options that `device`'s compiler needs to be right; the default device's."""
+def jit(function, device=None, *, once=False, **kwargs):
+  """`jax.jit` with the options that `device`'s compiler needs to be right; the default device's.
+
+  A program that runs `once` is not optimised on CPUs: optimising it takes longer than it can save.
+  """
   name = (jax.devices()[0] if device is None else device).platform
-  return jax.jit(function, compiler_options=compiler_options(name), **kwargs)
+  options = compiler_options(name) | (_UNOPTIMIZED if once and name == "cpu" else {})
+  return jax.jit(function, compiler_options=options, **kwargs)
 
 
 @functools.cache

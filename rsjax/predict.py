@@ -20,13 +20,14 @@ def main(argv=None):
 
 
 def _body(args):
-  from rsjax import analysis
   from rsjax.smoothing import Smoothing
 
   settings = Smoothing(args.sigma, n=args.N, alpha=args.alpha, seed=args.seed)
   results, progress = console.execute("predict", args, settings)
   if results is None:
     return
+  from rsjax import analysis  # late: it takes a second, which the first draws need not wait for
+
   right, abstains = results.columns["correct"].mean(), analysis.abstention_rate(results)
   print(
     f"{len(results)} images: {right:.2%} correct, {1 - right - abstains:.2%} wrong, {abstains:.2%} abstained"

@@ -215,7 +215,7 @@ def _check_all(number, losses, state):
 
 @functools.lru_cache(maxsize=8)
 def _make_init(model, image_shape):
-  return devices.jit(lambda key: models.init(model, key, image_shape))
+  return devices.jit(lambda key: models.init(model, key, image_shape), once=True)
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,5 +1,8 @@
 """Strict JAX settings for every test, eight CPU devices, and the classifiers that tests certify."""
 
+import os
+import tempfile
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +11,25 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_configure(config):
+  """What one test compiled, others find, in other workers and processes too; nothing outlasts the tests."""
+  if "PYTEST_XDIST_WORKER" not in os.environ:
+    config.programs = tempfile.TemporaryDirectory(prefix="rsjax-programs-")
+    settings = {
+      "jax_compilation_cache_dir": config.programs.name,
+      "jax_persistent_cache_min_compile_time_secs": 0.2,
+      "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in settings.items():
+      jax.config.update(name, value)
+      os.environ[name.upper()] = str(value)
+
+
+def pytest_unconfigure(config):
+  if hasattr(config, "programs"):
+    config.programs.cleanup()
 
 
 def linear(variables, images):
