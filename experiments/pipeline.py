@@ -16,6 +16,7 @@ import dataclasses
 import pathlib
 
 from rsjax import analyze, certify, console, results, train
+from rsjax.errors import InputError
 
 MILESTONES = tuple(range(30, 100, 10))  # test accuracies under noise, per cent
 
@@ -100,7 +101,7 @@ def _check(args, certifying):
     for what in ("image_shape", "num_classes"):
       one, other = getattr(train_set, what), getattr(test_set, what)
       if one != other:
-        raise console.InputError(
+        raise InputError(
           f"{args.certify_data} does not fit {args.data}: its {what} is {other}, not {one}"
         )
 
