@@ -38,7 +38,9 @@ def npz(name, path, split):
   except InputError:
     raise
   except Exception as error:  # NumPy raises many kinds: not a zip, truncated, pickled objects
-    raise InputError(f"{name} cannot be read as .npz of plain arrays: {error}") from error
+    # Of what is no archive NumPy says to load it unsafely.
+    why = "it is none, or holds Python objects" if "pickle" in str(error) else error
+    raise InputError(f"{name} cannot be read as .npz of plain arrays: {why}") from error
   labels = arrays[f"y_{split}"]
   if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
     raise InputError(
