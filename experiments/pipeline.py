@@ -101,9 +101,7 @@ def _check(args, certifying):
     for what in ("image_shape", "num_classes"):
       one, other = getattr(train_set, what), getattr(test_set, what)
       if one != other:
-        raise InputError(
-          f"{args.certify_data} does not fit {args.data}: its {what} is {other}, not {one}"
-        )
+        raise InputError(f"{args.certify_data} does not fit {args.data}: its {what} is {other}, not {one}")
 
 
 def tabulate(out):
