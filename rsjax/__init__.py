@@ -1,16 +1,58 @@
 """rsjax: certified robustness by randomized smoothing (Cohen, Rosenfeld, Kolter, ICML 2019).
 
-The rooms, and what each needs:
+    g = rsjax.smooth(apply, variables, sigma=0.25)   # any pure function; or rsjax.load("OUTDIR", sigma=0.25)
+    found = g.certify(images, labels, n=100_000)
+    found.radius, found.certified_accuracy(0.25), found.to_pandas()
 
-  bounds, results, analysis     counts to certificates, files and curves; no JAX
-  noise, votes, smoothing       CERTIFY and PREDICT for any `apply(variables, images) -> logits`
-  data, models, training        what the commands train and certify
-  train, certify, predict       the commands: `python -m rsjax.certify --help`
-  quickstart                    all of it on real digits: `python -m rsjax.quickstart`
-
-`python -m rsjax` lists the commands; docs/architecture.md has every room and what it may import.
-
-Importing `rsjax` itself imports nothing heavy.
+`python -m rsjax` lists the commands. docs/architecture.md has the rooms of this package. Importing `rsjax`
+imports nothing heavy: JAX comes when a value below is first used that needs it.
 """
 
-__version__ = "0.1.0"
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+  from rsjax.errors import InputError
+  from rsjax.noise import Gaussian
+  from rsjax.runs.face import SmoothedClassifier, load, smooth
+  from rsjax.smoothing.execution import Execution
+
+__version__ = "0.2.0"
+
+__all__ = ["Execution", "Gaussian", "InputError", "SmoothedClassifier", "load", "read", "smooth"]
+
+_HOMES = {
+  "Execution": "rsjax.smoothing.execution",
+  "Gaussian": "rsjax.noise",
+  "InputError": "rsjax.errors",
+  "SmoothedClassifier": "rsjax.runs.face",
+  "load": "rsjax.runs.face",
+  "smooth": "rsjax.runs.face",
+}
+
+
+def read(path: Any) -> Any:
+  """The certificates or predictions in a result file, as `certify` and `predict` give them; needs no JAX.
+
+  Args:
+    path: a file of rsjax, or of the paper's code.
+
+  Returns:
+    An `analysis.Found`.
+
+  Raises:
+    InputError: where it is missing or malformed, naming the line.
+  """
+  from rsjax import analysis, results
+
+  return analysis.Found(results.read_any(path))
+
+
+def __getattr__(name: str) -> Any:
+  if name in _HOMES:
+    return getattr(importlib.import_module(_HOMES[name]), name)
+  raise AttributeError(f"module 'rsjax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *__all__})

@@ -5,12 +5,12 @@ import importlib
 import sys
 
 import rsjax
-from rsjax import console
+from rsjax.cli import console
 
 COMMANDS = ("quickstart", "train", "certify", "predict", "analyze", "visualize", "convert", "prepare")
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
   """The exit code of `rsjax COMMAND ARGUMENTS...`; without a command, their list."""
   name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
   if name in ("-h", "--help", "help"):
@@ -27,7 +27,7 @@ def main(argv=None):
   return importlib.import_module(f"rsjax.{name}").main(arguments)
 
 
-def _list():
+def _list() -> str:
   described = [(name, importlib.import_module(f"rsjax.{name}").parser().description) for name in COMMANDS]
   width = max(map(len, COMMANDS))
   return "\n".join(
@@ -43,7 +43,7 @@ def _list():
   )
 
 
-def run():
+def run() -> None:
   """The console script: runs `main` and ends the process as the commands do."""
   console.leave(main())
 

@@ -1,10 +1,12 @@
 """python -m rsjax.analyze RESULT...: tables and plots of result files; needs no JAX."""
 
+import argparse
 import json
 import pathlib
 import sys
 
-from rsjax import console
+from rsjax.cli import console
+from rsjax.errors import InputError
 
 EPILOG = """examples:
   python -m rsjax.analyze out/sigma_*.tsv -o tables
@@ -16,7 +18,8 @@ certified_accuracy.md, .tex, .csv, .json, .png, .pdf and .svg there. Of a file w
 in a path like noise_0.50/test/sigma_0.25 is unknown. Warnings go to stderr, and into the .json."""
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
+  """The command's arguments."""
   made = console.parser("analyze", "Certified accuracy, ACR and abstentions of result files.", EPILOG)
   add = made.add_argument
   add("results", metavar="RESULT", nargs="+", help="result files: all of CERTIFY, or all of PREDICT")
@@ -67,13 +70,13 @@ def parser():
   return made
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
+  """Runs the command; returns its exit code."""
   return console.run("analyze", _body, parser().parse_args(argv))
 
 
-def _body(args):
+def _body(args: argparse.Namespace) -> None:
   from rsjax import bounds, results
-  from rsjax.errors import InputError
 
   for name in ("confidence", "rho"):
     value = getattr(args, name)
@@ -200,7 +203,7 @@ def _folder(path):
   try:
     out.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise console.InputError(f"{out} cannot be a directory for tables: {error.strerror}") from error
+    raise InputError(f"{out} cannot be a directory for tables: {error.strerror}") from error
   return out
 
 
@@ -208,7 +211,7 @@ def _write(out, name, text):
   try:
     (out / name).write_text(text, encoding="utf-8")
   except OSError as error:
-    raise console.InputError(f"{out / name} cannot be written: {error.strerror}") from error
+    raise InputError(f"{out / name} cannot be written: {error.strerror}") from error
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """python -m rsjax.certify DATASET CHECKPOINT SIGMA OUTFILE: certified radii of a split's images."""
 
-from rsjax import console
+import argparse
+
+from rsjax.cli import arguments, console, execution
 
 EPILOG = """example:
   python -m rsjax.certify digits out/digits_0.25 0.25 digits_0.25.tsv --skip 20
@@ -9,22 +11,23 @@ Interrupt it at any time; the same command continues where it was. Image k of th
 of its original order. OUTFILE.json, beside OUTFILE, keeps the settings."""
 
 
-def parser():
-  made = console.run_parser("certify", "Certify images of a split with CERTIFY (Cohen et al. 2019).", EPILOG)
+def parser() -> argparse.ArgumentParser:
+  """The command's arguments."""
+  made = arguments.run_parser("certify", "Certify images of a split with CERTIFY (Cohen et al. 2019).", EPILOG)
   made.add_argument("--N0", type=int, default=100, help="draws to select the class with (default: 100)")
   made.add_argument("--N", type=int, default=100_000, help="draws to estimate with (default: 100000)")
   return made
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
+  """Runs the command; returns its exit code."""
   return console.run("certify", _body, parser().parse_args(argv))
 
 
-def _body(args):
-  from rsjax.smoothing import Smoothing
+def _body(args: argparse.Namespace) -> None:
+  from rsjax.procedures import Certify
 
-  settings = Smoothing(args.sigma, args.N0, args.N, args.alpha, args.seed)
-  results, progress = console.execute("certify", args, settings)
+  results, progress = execution.execute(args, Certify(args.N0, args.N, args.alpha))
   if results is None:
     return
   from rsjax import analysis  # late: it takes a second, which the first draws need not wait for

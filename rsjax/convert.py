@@ -1,10 +1,13 @@
 """python -m rsjax.convert CHECKPOINT OUTDIR: PyTorch checkpoints of the field become rsjax's, and back."""
 
+import argparse
 import math
 import pathlib
 import sys
+from typing import Any
 
-from rsjax import console
+from rsjax.cli import arguments, console
+from rsjax.errors import InputError
 
 EPILOG = """examples:
   python -m rsjax.convert checkpoint.pth.tar out/resnet110 --normalization cifar10 --noise 0.25
@@ -20,7 +23,8 @@ cifar10, imagenet: minus mean, over standard deviation (the paper, and most afte
 only, of CIFAR-10 or ImageNet by the images' size (SmoothAdv has had both). none: pixels in [0, 1] (MACER)."""
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
+  """The command's arguments."""
   made = console.parser("convert", "PyTorch checkpoints of the field become rsjax's, and back.", EPILOG)
   add = made.add_argument
   add("checkpoint", metavar="CHECKPOINT", help="a PyTorch file; with --to-torch a directory of rsjax")
@@ -41,29 +45,33 @@ def parser():
   )
   add("--sigma", type=float, help="noise of --check, pixels in [0, 1] (default: --noise_sd, or 0.25)")
   add("--max", type=int, default=500, help="images of --check (default: 500)")
-  console.add_data_dir(made)
+  arguments.add_data_dir(made)
   add("--to-torch", action="store_true", help="write a rsjax checkpoint as a file of the paper's code")
   return made
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
+  """Runs the command; returns its exit code."""
   return console.run("convert", _body, parser().parse_args(argv))
 
 
-def _body(args):
+def _body(args: argparse.Namespace) -> None:
   if args.outdir is None and (args.to_torch or not args.check):
-    raise console.InputError("OUTDIR is missing (only --check does without)")
+    raise InputError("OUTDIR is missing (only --check does without)")
   if args.to_torch:
     _to_torch(args)
     return
-  from rsjax import bounds, torch_files
+  from rsjax import bounds
+  from rsjax.classifiers import torch_files
+  from rsjax.noise import Gaussian
 
   if args.normalization is not None:
     _given(args.normalization, _candidates((32, 32, 3)))  # refuses before anything is read
   if args.noise_sd is not None and not 0 <= args.noise_sd < float("inf"):
-    raise console.InputError(f"noise_sd must be a number >= 0, got {args.noise_sd}")
+    raise InputError(f"noise_sd must be a number >= 0, got {args.noise_sd}")
   sigma = (args.noise_sd or 0.25) if args.sigma is None else args.sigma
-  bounds.check_sigma(sigma)
+  noise = Gaussian(sigma)
+  bounds.check_noise(noise)
   out = args.outdir and _new(args.outdir)
   file = torch_files.read(args.checkpoint)
   variables = torch_files.to_variables(file)
@@ -71,17 +79,17 @@ def _body(args):
   candidates = _candidates(file.image_shape)
   given = None if args.normalization is None else _given(args.normalization, candidates)
   if file.normalization and given and not _close(given, file.normalization):
-    raise console.InputError(
+    raise InputError(
       f"{args.checkpoint} holds its normalisation, mean and std {file.normalization}: leave --normalization out"
     )
   chosen = given or file.normalization
   if args.check:
     named = chosen is None or any(_close(chosen, pair) for pair in candidates.values())
-    _check(args, file, variables, candidates if named else candidates | {"given": chosen}, sigma)
+    _check(args, file, variables, candidates if named else candidates | {"given": chosen}, noise)
   if out is None:
     return
   if chosen is None:
-    raise console.InputError(
+    raise InputError(
       f"{args.checkpoint} does not hold the normalisation that it was trained with: give --normalization "
       f"{'|'.join(candidates)}, or six numbers (--check DATASET shows which one fits)"
     )
@@ -89,7 +97,7 @@ def _body(args):
   print(f"{out}: {file.arch}, {file.num_classes} classes, mean {list(chosen[0])}, std {list(chosen[1])}")
 
 
-def _candidates(image_shape):
+def _candidates(image_shape: tuple[int, ...]) -> dict[str, Any]:
   """{name: (mean, std)} of what the field normalises images of this shape with."""
   from rsjax.data import named
 
@@ -98,7 +106,7 @@ def _candidates(image_shape):
   return found | {"center": (mean, (1.0, 1.0, 1.0)), "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))}
 
 
-def _given(text, candidates):
+def _given(text: str, candidates: dict[str, Any]) -> Any:
   if text in candidates:
     return candidates[text]
   try:
@@ -108,69 +116,67 @@ def _given(text, candidates):
   except ValueError:
     good = False
   if not good:
-    raise console.InputError(
+    raise InputError(
       f"normalization must be {', '.join(candidates)}, or six numbers (three means, three "
       f"deviations > 0), got {text}"
     )
   return mean, std
 
 
-def _close(one, other):
+def _close(one: Any, other: Any) -> bool:
   import numpy as np
 
   return np.allclose(np.array(one), np.array(other), atol=1e-5)
 
 
-def _new(path):
+def _new(path: str) -> pathlib.Path:
   """The path of a directory that is not there yet, or empty."""
-  from rsjax import checkpoint
+  from rsjax.classifiers import checkpoint
 
   out = checkpoint.check_path(path)
   if out.exists() and (not out.is_dir() or any(out.iterdir())):
-    raise console.InputError(f"{path} exists: give a new directory")
+    raise InputError(f"{path} exists: give a new directory")
   return out
 
 
-def _save(out, args, file, variables, normalization):
-  from rsjax import checkpoint
+def _save(out: pathlib.Path, args: argparse.Namespace, file: Any, variables: Any, normalization: Any) -> None:
+  from rsjax.classifiers import checkpoint
+  from rsjax.classifiers.classifier import Spec
 
-  mean, std = normalization
   metadata = {
-    "arch": file.arch,
-    "num_classes": int(file.num_classes),
-    "image_shape": list(file.image_shape),
-    "mean": list(mean),
-    "std": list(std),
+    **Spec(file.arch, int(file.num_classes), file.image_shape, *normalization).metadata(),
     **({} if args.noise_sd is None else {"noise_sd": args.noise_sd}),
     "origin": {"file": pathlib.Path(args.checkpoint).name, "sha256": file.digest, **file.about},
   }
   try:
     checkpoint.save(out / "checkpoint", variables, metadata)
   except OSError as error:
-    raise console.InputError(f"{out} cannot be written: {error.strerror or error}") from error
+    raise InputError(f"{out} cannot be written: {error.strerror or error}") from error
 
 
-def _check(args, file, variables, candidates, sigma):
+def _check(args: argparse.Namespace, file: Any, variables: Any, candidates: dict[str, Any], noise: Any) -> None:
   """Prints the accuracy under each normalisation, and which fits."""
   import numpy as np
 
-  from rsjax import accuracy, bounds, data, models
+  from rsjax import bounds, data
+  from rsjax.classifiers import accuracy
+  from rsjax.classifiers.classifier import Spec
 
   dataset = data.load(args.check, "test", args.data_dir)
   if dataset.image_shape != file.image_shape or dataset.num_classes > file.num_classes:
-    raise console.InputError(
+    raise InputError(
       f"{args.check} has images of {dataset.image_shape} and {dataset.num_classes} classes, the network is for "
       f"{file.image_shape} and {file.num_classes}"
     )
   if args.max < 1:
-    raise console.InputError(f"max must be at least 1, got {args.max}")
+    raise InputError(f"max must be at least 1, got {args.max}")
   chosen = range(0, len(dataset), max(1, len(dataset) // args.max))[: args.max]
   images, labels = np.stack([dataset.images[i] for i in chosen]), dataset.labels[list(chosen)]
-  print(f"{len(chosen)} test images of {args.check}: accuracy clean, and with noise of sigma {sigma:g}\n")
+  print(f"{len(chosen)} test images of {args.check}: accuracy clean, and with noise of sigma {noise.sigma:g}\n")
   found = {}
   for name, (mean, std) in candidates.items():
-    model = models.create(file.arch, num_classes=file.num_classes, mean=mean, std=std)
-    clean, noisy = accuracy.hits(model, variables, images, labels, chosen, sigma)
+    model = Spec(file.arch, file.num_classes, file.image_shape, mean, std).model("float32")
+    clean, noisy = accuracy.hits(model, variables, images, labels, chosen, noise)
     found[name] = clean, noisy
     low, high = bounds.interval(noisy, len(chosen), 0.95)
     print(f"{name:18}{clean / len(chosen):8.3f}{noisy / len(chosen):8.3f}   (95 %: {low:.3f} to {high:.3f})")
@@ -186,13 +192,13 @@ def _check(args, file, variables, candidates, sigma):
   )
 
 
-def _to_torch(args):
-  from rsjax import checkpoint, torch_files
+def _to_torch(args: argparse.Namespace) -> None:
+  from rsjax.classifiers import checkpoint, torch_files
 
   if any(value is not None for value in (args.normalization, args.check, args.noise_sd)):
-    raise console.InputError("--to-torch takes neither --normalization nor --noise_sd nor --check")
+    raise InputError("--to-torch takes neither --normalization nor --noise_sd nor --check")
   if pathlib.Path(args.outdir).exists():
-    raise console.InputError(f"{args.outdir} exists: give a new file")
+    raise InputError(f"{args.outdir} exists: give a new file")
   classifier = checkpoint.load(args.checkpoint)
   metadata = classifier.metadata
   torch_files.write(args.outdir, classifier.variables, metadata)

@@ -4,7 +4,8 @@
 class InputError(ValueError):
   """Something given to rsjax cannot be used; the message says what, and the mend.
 
-  Commands print it in one or two lines and exit with 2; in Python it is a ValueError.
+  In Python it is a ValueError. Commands print it in one or two lines and exit with 2. A parameter's name
+  between backquotes, as in "give fewer `rows`", is shown by a command as its flag.
   """
 
 

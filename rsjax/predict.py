@@ -1,6 +1,8 @@
 """python -m rsjax.predict DATASET CHECKPOINT SIGMA OUTFILE: the smoothed classifier's answers."""
 
-from rsjax import console
+import argparse
+
+from rsjax.cli import arguments, console, execution
 
 EPILOG = """example:
   python -m rsjax.predict digits out/digits_0.25 0.25 digits_0.25_predict.tsv --N 1000
@@ -9,21 +11,22 @@ Interrupt it at any time; the same command continues where it was. OUTFILE.json,
 keeps the settings."""
 
 
-def parser():
-  made = console.run_parser("predict", "Predict images of a split with PREDICT (Cohen et al. 2019).", EPILOG)
+def parser() -> argparse.ArgumentParser:
+  """The command's arguments."""
+  made = arguments.run_parser("predict", "Predict images of a split with PREDICT (Cohen et al. 2019).", EPILOG)
   made.add_argument("--N", type=int, default=1000, help="draws an image (default: 1000)")
   return made
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
+  """Runs the command; returns its exit code."""
   return console.run("predict", _body, parser().parse_args(argv))
 
 
-def _body(args):
-  from rsjax.smoothing import Smoothing
+def _body(args: argparse.Namespace) -> None:
+  from rsjax.procedures import Predict
 
-  settings = Smoothing(args.sigma, n=args.N, alpha=args.alpha, seed=args.seed)
-  results, progress = console.execute("predict", args, settings)
+  results, progress = execution.execute(args, Predict(args.N, args.alpha))
   if results is None:
     return
   from rsjax import analysis  # late: it takes a second, which the first draws need not wait for

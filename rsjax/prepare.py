@@ -1,6 +1,8 @@
 """python -m rsjax.prepare NAME --from DIR: downloaded originals become a TFDS data set."""
 
-from rsjax import console
+import argparse
+
+from rsjax.cli import arguments, console
 
 EPILOG = """example:
   python -m rsjax.prepare cifar10 --from ~/Downloads
@@ -18,7 +20,8 @@ Interrupt it at any time; the same command continues. What it writes, tensorflow
 (array_record format, same version and order as its own)."""
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
+  """The command's arguments."""
   made = console.parser("prepare", "Build a data set of tensorflow-datasets from its originals.", EPILOG)
   made.add_argument(
     "name", metavar="NAME", help="cifar10, cifar100, svhn_cropped, mnist, fashion_mnist or imagenet"
@@ -26,7 +29,7 @@ def parser():
   made.add_argument(
     "--from", dest="source", metavar="DIR", required=True, help="the folder with the originals, see below"
   )
-  console.add_data_dir(made)
+  arguments.add_data_dir(made)
   made.add_argument(
     "--unverified",
     action="store_true",
@@ -35,13 +38,14 @@ def parser():
   return made
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
+  """Runs the command; returns its exit code."""
   return console.run("prepare", _body, parser().parse_args(argv))
 
 
-def _body(args):
-  from rsjax import preparation
-  from rsjax.progress import PrepareProgress
+def _body(args: argparse.Namespace) -> None:
+  from rsjax.cli.progress import PrepareProgress
+  from rsjax.data import preparation
 
   progress = PrepareProgress()
   try:

@@ -1,15 +1,18 @@
 """python -m rsjax.quickstart: train, certify and plot on real digits, in minutes on a laptop's CPU."""
 
+import argparse
 import pathlib
 
-from rsjax import certify, console, train
+from rsjax import certify, train
+from rsjax.cli import console
 from rsjax.errors import InputError
 
 EPILOG = """It types the commands rsjax.train and rsjax.certify for each sigma, showing them, and plots
 certified accuracy against radius. Interrupted, it continues where it was when started again."""
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
+  """The command's arguments."""
   made = console.parser("quickstart", "Train, certify and plot on real handwritten digits, 8x8.", EPILOG)
   made.add_argument(
     "--out", default="rsjax-quickstart", help="directory for everything (default: rsjax-quickstart)"
@@ -27,11 +30,12 @@ def parser():
   return made
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
+  """Runs the command; returns its exit code."""
   return console.run("quickstart", _body, parser().parse_args(argv))
 
 
-def _body(args):
+def _body(args: argparse.Namespace) -> None:
   _check_extras()
   from rsjax import analysis, results
 
@@ -64,7 +68,7 @@ next:
     python -m rsjax.train YOURS.npz cifar_resnet20 OUTDIR --noise 0.25""")
 
 
-def _check_extras():
+def _check_extras() -> None:
   import importlib.util
 
   missing = [p for p, module in (("scikit-learn", "sklearn"), ("matplotlib", "matplotlib"))

@@ -1,8 +1,10 @@
 """python -m rsjax.train DATASET ARCH OUTDIR --noise 0.25: a base classifier under Gaussian noise."""
 
+import argparse
 import dataclasses
 
-from rsjax import console
+from rsjax.cli import arguments, console
+from rsjax.errors import InputError
 
 EPILOG = """example:
   python -m rsjax.train digits convnet out/digits_0.25 --noise 0.25 --batch 128 --epochs 60
@@ -11,16 +13,17 @@ OUTDIR/checkpoint is the classifier, OUTDIR/log.tsv a line an epoch. OUTDIR/stat
 continue where it was interrupted, with the same result. All devices share each step."""
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
+  """The command's arguments."""
   made = console.parser("train", "Train a base classifier under Gaussian noise (Cohen et al. 2019).", EPILOG)
-  made.add_argument("dataset", metavar="DATASET", help=console.DATASET_HELP)
+  made.add_argument("dataset", metavar="DATASET", help=arguments.DATASET_HELP)
   made.add_argument(
     "arch",
     metavar="ARCH",
     help="convnet (digits, MNIST-size), cifar_resnet20, cifar_resnet110 (any 6n + 2), resnet50 (imagenet)",
   )
   made.add_argument("outdir", metavar="OUTDIR", help="where checkpoint and log go")
-  console.add_data_dir(made)
+  arguments.add_data_dir(made)
   made.add_argument(
     "--noise_sd",
     "--noise",
@@ -83,25 +86,30 @@ def parser():
   return made
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
+  """Runs the command; returns its exit code."""
   return console.run("train", _body, parser().parse_args(argv))
 
 
-def _body(args):
-  from rsjax import recipe, training_runs
-  from rsjax.progress import TrainProgress
+def _body(args: argparse.Namespace) -> None:
+  from rsjax.cli.progress import TrainProgress
+  from rsjax.runs import training
+  from rsjax.training import Gaussian, Recipe
 
-  fields = {f.name for f in dataclasses.fields(recipe.Recipe)}
-  settings = recipe.Recipe(**{name: getattr(args, name) for name in fields})
+  objective, recipe = (
+    kind(**{field.name: getattr(args, field.name) for field in dataclasses.fields(kind)})
+    for kind in (Gaussian, Recipe)
+  )
   if args.workers < 0:
-    raise console.InputError(f"workers must be at least 0, got {args.workers}")
+    raise InputError(f"workers must be at least 0, got {args.workers}")
   progress = TrainProgress(args.resume)
   try:
-    history = training_runs.run(
+    history = training.run(
       args.dataset,
       args.arch,
       args.outdir,
-      settings,
+      objective,
+      recipe,
       data_dir=args.data_dir,
       dtype=args.dtype,
       init_from=args.init_from,

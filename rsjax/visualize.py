@@ -1,8 +1,10 @@
 """python -m rsjax.visualize DATASET OUTDIR INDEX SIGMA...: noisy images, as the base classifier sees them."""
 
+import argparse
 import pathlib
 
-from rsjax import console
+from rsjax.cli import arguments, console
+from rsjax.errors import InputError
 
 EPILOG = """example:
   python -m rsjax.visualize cifar10 figures 0,20,40 0.12 0.25 0.5 1
@@ -12,15 +14,16 @@ a row an image. The noise is that of certification with this seed and draw, at e
 scale. Pixels outside [0, 1] are clipped in the pictures; the classifier sees them as they are."""
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
+  """The command's arguments."""
   made = console.parser("visualize", "Noisy versions of images at several noise levels, as PNGs.", EPILOG)
-  made.add_argument("dataset", metavar="DATASET", help=console.DATASET_HELP)
+  made.add_argument("dataset", metavar="DATASET", help=arguments.DATASET_HELP)
   made.add_argument("outdir", metavar="OUTDIR", help="directory for the PNGs")
   made.add_argument("index", metavar="INDEX", help="of the image in its split, or several: 0,20,40")
   made.add_argument(
     "sigma", metavar="SIGMA", type=float, nargs="+", help="standard deviation of the noise, pixels in [0, 1]"
   )
-  console.add_data_dir(made)
+  arguments.add_data_dir(made)
   made.add_argument("--split", default="test", help="train or test (default: test)")
   made.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
   made.add_argument("--draw", type=int, default=0, help="number of the draw (default: 0)")
@@ -30,13 +33,14 @@ def parser():
   return made
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
+  """Runs the command; returns its exit code."""
   return console.run("visualize", _body, parser().parse_args(argv))
 
 
-def _body(args):
+def _body(args: argparse.Namespace) -> None:
   from rsjax import bounds, data, noise
-  from rsjax.errors import InputError
+  from rsjax.noise import pictures
 
   try:
     indices = [int(part) for part in args.index.split(",")]
@@ -60,51 +64,13 @@ def _body(args):
     raise InputError(f"{out} cannot be a directory for pictures: {error.strerror}") from error
   rows = []
   for index in indices:
-    pictures = noisy(dataset.images[index], index, [0.0, *args.sigma], args.seed, args.draw)
-    for sigma, picture in zip([0.0, *args.sigma], pictures):
+    shown = pictures.noisy(dataset.images[index], index, [0.0, *args.sigma], args.seed, args.draw)
+    for sigma, picture in zip([0.0, *args.sigma], shown):
       picture.save(out / f"{index}_{sigma:g}.png")
-    rows.append(pictures)
+    rows.append(shown)
   heads = ["no noise", *(f"sigma = {sigma:g}" for sigma in args.sigma)]
-  contact_sheet(rows, heads, args.side).save(out / "contact_sheet.png")
+  pictures.contact_sheet(rows, heads, args.side).save(out / "contact_sheet.png")
   print(f"wrote {sum(map(len, rows))} pictures and contact_sheet.png in {out}")
-
-
-def noisy(image, index, sigmas, seed=0, draw=0):
-  """PIL images of uint8[h, w, c] with noise of each sigma, clipped to [0, 1]; the same draw for all."""
-  import jax.numpy as jnp
-  import numpy as np
-  from PIL import Image
-
-  from rsjax import noise
-
-  z = np.asarray(
-    noise.standard_normal(noise.base_key(seed), jnp.uint32([index]), jnp.uint32([draw]), image.shape)[0]
-  )
-  pictures = []
-  for sigma in sigmas:
-    x = np.clip(image.astype(np.float32) / 255 + np.float32(sigma) * z, 0, 1)
-    pixels = np.rint(255 * x).astype(np.uint8)
-    pictures.append(Image.fromarray(pixels[..., 0] if image.shape[-1] == 1 else pixels))
-  return pictures
-
-
-def contact_sheet(rows, heads, side):
-  """One PIL image of rows of pictures of one size, enlarged by a whole factor to `side` at least."""
-  from PIL import Image, ImageDraw
-
-  width, height = rows[0][0].size
-  factor = -(-side // height)
-  width, height, gap, line = factor * width, factor * height, 8, 24
-  size = (gap + (width + gap) * len(heads), line + gap + (height + gap) * len(rows))
-  sheet = Image.new("RGB", size, "white")
-  draw = ImageDraw.Draw(sheet)
-  for column, head in enumerate(heads):
-    x = gap + (width + gap) * column
-    draw.text((x + width // 2, line // 2 + 2), head, fill="black", anchor="mm")
-    for row, pictures in enumerate(rows):
-      enlarged = pictures[column].convert("RGB").resize((width, height), Image.Resampling.NEAREST)
-      sheet.paste(enlarged, (x, line + gap + (height + gap) * row))
-  return sheet
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@
 
 A file of this package holds one idea: statistics (numbers of one file), reanalysis (the same votes at
 another alpha or n), agreement (PREDICT against a file of more draws), referee (what should be said
-of the files), labels, tables, plots.
+of the files), labels, tables, plots, found (one file as a value to look at).
 """
 
 from rsjax.analysis.agreement import CATEGORIES, agreement
+from rsjax.analysis.found import Found
 from rsjax.analysis.labels import labels
 from rsjax.analysis.plots import plot
 from rsjax.analysis.reanalysis import as_predictions, with_alpha, with_draws
@@ -28,6 +29,7 @@ from rsjax.analysis.tables import caption, csv, latex, markdown, summarize, tabl
 
 __all__ = [
   "CATEGORIES",
+  "Found",
   "abstention_rate",
   "accuracy_interval",
   "acr_interval",

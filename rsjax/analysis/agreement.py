@@ -10,6 +10,7 @@ import numpy as np
 from rsjax.analysis.reanalysis import leading_classes
 from rsjax.analysis.statistics import check_rows
 from rsjax.errors import InputError
+from rsjax.results import Results
 
 CATEGORIES = (
   "correct, accurate",
@@ -20,16 +21,13 @@ CATEGORIES = (
 )
 
 
-def agreement(results, reference):
+def agreement(results: Results, reference: Results) -> dict[str, float]:
   """{category: fraction of the images} of answers against a file of more draws on the same images.
 
   Raises:
     InputError: where the reference lacks an image, has fewer draws, or is of another smoothed classifier.
   """
   check_rows(results)
-  fewer, more = results.settings.get("n"), reference.settings.get("n")
-  if fewer is not None and more is not None and more < fewer:
-    raise InputError(f"{reference.path} has n = {more:,}, fewer than the {fewer:,} of {results.path}")
   for name in ("sigma", "checkpoint", "dataset", "split", "dtype"):
     ours, theirs = results.settings.get(name), reference.settings.get(name)
     if None not in (ours, theirs) and ours != theirs:
@@ -40,6 +38,13 @@ def agreement(results, reference):
     raise InputError(
       f"{reference.path} lacks image {missing[0]} of {results.path}: give a file of the same images"
     )
+  if "n" in results.columns and "n" in reference.columns:
+    drawn = dict(zip(reference.columns["idx"].tolist(), reference.columns["n"].tolist()))
+    for index, fewer in zip(results.columns["idx"].tolist(), results.columns["n"].tolist()):
+      if drawn[index] < fewer:
+        raise InputError(
+          f"{reference.path} has n = {drawn[index]:,}, fewer than the {fewer:,} of {results.path}"
+        )
   accurate = np.array([truth[i] for i in results.columns["idx"].tolist()]) == results.columns["predict"]
   correct, answers = results.columns["correct"] == 1, results.columns["predict"] != -1
   masks = (

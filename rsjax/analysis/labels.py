@@ -1,9 +1,13 @@
 """What tables and plots call a file: its settings, as far as they tell it from the others."""
 
 import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from rsjax.results import Results
 
 
-def facts(results):
+def facts(results: Results) -> dict[str, Any]:
   """{setting: value} of a file, None where not known: what certificates of several files may differ in."""
   settings, about = results.settings, results.manifest["about"]
   checkpoint = about.get("checkpoint")
@@ -20,7 +24,7 @@ def facts(results):
   }
 
 
-def labels(files):
+def labels(files: Sequence[Results]) -> list[str]:
   """One text a file: sigma, what else differs among the files, and that it is incomplete if it is."""
   known = [facts(f) for f in files]
   differing = {

@@ -1,10 +1,14 @@
 """The plot of certified accuracy against radius, readable in colour, by the colour-blind and in grey."""
 
+import pathlib
+from collections.abc import Sequence
+
 import numpy as np
 
 from rsjax.analysis import statistics
 from rsjax.analysis.labels import facts, labels
 from rsjax.errors import InputError
+from rsjax.results import Results
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, dark and light in turn, and a line style each.
 _COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
@@ -13,7 +17,17 @@ _LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 3)
 FORMATS = ("png", "pdf", "svg")
 
 
-def plot(files, paths, title="", *, names=None, panels=None, rule="open", band=None, rho=None):
+def plot(
+  files: Sequence[Results],
+  paths: str | pathlib.Path | Sequence[str | pathlib.Path],
+  title: str = "",
+  *,
+  names: Sequence[str] | None = None,
+  panels: str | None = None,
+  rule: str = "open",
+  band: float | None = None,
+  rho: float | None = None,
+) -> None:
   """Saves certified accuracy against radius, a curve a file; needs Matplotlib, and no display.
 
   Args:

@@ -1,18 +1,27 @@
 """What a careful referee would ask about result files, before believing a table made of them."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from scipy import stats
 
 from rsjax import bounds
 from rsjax.analysis.labels import facts
-from rsjax.analysis.reanalysis import follows_from_votes
+from rsjax.analysis.reanalysis import decided_anew
 from rsjax.analysis.statistics import accuracy_interval, average_certified_radius, counted, counted_radii
+from rsjax.results import Results
 
 _FEW = 100  # images
 _CONSTANT = 0.98  # the share of the answers that are one class
 
 
-def warnings(files, names, radii, rule="open", confidence=0.95):
+def warnings(
+  files: Sequence[Results],
+  names: Sequence[str],
+  radii: Sequence[float],
+  rule: str = "open",
+  confidence: float = 0.95,
+) -> list[str]:
   """Sentences about the files, which are called `names`; radii are those of the table."""
   said = {}
   for f, name in zip(files, names):
@@ -25,7 +34,7 @@ def warnings(files, names, radii, rule="open", confidence=0.95):
   return found
 
 
-def _about_one(f):
+def _about_one(f: Results) -> Iterator[str]:
   yield from f.notes
   if not f.complete:
     yield f"incomplete, {len(f)} of {f.expected} images; the numbers are of those that are there"
@@ -56,17 +65,8 @@ def _about_one(f):
   lacking = [name for name in ("sigma", "n", "alpha") if s.get(name) is None]
   if "votes" in f.columns and lacking:
     yield f"its manifest lacks {', '.join(lacking)}: the votes cannot be held against them"
-  if "nA" in f.columns and None not in (s.get("n"), s.get("alpha"), s.get("sigma")):
-    _, abstains, radius = bounds.certify_votes(f.columns["nA"], s["n"], s["alpha"], s["sigma"])
-    high = np.flatnonzero(f.columns["radius"] > np.where(abstains, 0.0, radius) + 1.5e-6)
-    if len(high):
-      yield f"{len(high)} radii are above what their votes certify, the first of image {index[high[0]]}"
-    low = np.flatnonzero(f.columns["radius"] < np.where(abstains, 0.0, radius) - 1.5e-6)
-    if len(low):
-      yield f"{len(low)} radii are below what their votes certify, the first of image {index[low[0]]}"
-    wrong = np.flatnonzero(~follows_from_votes(f))
-    if len(wrong):
-      yield f"{len(wrong)} rows do not follow from their votes, the first of image {index[wrong[0]]}"
+  if "votes0" in f.columns and not lacking:
+    yield from _against_votes(f)
   if "votes" in f.columns and not f.manifest["sessions"]:
     yield "its manifest tells of no session: which versions and devices computed it is not known"
   for setting in ("rsjax", "jax", "device"):
@@ -75,7 +75,21 @@ def _about_one(f):
       yield f"its rows were computed with more than one {setting}: {', '.join(sorted(values))}"
 
 
-def _about_all(files, names):
+def _against_votes(f: Results) -> Iterator[str]:
+  """Of the rows of a file of CERTIFY that do not follow from their votes."""
+  columns, index, due = f.columns, f.columns["idx"], decided_anew(f)
+  for word, wrong in (
+    ("above", columns["radius"] > due["radius"] + 1.5e-6),
+    ("below", columns["radius"] < due["radius"] - 1.5e-6),
+  ):
+    if wrong.any():
+      yield f"{wrong.sum()} radii are {word} what their votes certify, the first of image {index[wrong][0]}"
+  wrong = (columns["nA"] != due["nA"]) | (columns["predict"] != due["predict"])
+  if wrong.any():
+    yield f"{wrong.sum()} rows do not follow from their votes, the first of image {index[wrong][0]}"
+
+
+def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
   if len(files) < 2:
     return
   known = [facts(f) for f in files]
@@ -93,7 +107,9 @@ def _about_all(files, names):
       yield f"{name} is of other images than {names[0]}: {len(f)} and {len(first)}, {both} in common"
 
 
-def _too_close(files, names, radii, rule, confidence):
+def _too_close(
+  files: Sequence[Results], names: Sequence[str], radii: Sequence[float], rule: str, confidence: float
+) -> Iterator[str]:
   """Of the best in a column, and of the best ACR, where it is not clear of the next."""
   if len(files) < 2:
     return
@@ -114,7 +130,7 @@ def _too_close(files, names, radii, rule, confidence):
     yield f"in ACR, {names[best]} is ahead of {names[second]}, which may be chance (p = {p:.2g})"
 
 
-def _p_of_accuracies(one, other, right, right_other):
+def _p_of_accuracies(one: Results, other: Results, right: np.ndarray, right_other: np.ndarray) -> float:
   """Two-sided p-value that two accuracies are equal: on the same images McNemar's exact test, else Fisher's."""
   if np.array_equal(one.columns["idx"], other.columns["idx"]):
     only = int((right & ~right_other).sum())
@@ -123,7 +139,7 @@ def _p_of_accuracies(one, other, right, right_other):
   return float(stats.fisher_exact(table).pvalue)
 
 
-def _p_of_acr(one, other):
+def _p_of_acr(one: Results, other: Results) -> float:
   """The same for ACRs, by Student's t: of the images' differences, else Welch's; approximate for few images."""
   a, b = counted_radii(one), counted_radii(other)
   if np.array_equal(one.columns["idx"], other.columns["idx"]):

@@ -9,27 +9,29 @@ Intervals take the images for a random sample of those that the classifier will 
 """
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from rsjax import bounds
 from rsjax.errors import InputError
+from rsjax.results import Results
 
 RULES = ("open", "paper")
 
 
-def certified_accuracy(results, radii, rule="open"):
+def certified_accuracy(results: Results, radii: ArrayLike, rule: str = "open") -> NDArray[np.float64]:
   """float64[radii]: the fraction of the rows present that are right and certified beyond each radius."""
   return certified(results, radii, rule) / len(results)
 
 
-def counted(results, radius, rule="open"):
+def counted(results: Results, radius: float, rule: str = "open") -> NDArray[np.bool_]:
   """bool[rows]: which rows count at one radius; as `certified`, row by row."""
   radii = results.columns["radius"]
   far = radii > radius if rule == "open" and radius > 0 else radii >= radius
   return far & (results.columns["correct"] == 1)
 
 
-def certified(results, radii, rule="open"):
+def certified(results: Results, radii: ArrayLike, rule: str = "open") -> NDArray[np.int64]:
   """int64[radii]: how many of the rows are right and certified beyond each radius; see the module."""
   check_rows(results)
   if rule not in RULES:
@@ -46,17 +48,19 @@ def certified(results, radii, rule="open"):
   return len(radius) - below
 
 
-def accuracy_interval(hits, total, confidence=0.95):
+def accuracy_interval(
+  hits: ArrayLike, total: int, confidence: float = 0.95
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
   """(low, high) of an accuracy of `hits` of `total` images: Clopper-Pearson, exact for any number of images."""
   return bounds.interval(np.asarray(hits), total, confidence)
 
 
-def average_certified_radius(results):
+def average_certified_radius(results: Results) -> float:
   """ACR: the mean radius over the rows present, counting 0 where the answer is wrong or none."""
   return float(counted_radii(results).mean())
 
 
-def acr_interval(results, confidence=0.95):
+def acr_interval(results: Results, confidence: float = 0.95) -> tuple[float, float]:
   """(low, high) of the ACR by Student's t, approximate for few images; (0, inf) for one."""
   radii = counted_radii(results)
   if len(radii) < 2:
@@ -66,13 +70,15 @@ def acr_interval(results, confidence=0.95):
   return max(0.0, float(radii.mean() - reach)), float(radii.mean() + reach)
 
 
-def abstention_rate(results):
+def abstention_rate(results: Results) -> float:
   """The fraction of the rows present where the smoothed classifier abstains."""
   check_rows(results)
   return float((results.columns["predict"] == -1).mean())
 
 
-def high_probability_accuracy(accuracy, images, alpha, rho):
+def high_probability_accuracy(
+  accuracy: ArrayLike, images: int, alpha: float, rho: float
+) -> NDArray[np.float64]:
   """Lower bound of the true certified accuracy on these images, which holds with probability 1 - rho.
 
   Each of the `images` certificates may be wrong with probability alpha, over the noise; by Bernstein's
@@ -98,7 +104,7 @@ def high_probability_accuracy(accuracy, images, alpha, rho):
   return np.maximum(0.0, np.asarray(accuracy) - wrong)
 
 
-def grid(results, most=10):
+def grid(results: Results, most: int = 10) -> list[float]:
   """Radii for a table: multiples of 0.25, or of a finer step where all radii are small, up to the largest."""
   check_rows(results)
   farthest = float(results.columns["radius"].max())
@@ -108,13 +114,14 @@ def grid(results, most=10):
   return np.arange(0, farthest, step).round(6).tolist() or [0.0]
 
 
-def check_rows(results):
+def check_rows(results: Results) -> None:
+  """Raises InputError where there is no row."""
   if not len(results):
     of = "" if results.expected is None else f", of {results.expected}"
     raise InputError(f"{results.path} has no rows yet{of}")
 
 
-def counted_radii(results):
+def counted_radii(results: Results) -> NDArray[np.float64]:
   """float64[rows]: each row's part of the ACR, its radius where the answer is right, else 0."""
   check_rows(results)
   return results.columns["radius"] * results.columns["correct"]

@@ -8,16 +8,27 @@
 """
 
 import io
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from rsjax.analysis import statistics
 from rsjax.analysis.labels import facts, labels
+from rsjax.results import Results
 
 _MANY = 1000  # images, from which on a third decimal is shown
 
 
-def summarize(files, radii, *, names=None, rule="open", confidence=0.95, rho=None):
+def summarize(
+  files: Sequence[Results],
+  radii: Sequence[float],
+  *,
+  names: Sequence[str] | None = None,
+  rule: str = "open",
+  confidence: float = 0.95,
+  rho: float | None = None,
+) -> list[dict[str, Any]]:
   """The numbers of result files of CERTIFY, a dict of JSON values each.
 
   Args:
@@ -57,12 +68,12 @@ def summarize(files, radii, *, names=None, rule="open", confidence=0.95, rho=Non
   return rows
 
 
-def table(files, radii):
+def table(files: Sequence[Results], radii: Sequence[float]) -> str:
   """The certified-accuracy table as text: a line a file, a column a radius."""
   return text(summarize(files, radii), intervals=False)
 
 
-def text(rows, intervals=True):
+def text(rows: list[dict[str, Any]], intervals: bool = True) -> str:
   """The table for a terminal; with `intervals`, their ends below each line."""
   certain = [_for_all(r) for r in rows if "rho" in r]
   width = max(
@@ -71,7 +82,7 @@ def text(rows, intervals=True):
   )
   lines = [f"{'radius':{width}}" + "".join(f"{r:>7g}" for r in rows[0]["radii"]) + "      ACR  abstain  images"]
 
-  def line(name, values, tail):
+  def line(name: str, values: Any, tail: str) -> str:
     return f"{name:{width}}" + "".join(f"{v:>7}" for v in values) + tail
 
   for row in rows:
@@ -87,7 +98,7 @@ def text(rows, intervals=True):
   return "\n".join(lines)
 
 
-def markdown(rows, intervals=False):
+def markdown(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The table in Markdown, the best of each column in bold."""
   cells = _marked(rows, lambda value: f"**{value}**", "{} ({}–{})" if intervals else None)  # noqa: RUF001
   heads = ["l2 radius", *(f"{r:g}" for r in rows[0]["radii"]), "ACR", "abstained", "images"]
@@ -100,7 +111,7 @@ def markdown(rows, intervals=False):
   return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def caption(rows, intervals=False):
+def caption(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """What must stand below a table: the rule, and what the rows have in common."""
   same = {key: rows[0][key] for key in ("dataset", "split", "arch", "n", "alpha", "dtype")
           if rows[0][key] is not None and len({row[key] for row in rows}) == 1}  # fmt: skip
@@ -114,7 +125,7 @@ def caption(rows, intervals=False):
   return "; ".join(parts) + "."
 
 
-def latex(rows, intervals=False):
+def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The table in LaTeX, for the package booktabs, the best of each column in bold."""
   cells = _marked(
     rows, lambda value: rf"\textbf{{{value}}}", r"{} {{\scriptsize [{}, {}]}}" if intervals else None
@@ -130,7 +141,7 @@ def latex(rows, intervals=False):
   )
 
 
-def csv(rows):
+def csv(rows: list[dict[str, Any]]) -> str:
   """Long CSV: a line a file, quantity and radius, with the ends of its interval where it has one."""
   import csv as csv_module
 
@@ -149,7 +160,9 @@ def csv(rows):
   return out.getvalue()
 
 
-def _marked(rows, mark, with_interval):
+def _marked(
+  rows: list[dict[str, Any]], mark: Callable[[str], str], with_interval: str | None
+) -> list[list[str]]:
   """Text of each row's accuracies and ACR; what shows as the best of several in its column is marked."""
   shown = [[*map(_shower(row), row["certified_accuracy"]), f"{row['ACR']:.3f}"] for row in rows]
   ends = [[*row["interval"], row["ACR_interval"]] for row in rows]
@@ -164,19 +177,19 @@ def _marked(rows, mark, with_interval):
   return lines
 
 
-def _shower(row):
+def _shower(row: dict[str, Any]) -> Callable[[float], str]:
   return lambda value: f"{value:.{3 if row['images'] >= _MANY else 2}f}"
 
 
-def _percent(row):
+def _percent(row: dict[str, Any]) -> str:
   return f"{100 * row['confidence']:.6g} %"
 
 
-def _for_all(row):
+def _for_all(row: dict[str, Any]) -> str:
   return f"  for all, {1 - row['rho']:g}"
 
 
-def _escape(name):
+def _escape(name: str) -> str:
   for character in "&%_#":
     name = name.replace(character, rf"\{character}")
   return name.replace("sigma = ", r"$\sigma$ = ").replace("alpha = ", r"$\alpha$ = ")

@@ -21,7 +21,7 @@ class Dataset:
     digest: SHA-256 of the images and labels (of files: of their bytes), for result files.
     encoded: encoded[i] is image i as the bytes of its file, of any size, where the set is too large to be
       held decoded (ImageNet): training streams it. images[i] is then what evaluation sees. Else None.
-    augment: the augmentation that the field trains on it with, see `rsjax.augment`; None: by its channels.
+    augment: the augmentation that the field trains on it with, see `training.augment`; None: by its channels.
     published_statistics: (mean, std) per channel that the field normalises with, or None.
     notes: what a reader of its numbers must know.
   """

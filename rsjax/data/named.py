@@ -8,7 +8,6 @@ where examples carry no name (MNIST, Fashion-MNIST).
 import contextlib
 import dataclasses
 import hashlib
-import os
 import pathlib
 import shlex
 import sys
@@ -196,7 +195,7 @@ def _check_prepared(name, made, tfds_split, data_dir):
   if found is None or found.value != FORMAT:
     raise InputError(
       f"{place} holds {name} as {found and found.value}, which only TensorFlow reads: "
-      f"{command} builds it as {FORMAT}, with another --data-dir or after this one is deleted"
+      f"{command} builds it as {FORMAT}, with another `data_dir` or after this one is deleted"
     )
   if tfds_split not in made.info.splits:
     raise InputError(f"{place} holds {name} without its {tfds_split} split: {command} adds it")
@@ -219,11 +218,8 @@ def _index(entry, made, tfds_split, source):
   except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none yet, or torn
     pass
   index = build_index(entry, made, tfds_split, source)
-  with contextlib.suppress(OSError):  # a read-only data_dir: it is read again next time
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(new, "wb") as file:
-      np.savez(file, stamp=np.array(stamp), **index)
-    new.replace(path)
+  with contextlib.suppress(OSError), files.whole(path, "wb", shared=True) as file:
+    np.savez(file, stamp=np.array(stamp), **index)  # a read-only data_dir: it is read again next time
   return index
 
 

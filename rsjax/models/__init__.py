@@ -11,12 +11,15 @@ float32[b, classes]. It normalises its input itself, because noise is added to p
 Variables are float32, named as in the paper's networks; `dtype` is what it computes in, except
 normalisation of the input, batch statistics and the last layer, which are float32.
 
-A family is one file with a module class; add it to `create`.
+A family is one file with a module class; add it to `create`. It declares in CONVOLUTIONS what may be folded.
 """
 
 import functools
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -30,7 +33,9 @@ ARCHITECTURES = ("convnet", "cifar_resnet20", "cifar_resnet110", "resnet50")
 DTYPES = ("float32", "bfloat16")
 
 
-def create(arch, *, num_classes, mean, std, dtype="float32"):
+def create(
+  arch: str, *, num_classes: int, mean: Sequence[float], std: Sequence[float], dtype: str = "float32"
+) -> nn.Module:
   """The module of an architecture.
 
   Args:
@@ -44,7 +49,9 @@ def create(arch, *, num_classes, mean, std, dtype="float32"):
   """
   if dtype not in DTYPES:
     raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype}")
-  common = dict(num_classes=num_classes, mean=tuple(mean), std=tuple(std), dtype=jnp.dtype(dtype))
+  common: dict[str, Any] = dict(
+    num_classes=num_classes, mean=tuple(mean), std=tuple(std), dtype=jnp.dtype(dtype)
+  )
   if arch == "convnet":
     return ConvNet(**common)
   if arch == "resnet50":
@@ -58,13 +65,13 @@ def create(arch, *, num_classes, mean, std, dtype="float32"):
   )
 
 
-def init(model, key, image_shape):
+def init(model: nn.Module, key: jax.Array, image_shape: Sequence[int]) -> Any:
   """Random variables {"params": ..., "batch_stats": ...} for images of (h, w, c), float32."""
   return model.init(key, jnp.zeros((1, *image_shape), jnp.float32), train=False)
 
 
 @functools.cache
-def apply(model):
+def apply(model: nn.Module) -> Callable[[Any, jax.Array], jax.Array]:
   """The pure function (variables, images) -> logits of a model in evaluation.
 
   The same function for equal models, so that what was compiled for one is found for the other.
@@ -72,14 +79,20 @@ def apply(model):
   return lambda variables, images: model.apply(variables, images, train=False)
 
 
-def inference(model, variables):
-  """(apply, variables) to certify a model with: batch norm folded into the convolutions.
+def inference(model: nn.Module, variables: Any) -> tuple[Callable[[Any, jax.Array], jax.Array], Any]:
+  """(apply, variables) to certify a model with: declared batch norms folded into the convolutions before them.
 
-  The same function up to rounding in the model's dtype; takes what `init` or a checkpoint gives. The
-  convolutions' weights are in the dtype already, so that no step converts them.
+  The same function up to rounding in the model's dtype; takes what `init` or a checkpoint gives. The declared
+  convolutions' weights are in the dtype already, so that no step converts them. A model that declares nothing
+  is left as it is.
   """
-  return apply(model.clone(folded=True)), cast_convolutions(fold(variables), model.dtype)
+  convolutions = getattr(model, "CONVOLUTIONS", None)
+  if convolutions is None:
+    return apply(model), variables
+  folded: Any = model.clone(folded=True)  # type: ignore[call-arg]
+  return apply(folded), cast_convolutions(fold(variables, convolutions), convolutions, folded.dtype)
 
 
-def parameter_count(variables):
+def parameter_count(variables: Any) -> int:
+  """How many numbers are trained."""
   return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

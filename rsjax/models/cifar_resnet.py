@@ -5,10 +5,14 @@ convolution and batch norm) where the shape changes, convolutions drawn from N(0
 Variables are named as there: conv1, bn1, layer1/0/conv1, ..., layer2/0/downsample/conv, ..., fc.
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from rsjax.models.layers import Layer, Shortcut, conv_norm, head
+from rsjax.models.layers import CONVOLUTIONS, Layer, Shortcut, conv_norm, head
 from rsjax.models.normalize import normalize
 
 
@@ -19,7 +23,7 @@ class Block(nn.Module):
   folded: bool
 
   @nn.compact
-  def __call__(self, x, train):
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     y = nn.relu(conv_norm(x, train, self.features, 3, self.stride, ("conv1", "bn1"), self))
     y = conv_norm(y, train, self.features, 3, 1, ("conv2", "bn2"), self)
     if self.stride != 1 or x.shape[-1] != self.features:
@@ -35,8 +39,10 @@ class CifarResNet(nn.Module):
   dtype: jnp.dtype = jnp.float32
   folded: bool = False
 
+  CONVOLUTIONS: ClassVar[Mapping[str, str | None]] = CONVOLUTIONS
+
   @nn.compact
-  def __call__(self, images, train=False):
+  def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
     x = normalize(images, self.mean, self.std).astype(self.dtype)
     x = nn.relu(conv_norm(x, train, 16, 3, 1, ("conv1", "bn1"), self))
     for i, (features, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):

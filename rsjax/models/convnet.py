@@ -1,6 +1,10 @@
 """A small convolutional network for digits and MNIST-size images."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from rsjax.models.normalize import normalize
@@ -17,8 +21,10 @@ class ConvNet(nn.Module):
   features: tuple[int, ...] = (16, 32, 64)
   strides: tuple[int, ...] = (2, 1, 2)
 
+  CONVOLUTIONS: ClassVar[Mapping[str, str | None]] = {"conv1": None, "conv2": None, "conv3": None}
+
   @nn.compact
-  def __call__(self, images, train=False):
+  def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
     del train  # nothing in it differs between training and evaluation
     x = normalize(images, self.mean, self.std).astype(self.dtype)
     for i, (features, stride) in enumerate(zip(self.features, self.strides), start=1):

@@ -1,28 +1,35 @@
 """What the residual networks share: layers as the paper's framework has them, and their names."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 EPSILON = 1e-5  # of batch norm
 
+# What the residual networks' modules call their convolutions, and the norm that is applied to each directly.
+CONVOLUTIONS = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "conv": "bn"}
+
 he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-def _uniform_fan_in(fan_in):
+def _uniform_fan_in(fan_in: int) -> Any:
   """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): how the paper's framework draws a linear layer."""
   bound = fan_in**-0.5
   return lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
-def conv_norm(x, train, features, kernel, stride, names, like):
+def conv_norm(
+  x: jax.Array, train: bool, features: int, kernel: int, stride: int, names: tuple[str, str], like: Any
+) -> jax.Array:
   """A convolution and its batch norm; call it within a module's __call__.
 
   Args:
     x: [b, h, w, c].
     train: whether the norm uses the batch's own statistics.
     features, kernel, stride: of the convolution, padded by kernel // 2.
-    names: of the convolution and of the norm.
+    names: of the convolution and of the norm, a pair of CONVOLUTIONS.
     like: the calling module, for its `dtype` and `folded`. The norm computes in float32 whatever the
       dtype; where it is folded it is the convolution's bias instead (see `folding`).
   """
@@ -50,7 +57,7 @@ class Shortcut(nn.Module):
   folded: bool
 
   @nn.compact
-  def __call__(self, x, train):
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     return conv_norm(x, train, self.features, 1, self.stride, ("conv", "bn"), self)
 
 
@@ -65,14 +72,14 @@ class Layer(nn.Module):
   folded: bool
 
   @nn.compact
-  def __call__(self, x, train):
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     for i in range(self.blocks):
       stride = self.stride if i == 0 else 1
       x = self.block(self.features, stride, self.dtype, self.folded, name=str(i))(x, train)
     return x
 
 
-def head(x, num_classes):
+def head(x: jax.Array, num_classes: int) -> jax.Array:
   """Global average pooling and the linear layer, in float32; call it within a module's __call__."""
   x = x.astype(jnp.float32).mean((1, 2))
   init = _uniform_fan_in(x.shape[-1])

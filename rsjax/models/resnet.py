@@ -5,10 +5,14 @@ from N(0, 2 / (k^2 C_out)). Variables are named as there: conv1, bn1, layer1/0/c
 layer1/0/downsample/conv, ..., fc.
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from rsjax.models.layers import Layer, Shortcut, conv_norm, head
+from rsjax.models.layers import CONVOLUTIONS, Layer, Shortcut, conv_norm, head
 from rsjax.models.normalize import normalize
 
 EXPANSION = 4  # a bottleneck's outputs over its inner width
@@ -21,7 +25,7 @@ class Bottleneck(nn.Module):
   folded: bool
 
   @nn.compact
-  def __call__(self, x, train):
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     y = nn.relu(conv_norm(x, train, self.features, 1, 1, ("conv1", "bn1"), self))
     y = nn.relu(conv_norm(y, train, self.features, 3, self.stride, ("conv2", "bn2"), self))
     y = conv_norm(y, train, EXPANSION * self.features, 1, 1, ("conv3", "bn3"), self)
@@ -38,8 +42,10 @@ class ResNet50(nn.Module):
   dtype: jnp.dtype = jnp.float32
   folded: bool = False
 
+  CONVOLUTIONS: ClassVar[Mapping[str, str | None]] = CONVOLUTIONS
+
   @nn.compact
-  def __call__(self, images, train=False):
+  def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
     x = normalize(images, self.mean, self.std).astype(self.dtype)
     x = nn.relu(conv_norm(x, train, 64, 7, 2, ("conv1", "bn1"), self))
     x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))

@@ -14,21 +14,15 @@ the settings it was begun with; a torn last line is dropped then. Votes are kept
 `class:count` pairs, so that any other bound can be computed from them later.
 
 The label enters here, beside the certificate, and nowhere else. A file of this package holds one idea:
-rows (text of a row), manifest, writing, reading (also files of the paper's code).
+votes and rows (their text), manifest, writing, reading, foreign (files of the paper's code).
 """
 
+from rsjax.results.foreign import read_any, read_foreign
 from rsjax.results.manifest import FORMAT, Manifest, manifest_path
-from rsjax.results.reading import Results, read, read_any, read_foreign
-from rsjax.results.rows import (
-  CERTIFY_COLUMNS,
-  INVALID,
-  PREDICT_COLUMNS,
-  certify_row,
-  format_votes,
-  parse_votes,
-  predict_row,
-)
-from rsjax.results.writing import ResultWriter, open_for_append
+from rsjax.results.reading import Results, parse_columns, read
+from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, columns_of, row_of, with_n
+from rsjax.results.votes import INVALID, format_counts, format_votes, parse_column, parse_votes
+from rsjax.results.writing import ResultWriter, open_for_append, save
 
 __all__ = [
   "CERTIFY_COLUMNS",
@@ -38,13 +32,18 @@ __all__ = [
   "Manifest",
   "ResultWriter",
   "Results",
-  "certify_row",
+  "columns_of",
+  "format_counts",
   "format_votes",
   "manifest_path",
   "open_for_append",
+  "parse_column",
+  "parse_columns",
   "parse_votes",
-  "predict_row",
   "read",
   "read_any",
   "read_foreign",
+  "row_of",
+  "save",
+  "with_n",
 ]

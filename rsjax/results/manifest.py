@@ -1,14 +1,15 @@
 """The manifest beside a result file: what the file is of, and how many rows it should have."""
 
-import contextlib
 import dataclasses
 import json
-import os
 import pathlib
+from typing import Any
 
+from rsjax import files
 from rsjax.errors import InputError
 
-FORMAT = "rsjax-results-1"
+FORMAT = "rsjax-results-2"
+_EARLIER = ("rsjax-results-1",)  # without a noise, which was always Gaussian
 _KINDS = {"expected": int, "settings": dict, "about": dict, "sessions": list}  # of the values in the file
 
 
@@ -23,21 +24,32 @@ class Manifest:
     session: versions, devices and the like of this run; the manifest lists those of every run.
   """
 
-  settings: dict
+  settings: dict[str, Any]
   indices: list[int]
-  about: dict
-  session: dict
+  about: dict[str, Any]
+  session: dict[str, Any]
+
+  def content(self, sessions: list[dict[str, Any]]) -> dict[str, Any]:
+    """The manifest's dict, after these earlier sessions."""
+    return {
+      "format": FORMAT,
+      "expected": len(self.indices),
+      "settings": self.settings,
+      "about": self.about,
+      "sessions": [*sessions, self.session],
+    }
 
 
-def manifest_path(path):
+def manifest_path(path: str | pathlib.Path) -> pathlib.Path:
+  """Where the manifest of the result file at `path` is."""
   return pathlib.Path(f"{path}.json")
 
 
-def read_manifest(path):
-  """The manifest's dict, of the result file at `path`.
+def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
+  """The manifest's dict, of the result file at `path`; an earlier format's in the form of today's.
 
   Raises:
-    InputError: where it is missing or not one of this version.
+    InputError: where it is missing or none of rsjax.
   """
   try:
     manifest = json.loads(manifest_path(path).read_text())
@@ -45,39 +57,24 @@ def read_manifest(path):
     raise InputError(f"{manifest_path(path)}, the manifest of {path}, cannot be read: {error}") from error
   if (
     not isinstance(manifest, dict)
-    or manifest.get("format") != FORMAT
+    or manifest.get("format") not in (FORMAT, *_EARLIER)
     or {key: type(manifest.get(key)) for key in _KINDS} != _KINDS
   ):
     raise InputError(f"{manifest_path(path)} is not a manifest of this version ({FORMAT})")
+  if manifest["format"] in _EARLIER:
+    manifest["settings"] = manifest["settings"] | {"noise": "gaussian"}
   return manifest
 
 
-def write_manifest(path, manifest):
+def write_manifest(path: str | pathlib.Path, manifest: Manifest) -> None:
   """Writes a `Manifest`, whole or not at all; adds its session to those of an earlier one."""
   target = manifest_path(path)
   sessions = read_manifest(path)["sessions"] if target.exists() else []
-  content = {
-    "format": FORMAT,
-    "expected": len(manifest.indices),
-    "settings": manifest.settings,
-    "about": manifest.about,
-    "sessions": [*sessions, manifest.session],
-  }
-  new = target.with_name(f".{target.name}.new")
-  with open(new, "w") as file:
+  write_content(path, manifest.content(sessions))
+
+
+def write_content(path: str | pathlib.Path, content: dict[str, Any]) -> None:
+  """Writes a manifest's dict, whole or not at all."""
+  with files.whole(manifest_path(path)) as file:
     json.dump(content, file, indent=1)
     file.write("\n")
-    file.flush()
-    os.fsync(file.fileno())
-  new.replace(target)
-  sync_folder(target)
-
-
-def sync_folder(path):
-  """Makes the name of a file that was just made outlast a loss of power, where the system can."""
-  with contextlib.suppress(OSError):
-    folder = os.open(pathlib.Path(path).parent, os.O_RDONLY)
-    try:
-      os.fsync(folder)
-    finally:
-      os.close(folder)

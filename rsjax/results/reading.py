@@ -1,4 +1,4 @@
-"""Result files to arrays: rsjax's own, and those in the format of the paper's code.
+"""Result files to arrays.
 
 Every value is checked, and what is wrong named by its line: a file that was damaged is refused, not
 averaged. A spreadsheet's byte-order mark and line ends are read over.
@@ -6,15 +6,24 @@ averaged. A spreadsheet's byte-order mark and line ends are read over.
 
 import dataclasses
 import pathlib
-import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from rsjax.errors import InputError
-from rsjax.results.manifest import manifest_path, read_manifest
-from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, parse_votes
+from rsjax.results.manifest import read_manifest
+from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, with_n
+from rsjax.results.votes import parse_votes
 
-_DTYPES = {"radius": float, "pABar": float, "pvalue": float, "time": float, "votes0": object, "votes": object}
+_DTYPES: dict[str, Any] = {
+  "radius": float,
+  "pABar": float,
+  "pvalue": float,
+  "time": float,
+  "votes0": object,
+  "votes": object,
+}
 # The range of each column's values, both ends included.
 _RANGES = {
   "idx": (0, np.inf),
@@ -22,6 +31,7 @@ _RANGES = {
   "predict": (-1, np.inf),
   "correct": (0, 1),
   "radius": (0, np.finfo(float).max),
+  "n": (1, np.inf),
   "nA": (0, np.inf),
   "pABar": (0, 1),
   "pvalue": (0, 1),
@@ -35,32 +45,34 @@ class Results:
   Attributes:
     path: its path.
     manifest: the manifest's dict; of a foreign file, what its path tells, in the same form.
-    columns: column name to array: idx, label, predict, correct, nA int64; radius, pABar, pvalue, time
-      float64; votes0, votes text (`parse_votes`).
+    columns: column name to array: idx, label, predict, correct, n, nA int64; radius, pABar, pvalue, time
+      float64; votes0, votes text (`parse_votes`). `n` is there wherever it is known, also where the file
+      itself, all of whose rows have one n, has no such column.
     expected: how many rows there should be; None where nobody knows.
     notes: what a reader should know of the file, sentences.
   """
 
   path: str
-  manifest: dict
+  manifest: dict[str, Any]
   columns: dict[str, np.ndarray]
   expected: int | None
   notes: tuple[str, ...] = ()
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self.columns["idx"])
 
   @property
-  def complete(self):
+  def complete(self) -> bool:
     """Whether all rows are there, as far as is known."""
     return self.expected in (None, len(self))
 
   @property
-  def settings(self):
+  def settings(self) -> dict[str, Any]:
+    """What fixed the rows."""
     return self.manifest["settings"]
 
 
-def read(path):
+def read(path: str | pathlib.Path) -> Results:
   """Reads a result file of rsjax and its manifest; a torn last line is not a row.
 
   Raises:
@@ -72,67 +84,7 @@ def read(path):
   return Results(str(path), manifest, columns, manifest["expected"], tuple(manifest["about"].get("notes", ())))
 
 
-def read_any(path):
-  """`read` where the file has a manifest, else `read_foreign`."""
-  return read(path) if manifest_path(path).exists() else read_foreign(path)
-
-
-def read_foreign(path):
-  """Reads a TSV in the format of the paper's code, which has no manifest.
-
-  Columns idx, label and predict are needed, and radius for certificates; `correct` is computed anew.
-  sigma and the training noise are taken from a path like `noise_0.50/test/sigma_0.25`. Of images that
-  stand there twice the first row counts.
-
-  Raises:
-    InputError: where it is missing or malformed, naming the line.
-  """
-  header, rows, _ = read_rows(path, torn=False)
-  missing = {"idx", "label", "predict"} - set(header)
-  if missing:
-    raise InputError(
-      f"{path}: line 1 is not the header of a result file: it lacks {', '.join(sorted(missing))}"
-    )
-  texts = dict(zip(header, zip(*rows) if rows else [()] * len(header)))
-  columns = {name: _column(path, name, texts[name]) for name in ("idx", "label", "predict")}
-  if "radius" in header:
-    columns["radius"] = _column(path, "radius", texts["radius"])
-  correct = (columns["predict"] == columns["label"]).astype(np.int64)
-  notes = list(_foreign_notes(texts, columns, correct))
-  columns["correct"] = correct
-  _, first = np.unique(columns["idx"], return_index=True)
-  columns = {name: column[np.sort(first)] for name, column in columns.items()}
-  told = {name: _from_path(path, name) for name in ("sigma", "noise")}
-  manifest = {
-    "settings": {"command": "certify" if "radius" in header else "predict"}
-    | ({"sigma": told["sigma"]} if told["sigma"] else {}),
-    "about": {} if told["noise"] is None else {"checkpoint": {"noise_sd": told["noise"]}},
-    "sessions": [],
-  }
-  return Results(str(path), manifest, columns, None, tuple(notes))
-
-
-def _foreign_notes(texts, columns, correct):
-  yield "no manifest: whether all images are there is not known"
-  if "correct" in texts:
-    differ = sum(text not in (str(c), f"{c}.0", str(bool(c))) for text, c in zip(texts["correct"], correct))
-    if differ:
-      yield f"its column `correct` is not predict = label in {differ} rows, and was computed anew"
-  again = len(columns["idx"]) - len(np.unique(columns["idx"]))
-  if again:
-    yield f"{again} rows are of images that stand there before: only the first row of each counts"
-  positive = [t for t, radius in zip(texts.get("radius", ()), columns.get("radius", ())) if radius > 0]
-  digits = [len(re.sub(r"[eE].*", "", text).replace(".", "").lstrip("0")) for text in positive]
-  if digits and max(digits) <= 3:
-    yield "radii have three significant figures, rounded to the nearest: some are above what was certified"
-
-
-def _from_path(path, name):
-  found = re.findall(rf"{name}_([0-9]+(?:\.[0-9]+)?)", str(path))
-  return float(found[-1]) if found else None
-
-
-def read_rows(path, torn=True):
+def read_rows(path: str | pathlib.Path, torn: bool = True) -> tuple[list[str], list[list[str]], int]:
   """(header, rows of text, bytes up to the end of the last whole line).
 
   torn: a last line without its end is no row; else it is one.
@@ -154,49 +106,72 @@ def read_rows(path, torn=True):
   return lines[0], lines[1:], end
 
 
-def check_rows(path, header, rows, settings):
+def check_rows(
+  path: str | pathlib.Path, header: Sequence[str], rows: list[list[str]], settings: dict[str, Any]
+) -> dict[str, np.ndarray]:
   """{column: array} of rows of text of an rsjax file that was begun with `settings`.
 
   Raises:
     InputError: for values that cannot be, naming the line.
   """
-  if set(header) not in ({*CERTIFY_COLUMNS}, {*PREDICT_COLUMNS}):
+  known = [set(columns) for base in (CERTIFY_COLUMNS, PREDICT_COLUMNS) for columns in (base, with_n(base))]
+  if set(header) not in known:
     raise InputError(f"{path}: line 1 is not the header of a result file: {' '.join(header)}")
-  texts = zip(*rows) if rows else [()] * len(header)
-  columns = {name: _column(path, name, column) for name, column in zip(header, texts)}
+  columns = parse_columns(path, header, rows, settings)
   wrong = np.flatnonzero(columns["correct"] != (columns["predict"] == columns["label"]))
   if len(wrong):
     raise InputError(f"{path}: line {wrong[0] + 2}: correct is not whether predict is the label")
-  for name, n in (("votes0", settings.get("n0")), ("votes", settings.get("n"))):
-    for number, text in enumerate(columns.get(name, ()), start=2):
-      try:
-        _, counts, invalid = parse_votes(text)
-      except ValueError as error:
-        raise InputError(f"{path}: line {number}: {name} are {error}") from error
-      if n is not None and counts.sum() + invalid != n:
-        raise InputError(f"{path}: line {number}: {name} are {counts.sum() + invalid}, not {n}")
   return columns
 
 
-def _column(path, name, texts):
-  """A column's values, each within its range."""
+def parse_columns(
+  path: str | pathlib.Path, header: Sequence[str], rows: list[list[str]], settings: dict[str, Any]
+) -> dict[str, np.ndarray]:
+  """{column: array} of rows of text, and `n` from the settings where the rows themselves do not say it.
+
+  Raises:
+    InputError: for values that cannot be, and votes that are not as many as there were draws.
+  """
+  texts = zip(*rows) if rows else [()] * len(header)
+  columns = {name: column(path, name, cells) for name, cells in zip(header, texts)}
+  if "n" not in columns and settings.get("n") is not None:
+    columns["n"] = np.full(len(rows), settings["n"], np.int64)
+  n0 = settings.get("n0")
+  drawn = {"votes0": None if n0 is None else np.full(len(rows), n0), "votes": columns.get("n")}
+  for name, draws in drawn.items():
+    for row, text in enumerate(columns.get(name, ())):
+      try:
+        _, counts, invalid = parse_votes(text)
+      except ValueError as error:
+        raise InputError(f"{path}: line {row + 2}: {name} are {error}") from error
+      if draws is not None and counts.sum() + invalid != draws[row]:
+        raise InputError(f"{path}: line {row + 2}: {name} are {counts.sum() + invalid}, not {draws[row]}")
+  return columns
+
+
+def column(path: str | pathlib.Path, name: str, texts: Sequence[str]) -> np.ndarray:
+  """A column's values, each within its range.
+
+  Raises:
+    InputError: for a value that cannot be, naming the line.
+  """
   dtype, (low, high) = _DTYPES.get(name, np.int64), _RANGES.get(name, (-np.inf, np.inf))
   try:
     if dtype is object:
-      column = np.empty(len(texts), object)
-      column[:] = texts
-      return column
-    column = np.array(texts, str).astype(dtype)
-    good = (column >= low) & (column <= high)
+      values = np.empty(len(texts), object)
+      values[:] = texts
+      return values
+    values = np.array(texts, str).astype(dtype)
+    good = (values >= low) & (values <= high)
   except (ValueError, OverflowError):
     good = np.array([_is_number(text, dtype) for text in texts])
   if not good.all():
     row = int(np.argmin(good))
     raise InputError(f"{path}: line {row + 2}: {name} cannot be {texts[row][:40]!r}")
-  return column
+  return values
 
 
-def _is_number(text, dtype):
+def _is_number(text: str, dtype: Any) -> bool:
   try:
     np.array(text, str).astype(dtype)
   except (ValueError, OverflowError):

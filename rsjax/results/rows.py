@@ -1,76 +1,60 @@
 """What stands in a row of a result file, and as what text."""
 
-import numpy as np
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from rsjax.bounds import RADIUS_DIGITS, round_down
+from rsjax.procedures import Certificate, Outcome, Procedure
+from rsjax.results.votes import format_votes
 
 CERTIFY_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time", "nA", "pABar", "votes0", "votes")
 PREDICT_COLUMNS = ("idx", "label", "predict", "correct", "time", "pvalue", "votes")
-INVALID = "invalid"  # the name under which draws that voted for nobody stand among the votes
+
 _P_DIGITS = 10
+# How numbers stand in a file; what is not named stands as Python prints it.
+_FORMATS: dict[str, Callable[[Any], str]] = {
+  "radius": lambda v: f"{v:.{RADIUS_DIGITS}f}",
+  "time": lambda v: f"{v:.3f}",
+  "pABar": lambda v: f"{round_down(v, _P_DIGITS):.{_P_DIGITS}f}",
+  "pvalue": lambda v: f"{v:.6e}",
+}
 
 
-def certify_row(certificate, label, seconds):
-  """The row, a dict of column to text, of a `smoothing.Certificate`."""
-  c = certificate
-  return {
-    "idx": c.index,
+def with_n(columns: Sequence[str]) -> tuple[str, ...]:
+  """The columns of a file whose rows may each have their own number of draws: `n` follows the paper's."""
+  place = columns.index("time") + 1
+  return (*columns[:place], "n", *columns[place:])
+
+
+def columns_of(procedure: Procedure) -> tuple[str, ...]:
+  """The columns of a file of a procedure's outcomes."""
+  columns = CERTIFY_COLUMNS if procedure.command == "certify" else PREDICT_COLUMNS
+  return with_n(columns) if procedure.n_varies else columns
+
+
+def row_of(index: int, outcome: Outcome, label: int, seconds: float) -> dict[str, str]:
+  """The row of an image's outcome: column to text, `n` included whether a file has it or not."""
+  values: dict[str, Any] = {
+    "idx": index,
     "label": label,
-    "predict": c.prediction,
-    "radius": f"{c.radius:.{RADIUS_DIGITS}f}",
-    "correct": int(c.prediction == label),
-    "time": f"{seconds:.3f}",
-    "nA": c.n_a,
-    "pABar": f"{round_down(c.p_lower, _P_DIGITS):.{_P_DIGITS}f}",
-    "votes0": format_votes(c.votes0, c.invalid0),
-    "votes": format_votes(c.votes, c.invalid),
+    "predict": outcome.prediction,
+    "correct": int(outcome.prediction == label),
+    "time": seconds,
+    "n": outcome.n,
+    "votes": format_votes(outcome.votes, outcome.invalid),
   }
-
-
-def predict_row(prediction, label, seconds):
-  """The row of a `smoothing.Prediction`."""
-  p = prediction
-  return {
-    "idx": p.index,
-    "label": label,
-    "predict": p.prediction,
-    "correct": int(p.prediction == label),
-    "time": f"{seconds:.3f}",
-    "pvalue": f"{p.p_value:.6e}",
-    "votes": format_votes(p.votes, p.invalid),
-  }
-
-
-def format_votes(votes, invalid):
-  """Sparse votes as text: `3:99871,8:120,invalid:9`; `-` where there are none."""
-  pairs = [f"{c}:{votes[c]}" for c in np.flatnonzero(votes)]
-  return ",".join(pairs + [f"{INVALID}:{invalid}"] * (invalid > 0)) or "-"
-
-
-def parse_votes(text):
-  """(classes int64[k], ascending, their counts int64[k], invalid draws) from `format_votes`' text.
-
-  Raises:
-    ValueError: for any other text.
-  """
-  pairs, sign, invalid = text.rpartition(f"{INVALID}:")
-  if sign and invalid.isdecimal() and (not pairs or (len(pairs) > 1 and pairs[-1] == ",")):
-    pairs, invalid = pairs[:-1], int(invalid)
+  if isinstance(outcome, Certificate):
+    values |= {
+      "radius": outcome.radius,
+      "nA": outcome.n_a,
+      "pABar": outcome.p_lower,
+      "votes0": format_votes(outcome.votes0, outcome.invalid0),
+    }
   else:
-    pairs, invalid = text.removeprefix("-") if text == "-" else text, 0
-  if not pairs and text:
-    return np.zeros(0, np.int64), np.zeros(0, np.int64), invalid
-  # a thousand classes an image are many: no regular expression, no loop
-  signs = pairs.encode().translate(None, b"0123456789")
-  if (
-    signs != (b":," * len(signs))[: len(signs)]
-    or len(signs) % 2 == 0
-    or ":," in pairs
-    or ",:" in pairs
-    or (pairs[0] + pairs[-1]).strip("0123456789")
-  ):
-    raise ValueError(f"not votes: {text[:40]}")
-  numbers = np.fromstring(pairs.replace(":", ","), np.int64, sep=",")
-  if (np.diff(numbers[::2]) <= 0).any():
-    raise ValueError(f"not votes of each class once, in order: {text[:40]}")
-  return numbers[::2], numbers[1::2], invalid
+    values["pvalue"] = outcome.p_value
+  return {name: cell(name, value) for name, value in values.items()}
+
+
+def cell(name: str, value: Any) -> str:
+  """A value of a column as the text that stands in a file; bounds and radii are rounded down."""
+  return _FORMATS.get(name, str)(value)

@@ -5,12 +5,14 @@ import json
 import os
 import pathlib
 import time
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-import filelock
-
+from rsjax import files
 from rsjax.errors import InputError
-from rsjax.results.manifest import manifest_path, read_manifest, sync_folder, write_manifest
-from rsjax.results.reading import check_rows, read_rows
+from rsjax.results.manifest import Manifest, manifest_path, read_manifest, write_content, write_manifest
+from rsjax.results.reading import Results, check_rows, read_rows
+from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, cell, with_n
 
 _FSYNC_SECONDS = 1.0
 
@@ -18,12 +20,12 @@ _FSYNC_SECONDS = 1.0
 class ResultWriter:
   """A result file open for appending; `done` is the number of rows it had."""
 
-  def __init__(self, file, columns, done):
+  def __init__(self, file: Any, columns: Sequence[str], done: int) -> None:
     self._file, self._columns, self.done = file, columns, done
     self._synced = time.monotonic()
 
-  def append(self, row):
-    """Writes one row, a dict of column to text, through to the file.
+  def append(self, row: dict[str, Any]) -> None:
+    """Writes one row, a dict of column to text, through to the file; a column that the file lacks is left out.
 
     Raises:
       OSError: where it cannot be written, saying how to go on; the rows before are kept.
@@ -36,13 +38,15 @@ class ResultWriter:
 
 
 @contextlib.contextmanager
-def open_for_append(path, manifest, columns):
+def open_for_append(
+  path: str | pathlib.Path, manifest: Manifest, columns: Sequence[str]
+) -> Iterator[ResultWriter]:
   """Opens or continues a result file, alone.
 
   Args:
     path: of the result file; its folder is made if missing.
-    manifest: a `Manifest`.
-    columns: CERTIFY_COLUMNS or PREDICT_COLUMNS.
+    manifest: what the file is of.
+    columns: of `rows.columns_of`.
 
   Yields:
     A `ResultWriter`.
@@ -58,42 +62,60 @@ def open_for_append(path, manifest, columns):
     if path.is_symlink() and not path.exists():
       raise InputError(f"{path} is a link to nothing: give another path")
     _check_resumable(path, manifest, columns)  # before anything is touched, and again when alone
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock.acquire()
-  except filelock.Timeout as error:
-    raise InputError(f"{path} is being written by another process") from error
   except OSError as error:
-    raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
-  try:
+    raise files.unwritable(path, error) from error
+  with files.alone(path.with_name(f".{path.name}.lock"), path):
     try:
       done, end = _check_resumable(path, manifest, columns)
       if done < len(manifest.indices):
         write_manifest(path, manifest)  # before the file: a file without manifest is refused
       file = open(path, "ab", buffering=0)  # noqa: SIM115
     except OSError as error:
-      raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+      raise files.unwritable(path, error) from error
     with file:
       with _telling_how_to_go_on(path):
         file.truncate(end)
         if end == 0:
           _write(file, columns)
-          sync_folder(path)
+          files.sync_folder(path)
       yield ResultWriter(file, columns, done)
       with _telling_how_to_go_on(path):
         os.fsync(file.fileno())
-  finally:
-    lock.release()  # its file stays: to remove it could let two writers in
 
 
-def _write(file, cells):
+def save(results: Results, path: str | pathlib.Path) -> None:
+  """Writes results that are in memory to a new result file and its manifest, each whole or not at all.
+
+  Raises:
+    InputError: where something is there already, it cannot be written, or labels are not known.
+  """
+  path = pathlib.Path(path)
+  if "label" not in results.columns:
+    raise InputError("a result file holds labels: give `labels` when certifying")
+  if path.exists() or manifest_path(path).exists():
+    raise InputError(f"{path} exists: give another path, or delete it")
+  base = CERTIFY_COLUMNS if "radius" in results.columns else PREDICT_COLUMNS
+  varies = (results.columns["n"] != results.settings["n"]).any()
+  columns = with_n(base) if varies else base
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_content(path, results.manifest)
+    with files.whole(path, "wb") as file:
+      _write(file, columns)
+      for values in zip(*(results.columns[name] for name in columns)):
+        _write(file, [cell(name, value) for name, value in zip(columns, values)])
+  except OSError as error:
+    raise files.unwritable(path, error) from error
+
+
+def _write(file: Any, cells: Sequence[Any]) -> None:
   line = ("\t".join(map(str, cells)) + "\n").encode()
   while line:  # what is written at once may be a part
     line = line[file.write(line) :]
 
 
 @contextlib.contextmanager
-def _telling_how_to_go_on(path):
+def _telling_how_to_go_on(path: str | pathlib.Path) -> Iterator[None]:
   try:
     yield
   except OSError as error:
@@ -103,7 +125,7 @@ def _telling_how_to_go_on(path):
     ) from error
 
 
-def _check_resumable(path, manifest, columns):
+def _check_resumable(path: pathlib.Path, manifest: Manifest, columns: Sequence[str]) -> tuple[int, int]:
   """(rows done, length in bytes of what to keep) of the file that `manifest` would continue."""
   if not manifest_path(path).exists():
     if path.exists():

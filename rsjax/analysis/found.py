@@ -1,0 +1,154 @@
+"""What certifying or predicting found, as a value to look at: columns, accuracies, a table, a file.
+
+>>> found = Found(results.read("out.tsv"))
+>>> found
+72 images certified, sigma = 0.25: certified accuracy 0.93 at radius 0, ACR 0.543, 0.00 abstained
+>>> found.radius[:3], float(found.certified_accuracy(0.25))
+(array([0.64..., 0.95..., 0.57...]), 0.81...)
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rsjax.analysis import plots, statistics, tables
+from rsjax.errors import InputError
+from rsjax.results import Results, save
+
+if TYPE_CHECKING:
+  import pandas
+
+_SHOWN = 10  # rows of the HTML form
+
+
+class Found:
+  """Certificates or predictions of some images, one row each, in the images' order.
+
+  Each column of a result file is an attribute, a NumPy array: `idx`, `predict` (-1: abstained), `radius`
+  (pixels in [0, 1], rounded down), `n`, `nA`, `pABar`, `votes`, `time` and others; with labels also `label`
+  and `correct`.
+
+  Attributes:
+    results: the same as `rsjax.results` and `rsjax.analysis` take it.
+  """
+
+  results: Results
+
+  def __init__(self, results: Results) -> None:
+    self.results = results
+
+  def __len__(self) -> int:
+    return len(self.results)
+
+  def __getattr__(self, name: str) -> np.ndarray:
+    if name != "results" and name in self.results.columns:
+      return self.results.columns[name]
+    raise AttributeError(f"{type(self).__name__} has no column {name!r}")
+
+  def __getitem__(self, name: str) -> np.ndarray:
+    return self.results.columns[name]
+
+  def __dir__(self) -> list[str]:
+    return [*super().__dir__(), *self.results.columns]
+
+  @property
+  def columns(self) -> dict[str, np.ndarray]:
+    """Column name to array."""
+    return self.results.columns
+
+  @property
+  def settings(self) -> dict[str, Any]:
+    """What fixed the rows: sigma, n, alpha, seed and others."""
+    return self.results.settings
+
+  def certified_accuracy(self, radii: ArrayLike) -> NDArray[np.float64]:
+    """The fraction of the images that are right and certified beyond each radius: float64, of its shape.
+
+    Raises:
+      InputError: without labels, or of predictions, which have no radius.
+    """
+    self._check_labels()
+    return statistics.certified_accuracy(self.results, radii)
+
+  def acr(self) -> float:
+    """The average certified radius, counting 0 where the answer is wrong or none.
+
+    Raises:
+      InputError: without labels, or of predictions.
+    """
+    self._check_labels()
+    if "radius" not in self.columns:
+      raise InputError("predictions have no radius: give those of certify")
+    return statistics.average_certified_radius(self.results)
+
+  def to_pandas(self) -> "pandas.DataFrame":
+    """The columns as a pandas.DataFrame.
+
+    Raises:
+      InputError: where pandas is missing, with the command that mends it.
+    """
+    try:
+      import pandas
+    except ImportError as error:
+      raise InputError("to_pandas needs pandas: pip install pandas") from error
+    return pandas.DataFrame(self.columns)
+
+  def plot(self, path: str | pathlib.Path, title: str = "") -> None:
+    """Saves certified accuracy against radius as .png, .pdf or .svg; needs Matplotlib.
+
+    Raises:
+      InputError: without labels, of predictions, or where Matplotlib is missing.
+    """
+    self.certified_accuracy(0.0)
+    plots.plot([self.results], path, title)
+
+  def save(self, path: str | pathlib.Path) -> None:
+    """Writes a result file and its manifest, as `rsjax.certify` does; neither may exist.
+
+    Raises:
+      InputError: without labels, or where it cannot be written.
+    """
+    save(self.results, path)
+
+  def table(self, radii: Sequence[float] | None = None) -> str:
+    """Certified accuracy at some radii with its intervals, ACR and abstentions, as text."""
+    self._check_labels()
+    chosen = statistics.grid(self.results) if radii is None else radii
+    return tables.text(tables.summarize([self.results], chosen))
+
+  def _check_labels(self) -> None:
+    if "label" not in self.columns:
+      raise InputError("without labels nothing is right or wrong: give `labels`")
+
+  def __repr__(self) -> str:
+    certified = "radius" in self.columns
+    text = f"{len(self)} images {'certified' if certified else 'predicted'}, sigma = {self.settings['sigma']:g}"
+    if not len(self):
+      return text
+    parts = []
+    if "correct" in self.columns and certified:
+      parts += [
+        f"certified accuracy {float(self.certified_accuracy(0.0)):.2f} at radius 0, ACR {self.acr():.3f}"
+      ]
+    elif "correct" in self.columns:
+      parts += [f"accuracy {self.columns['correct'].mean():.2f}"]
+    elif certified:
+      parts += [f"median radius {np.median(self.columns['radius']):.3f}"]
+    parts += [f"{statistics.abstention_rate(self.results):.2f} abstained"]
+    whole = "" if self.results.complete else f" (only {len(self)} of {self.results.expected})"
+    return f"{text}{whole}: {', '.join(parts)}"
+
+  def _repr_html_(self) -> str:
+    names = [name for name in self.columns if not name.startswith("votes")]
+    head = "".join(f"<th>{name}</th>" for name in names)
+    show = lambda value: f"{value:.6g}" if isinstance(value, float) else str(value)
+    lines = [
+      "".join(f"<td>{show(self.columns[name][row].item())}</td>" for name in names)
+      for row in range(min(_SHOWN, len(self)))
+    ]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    more = f"<p>and {len(self) - _SHOWN} more</p>" if len(self) > _SHOWN else ""
+    return f"<p>{self!r}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"

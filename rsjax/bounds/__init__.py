@@ -1,0 +1,45 @@
+"""Vote counts to confidence bounds and certified radii; NumPy and SciPy only.
+
+  >>> from rsjax import bounds
+  >>> p = bounds.lower_confidence_bound(99_000, 100_000, alpha=0.001)
+  >>> round(float(p), 6)
+  0.988989
+  >>> float(bounds.certified_radius(p, sigma=0.5))
+  1.144999
+
+binomial: bounds and tests of a proportion. radii: from a bound to a radius, by noise.
+"""
+
+from rsjax.bounds.binomial import (
+  binomial_p_value,
+  check_alpha,
+  interval,
+  lower_confidence_bound,
+  smallest_n_to_certify,
+  smallest_n_to_predict,
+)
+from rsjax.bounds.radii import (
+  RADIUS_DIGITS,
+  abstains,
+  certified_radius,
+  check_noise,
+  check_sigma,
+  radius,
+  round_down,
+)
+
+__all__ = [
+  "RADIUS_DIGITS",
+  "abstains",
+  "binomial_p_value",
+  "certified_radius",
+  "check_alpha",
+  "check_noise",
+  "check_sigma",
+  "interval",
+  "lower_confidence_bound",
+  "radius",
+  "round_down",
+  "smallest_n_to_certify",
+  "smallest_n_to_predict",
+]

@@ -1,0 +1,94 @@
+"""Lower bounds of the top class's probability to certified radii, by noise; NumPy and SciPy only.
+
+Everything is float64, elementwise, and rounded down: a radius is never above the one that exact arithmetic
+gives. A new noise brings its radius here, and its line in `_RADII`.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from rsjax.errors import InputError
+from rsjax.noise import Gaussian
+
+RADIUS_DIGITS = 6  # decimals kept of a radius: a millionth of a pixel's range
+
+# SciPy's inverse normal is right to a few 1e-16 relative; see `binomial`.
+_SAFETY = 1e-12
+
+
+def radius(p_lower: ArrayLike, noise: Gaussian) -> NDArray[np.float64]:
+  """The certified radius of a classifier smoothed with `noise`, rounded down; 0 where nothing is certified.
+
+  Args:
+    p_lower: lower bound(s) of the top class's probability, in [0, 1).
+    noise: as it is drawn: where float32, in which noise is drawn, rounds sigma down, the radius is that of
+      the smaller sigma.
+
+  Returns:
+    float64; for Gaussian noise an l2 radius in units of [0, 1] pixels.
+
+  Raises:
+    InputError: for noise that certifies nothing, or a p_lower outside [0, 1).
+  """
+  check_noise(noise)
+  return _RADII[type(noise)](p_lower, noise)
+
+
+def certified_radius(p_lower: ArrayLike, sigma: float) -> NDArray[np.float64]:
+  """The certified l2 radius sigma * Phi^-1(p_lower), rounded down; 0 where p_lower <= 1/2.
+
+  The smoothed classifier is constant within the OPEN ball of this radius.
+
+  Args:
+    p_lower: lower bound(s) of the top class's probability, in [0, 1).
+    sigma: standard deviation of the Gaussian noise, in units of [0, 1] pixels, > 0.
+
+  Returns:
+    float64, in the same units, a multiple of 10**-RADIUS_DIGITS.
+
+  Raises:
+    InputError: for a sigma that is not a positive number, or a p_lower outside [0, 1).
+
+  Source: Cohen et al. 2019, theorem 1 with p_B = 1 - p_A (CERTIFY).
+  """
+  check_sigma(sigma)
+  p = np.asarray(p_lower, np.float64)
+  if not np.all((p >= 0) & (p < 1)):
+    raise InputError(f"p_lower must be in [0, 1), got {p_lower}")
+  distance = sigma * special.ndtri(np.maximum(p, 0.5)) * (1 - _SAFETY)
+  return round_down(np.maximum(distance, 0.0), RADIUS_DIGITS)
+
+
+def abstains(p_lower: ArrayLike) -> NDArray[np.bool_]:
+  """Whether CERTIFY abstains: the top class is not shown to have more than half the probability."""
+  return np.asarray(p_lower) <= 0.5
+
+
+def round_down(x: ArrayLike, digits: int) -> NDArray[np.float64]:
+  """The largest multiple(s) of 10**-digits not above x, in float64; a second rounding changes nothing."""
+  x = np.asarray(x, np.float64)
+  scale = 10.0**digits
+  nearest = np.rint(x * scale)
+  return np.where(nearest / scale > x, (nearest - 1) / scale, nearest / scale)
+
+
+def check_noise(noise: Gaussian) -> None:
+  """Raises InputError unless `noise` is one whose radius is known, and not none at all."""
+  if type(noise) not in _RADII:
+    raise InputError(f"noise must be a noise of rsjax.noise, got {noise!r}: give Gaussian(sigma)")
+  check_sigma(noise.sigma)
+
+
+def check_sigma(sigma: float) -> None:
+  """Raises InputError unless sigma is a positive number that float32, in which noise is drawn, can hold."""
+  limits = np.finfo(np.float32)
+  if not (np.isscalar(sigma) and float(limits.tiny) <= sigma <= float(limits.max)):  # type: ignore[operator]
+    raise InputError(f"sigma must be a number > 0 (in units of [0, 1] pixels), got {sigma}")
+
+
+def _gaussian(p_lower: ArrayLike, noise: Gaussian) -> NDArray[np.float64]:
+  return certified_radius(p_lower, min(noise.sigma, float(np.float32(noise.sigma))))
+
+
+_RADII = {Gaussian: _gaussian}

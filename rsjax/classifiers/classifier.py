@@ -1,0 +1,125 @@
+"""A base classifier: what fixes its function, and its weights."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from rsjax import models
+from rsjax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """What fixes the function that weights compute.
+
+  Attributes:
+    arch: as for `models.create`.
+    num_classes: how many logits it gives.
+    image_shape: (h, w, c) of its input.
+    mean, std: per channel, of its input's normalisation, in units of [0, 1] pixels.
+  """
+
+  arch: str
+  num_classes: int
+  image_shape: tuple[int, int, int]
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+
+  @classmethod
+  def from_metadata(cls, metadata: dict[str, Any]) -> "Spec":
+    """The spec within a checkpoint's metadata.
+
+    Raises:
+      InputError: where something is missing.
+    """
+    names = [field.name for field in dataclasses.fields(cls)]
+    missing = [name for name in names if name not in metadata]
+    if missing:
+      raise InputError(f"its metadata lacks {', '.join(missing)}")
+    as_given = {name: metadata[name] for name in names}
+    return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in as_given.items()})
+
+  def metadata(self) -> dict[str, Any]:
+    """The same as JSON values, for a checkpoint's metadata."""
+    values = dataclasses.asdict(self)
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+  def model(self, dtype: str) -> nn.Module:
+    """The Flax module, computing in `dtype`."""
+    return models.create(self.arch, num_classes=self.num_classes, mean=self.mean, std=self.std, dtype=dtype)
+
+  def variables_shapes(self) -> Any:
+    """The tree of the variables' shapes and dtypes."""
+    model = self.model("float32")
+    return jax.eval_shape(lambda: models.init(model, jax.random.key(0), self.image_shape))
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+  """A base classifier as loaded.
+
+  Attributes:
+    variables: the tree of NumPy arrays.
+    metadata: what its checkpoint says, the spec included.
+    digest: SHA-256 of the weights and of what fixes the function they compute.
+  """
+
+  variables: Any
+  metadata: dict[str, Any]
+  digest: str
+
+  @property
+  def spec(self) -> Spec:
+    """What fixes its function, but for the weights."""
+    return Spec.from_metadata(self.metadata)
+
+  def model(self, dtype: str) -> nn.Module:
+    """The Flax module, computing in `dtype`."""
+    return self.spec.model(dtype)
+
+
+def make(variables: Any, metadata: dict[str, Any]) -> Classifier:
+  """The classifier of these weights.
+
+  Raises:
+    InputError: where the weights do not fit the spec within the metadata, or are not finite.
+  """
+  spec = Spec.from_metadata(metadata)
+  wanted, found = named_leaves(spec.variables_shapes()), named_leaves(variables)
+  wrong = [
+    name
+    for name in sorted(wanted.keys() | found.keys())
+    if name not in wanted or name not in found or wanted[name].shape != found[name].shape
+  ]
+  if wrong:
+    raise InputError(f"{len(wrong)} weights do not fit {spec.arch}: {some(wrong)}")
+  bad = [name for name, leaf in found.items() if not np.isfinite(leaf).all()]
+  if bad:
+    raise InputError(f"weights are not finite: {some(bad)}")
+  return Classifier(variables, metadata, _digest(variables, metadata))
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+  """{path, its parts joined by slashes: leaf} of a tree."""
+  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+  return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+  """The first few of some names, as text, and how many more there are."""
+  return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _digest(variables: Any, metadata: dict[str, Any]) -> str:
+  identity = [metadata[field.name] for field in dataclasses.fields(Spec)]
+  digest = hashlib.sha256(json.dumps(identity).encode())
+  for name, leaf in sorted(named_leaves(variables).items()):
+    digest.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
+    digest.update(np.ascontiguousarray(leaf))
+  return digest.hexdigest()

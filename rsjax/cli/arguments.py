@@ -1,0 +1,72 @@
+"""Arguments that several commands share."""
+
+import argparse
+
+from rsjax.cli import console
+
+DATASET_HELP = (
+  "digits (scikit-learn's, no download); cifar10, cifar100, svhn_cropped, mnist, fashion_mnist or imagenet, "
+  "once rsjax.prepare has built it; a .npz file (x_train y_train x_test y_test, uint8 NHWC); or a folder with "
+  "{train,test}/<class>/*.{png,jpg}"
+)
+
+
+def add_data_dir(made: argparse.ArgumentParser) -> None:
+  """Adds --data-dir."""
+  made.add_argument(
+    "--data-dir",
+    help="where data sets by name are kept (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)",
+  )
+
+
+def run_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
+  """The arguments that certify and predict share."""
+  made = console.parser(command, description, epilog)
+  made.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
+  made.add_argument(
+    "checkpoint", metavar="CHECKPOINT", help="a directory that rsjax.train or rsjax.convert wrote"
+  )
+  made.add_argument(
+    "sigma", metavar="SIGMA", type=float, help="standard deviation of the noise, pixels in [0, 1]"
+  )
+  made.add_argument(
+    "outfile", metavar="OUTFILE", help="result file (TSV); continued if it was begun with these settings"
+  )
+  add_data_dir(made)
+  made.add_argument("--split", default="test", help="train or test (default: test)")
+  made.add_argument("--skip", type=int, default=1, help="take every SKIPth image (default: 1)")
+  made.add_argument("--max", type=int, help="stop after MAX images; -1: all (default: all)")
+  made.add_argument("--alpha", type=float, default=0.001, help="failure probability per image (default: 0.001)")
+  made.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+  made.add_argument(
+    "--dtype",
+    choices=("float32", "bfloat16"),
+    help="what the classifier computes in (default: float32 on CPU, bfloat16 on accelerators)",
+  )
+  made.add_argument(
+    "--batch",
+    type=_batch,
+    metavar="N",
+    help="noisy images a step, over all devices; never changes a result (default: auto, the fastest that fits)",
+  )
+  made.add_argument(
+    "--compilation-cache",
+    metavar="DIR",
+    help="keep compiled programs there for later runs; only you should be able to write to it "
+    "(default: JAX_COMPILATION_CACHE_DIR, or none)",
+  )
+  made.add_argument(
+    "--distributed",
+    action="store_true",
+    help="one of several processes that share the work; process 0 writes OUTFILE. Needs no more on Cloud TPU, "
+    "Slurm and Kubernetes; elsewhere give the next three",
+  )
+  made.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+  made.add_argument("--processes", type=int, metavar="N", help="number of processes")
+  made.add_argument("--process", type=int, metavar="I", help="this process's number, from 0")
+  return made
+
+
+def _batch(text: str) -> int | None:
+  """--batch as an int, None for auto."""
+  return None if text == "auto" else int(text)

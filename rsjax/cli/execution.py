@@ -1,0 +1,66 @@
+"""Running CERTIFY or PREDICT for a command: processes, progress and warnings around `runs.split`."""
+
+import sys
+from typing import Any
+
+from rsjax.cli.progress import RunProgress
+from rsjax.errors import InputError
+from rsjax.runs.progress import Progress
+
+
+def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
+  """Runs `runs.split.run` with a bar for the arguments of `arguments.run_parser`.
+
+  Returns:
+    (results, RunProgress); results is None in processes that do not write.
+  """
+  import jax
+
+  from rsjax import devices
+  from rsjax.devices import processes
+  from rsjax.noise import Gaussian
+  from rsjax.runs import split
+
+  cluster = (args.coordinator, args.processes, args.process)
+  if args.distributed:
+    processes.start(*cluster)
+  elif any(value is not None for value in cluster):
+    raise InputError("--coordinator, --processes and --process need --distributed")
+  if args.compilation_cache:
+    devices.keep_compiled(args.compilation_cache)
+  alone = jax.process_count() == 1  # else others would wait for a process that stopped
+  progress = RunProgress(finish_images=alone) if processes.first() else Progress()
+  try:
+    results = split.run(
+      args.dataset,
+      args.checkpoint,
+      Gaussian(args.sigma),
+      procedure,
+      args.outfile,
+      seed=args.seed,
+      data_dir=args.data_dir,
+      split=args.split,
+      skip=args.skip,
+      max_images=None if args.max == -1 else args.max,
+      dtype=args.dtype,
+      rows=args.batch,
+      progress=progress,
+    )
+  finally:
+    progress.close()
+  if results is not None:
+    report_invalid(results)
+  return results, progress
+
+
+def report_invalid(results: Any) -> None:
+  """Warns of draws that voted for nobody."""
+  from rsjax.results import parse_column
+
+  columns = [results.columns[name] for name in ("votes0", "votes") if name in results.columns]
+  invalid = sum(int(parse_column(column).invalid.sum()) for column in columns)
+  if invalid:
+    print(
+      f"warning: {invalid:,} draws gave logits that are not finite; they count in n and vote for nobody",
+      file=sys.stderr,
+    )

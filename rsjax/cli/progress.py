@@ -1,0 +1,137 @@
+"""Progress of the commands on stderr: bars with rate and ETA, and the plan before them."""
+
+import sys
+import time
+from typing import Any
+
+from rsjax.cli import interrupts
+from rsjax.runs.progress import Progress, TrainingProgress, bar
+
+
+class RunProgress(Progress):
+  """Prints the plan of a certification and shows a bar over its draws."""
+
+  def __init__(self, finish_images: bool = True) -> None:
+    """finish_images: interrupted, the image whose draws have begun to arrive is finished first."""
+    self._bar: Any = None
+    self._draws = self._rows = self._images = 0
+    self._finish_images = finish_images
+
+  def start(self, plan: dict[str, Any]) -> None:
+    self._rows, self._images = plan["done"], plan["images"]
+    print(
+      f"{self._images} images, {self._rows} of them done before; {plan['draws per image']:,} draws an image, "
+      f"{plan['dtype']}, {plan['devices']} x {plan['device']}",
+      file=sys.stderr,
+    )
+    for note in plan["notes"]:
+      self.note(note)
+    self._started = time.perf_counter()
+    self._bar = bar((self._images - self._rows) * plan["draws per image"], " draws")
+    self._bar.set_description("choosing --batch" if self._rows < self._images else "done")
+
+  def note(self, text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
+
+  def rows(self, rows: int) -> None:
+    if self._rows < self._images:
+      self._bar.set_description(f"compiling for {rows} draws a step")
+
+  def draws(self, count: int) -> None:
+    interrupts.check_unless_finishing()
+    if not self._draws:
+      self._describe()
+      if self._finish_images:
+        interrupts.finish_first("finishing the image that is being certified")
+    self._draws += count
+    self._bar.update(count)
+
+  def row(self) -> None:
+    self._rows += 1
+    self._describe()
+    interrupts.check()
+
+  def _describe(self) -> None:
+    self._bar.set_description(f"{self._rows}/{self._images} images", refresh=False)
+
+  def close(self) -> None:
+    if self._bar is not None:
+      self._bar.close()
+
+  def summary(self, outfile: str) -> str:
+    """The last line of a run: how much, how fast."""
+    seconds = time.perf_counter() - self._started
+    rate = f"{self._draws:,} draws in {seconds:.1f} s, {self._draws / seconds:,.0f} draws/s with compilation"
+    return f"{outfile}: {self._rows} of {self._images} images; {rate if self._draws else 'all done before'}"
+
+
+class PrepareProgress:
+  """Shows a bar over the images of each split of a `data.preparation`."""
+
+  def __init__(self) -> None:
+    self._bar: Any = None
+    self.wrote = False
+
+  def start(self, split: str, size: int, done: int) -> None:
+    self.close()
+    self.wrote = True
+    self._bar = bar(size, " images", initial=done)
+    self._bar.set_description(f"writing {split}")
+
+  def images(self, count: int) -> None:
+    interrupts.check()
+    self._bar.update(count)
+
+  def close(self) -> None:
+    if self._bar is not None:
+      self._bar.close()
+
+
+class TrainProgress(TrainingProgress):
+  """Prints the plan of a training and shows a bar over its images."""
+
+  def __init__(self, resume: bool = False) -> None:
+    self._bar: Any = None
+    self._last: Any = None
+    self._epochs, self._resume = 0, resume
+
+  def start(self, plan: dict[str, Any]) -> None:
+    self._epochs, self._done = plan["epochs"], int(plan["done"])
+    print(
+      f"{plan['images']} training images of {plan['shape']} (height x width x channels), {plan['classes']} "
+      f"classes;\nepochs: {self._epochs}, {plan['done']:.4g} of them done before; "
+      f"noise_sd {plan['noise_sd']:g}, augment {plan['augment']}, {plan['dtype']}, devices: {plan['devices']}",
+      file=sys.stderr,
+    )
+    for note in plan["notes"]:
+      print(f"note: {note}", file=sys.stderr)
+    if self._resume and not plan["done"]:
+      print("note: nothing to continue there: training begins", file=sys.stderr)
+    self._bar = bar(self._epochs * plan["images"], " images", initial=round(plan["done"] * plan["images"]))
+    self._bar.set_description("compiling" if plan["done"] < self._epochs else "done")
+
+  def images(self, count: int) -> None:
+    interrupts.check()
+    interrupts.finish_first("saving where training stands")
+    if self._last is None:
+      self._bar.set_description(f"epoch {self._done + 1}/{self._epochs}", refresh=False)
+    self._bar.update(min(count, self._bar.total - self._bar.n))
+
+  def epoch(self, epoch: Any) -> None:
+    self._last = epoch
+    self._bar.set_description(
+      f"epoch {epoch.number + 1}/{self._epochs}, train loss {epoch.train_loss:.3f}, "
+      f"test acc {epoch.test_accuracy:.1%}",
+      refresh=False,
+    )
+
+  def damaged(self, path: Any) -> None:
+    print(f"warning: {path} cannot be read; continuing from the save before it", file=sys.stderr)
+
+  def close(self) -> None:
+    if self._bar is not None:
+      self._bar.close()
+
+  def summary(self) -> str:
+    """The end of the last line: how well the network does."""
+    return f", test accuracy under noise {self._last.test_accuracy:.1%}" if self._last else ", trained before"

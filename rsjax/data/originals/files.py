@@ -1,0 +1,69 @@
+"""What every format gives, and what they share."""
+
+import dataclasses
+import hashlib
+import io
+import pathlib
+from collections.abc import Callable, Sequence
+
+from rsjax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+  """One split in its original order.
+
+  Attributes:
+    keys: what TFDS shuffles the split by.
+    size: about how many bytes its images take.
+    identity: what tells these images from others, beyond the files they lie in.
+    example: example(i) is TFDS's features of image i, the image as the bytes of a file.
+  """
+
+  keys: Sequence
+  size: int
+  example: Callable[[int], dict]
+  identity: str = ""
+
+  def __len__(self):
+    return len(self.keys)
+
+
+@dataclasses.dataclass(frozen=True)
+class Originals:
+  """`splits` by TFDS's names; `names` of the classes of each label; the `files` it was all read from."""
+
+  splits: dict[str, Examples]
+  files: list[pathlib.Path]
+  names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+
+
+def png(array):
+  """An uint8[h, w, c] image as PNG bytes."""
+  from PIL import Image
+
+  file = io.BytesIO()
+  Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(file, "PNG")
+  return file.getvalue()
+
+
+def first_of(folder, names, what):
+  """The first of these files that the folder holds."""
+  for name in names:
+    if (folder / name).is_file():
+      return folder / name
+  raise InputError(f"{folder} holds no {what}: download one of {', '.join(names)} into it")
+
+
+def verify(path, checksums):
+  """Refuses a file that is not byte for byte the published one; of unknown ones nothing is said."""
+  if checksums is None or path.name not in checksums:
+    return
+  wanted = checksums[path.name]
+  with open(path, "rb") as file:
+    found = hashlib.file_digest(file, "md5" if len(wanted) == 32 else "sha256").hexdigest()
+  if found != wanted:
+    raise InputError(
+      f"{path} is not the published file (digest {found[:12]}..., expected {wanted[:12]}...): download it "
+      "again, or give `unverified` to use it as it is"
+    )

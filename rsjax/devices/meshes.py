@@ -1,0 +1,44 @@
+"""Meshes of devices, and how arrays reach them."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, Sharding
+
+AXIS = "draws"
+TRAIN_AXIS = "batch"
+
+
+def draws_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+  """A one-axis mesh over which the rows of a step are sharded; all devices by default."""
+  devices = jax.devices() if devices is None else devices
+  return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def batch_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+  """A one-axis mesh over which the images of a training step are sharded; all devices by default."""
+  devices = jax.devices() if devices is None else devices
+  return Mesh(np.array(devices), (TRAIN_AXIS,), axis_types=(AxisType.Auto,))
+
+
+def put(tree: Any, sharding: Sharding) -> Any:
+  """A tree of host arrays, the same in every process, on the devices of a sharding."""
+  if sharding.is_fully_addressable:
+    return jax.device_put(tree, sharding)
+  as_array = lambda a: jax.make_array_from_callback(np.shape(a), sharding, lambda part: np.asarray(a)[part])
+  return jax.tree.map(as_array, tree)
+
+
+def memory_free(device: jax.Device) -> int | None:
+  """Bytes that are free on a device, or None where it does not say; on CPU a device's share."""
+  stats = device.memory_stats()
+  if stats and "bytes_limit" in stats:
+    return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+  try:
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+  except (AttributeError, ValueError, OSError):
+    return None
+  return free // jax.local_device_count()

@@ -1,0 +1,95 @@
+"""Several processes, on one host or many, that run one program together.
+
+    start()  # on Cloud TPU, Slurm and Kubernetes; elsewhere start("host0:1234", count=2, index=0)
+    together(check_what_was_given)  # fails in all processes if it fails in one
+
+Each process runs the same code on the same arguments; JAX's devices are then those of all of them.
+Process 0 decides what could differ (timings, how far a file is) and writes. With one process, which is
+what there is without `start`, everything here does nothing.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import jax
+import numpy as np
+
+from rsjax.errors import InputError
+
+T = TypeVar("T")
+
+
+def start(address: str | None = None, count: int | None = None, index: int | None = None) -> None:
+  """Joins the processes; call it before anything else of JAX.
+
+  Args:
+    address: HOST:PORT of process 0; None where the cluster tells (Cloud TPU, Slurm, Kubernetes).
+    count: of the processes.
+    index: this process's, from 0.
+
+  Raises:
+    InputError: where only some are given, or none and no cluster tells.
+  """
+  given = {"`address`": address, "`count`": count, "`index`": index}
+  missing = [name for name, value in given.items() if value is None]
+  if 0 < len(missing) < 3:
+    raise InputError(f"{', '.join(missing)} must be given, too: `address`, `count` and `index`")
+  if count is not None and index is not None and not 0 <= index < count:
+    raise InputError(f"`index` must be from 0 to {count - 1} (`count` - 1), got {index}")
+  try:
+    jax.distributed.initialize(address, count, index)
+  except (ValueError, RuntimeError) as error:
+    raise InputError(
+      f"the processes could not be joined ({error}): outside Cloud TPU, Slurm and Kubernetes give `address` "
+      "(HOST:PORT of process 0), `count` and `index`"
+    ) from error
+
+
+def first() -> bool:
+  """Whether this is process 0, which writes and speaks."""
+  return jax.process_index() == 0
+
+
+def agree(number: float) -> float:
+  """Process 0's number, in all of them; exact for integers up to 2**24 in magnitude."""
+  return number if jax.process_count() == 1 else _gather(np.float32(number))[0].item()
+
+
+def together(function: Callable[[], T]) -> T:
+  """function() in all processes; where it raises in one, none goes on.
+
+  Raises:
+    InputError: in those where it did not raise, naming the process where it did.
+  """
+  if jax.process_count() == 1:
+    return function()
+  error = result = None
+  try:
+    result = function()
+  except Exception as raised:
+    error = raised
+  failed = np.flatnonzero(_gather(np.uint32(error is not None)))
+  if error is not None:
+    raise error
+  if len(failed):
+    raise InputError(f"process {failed[0]} of {jax.process_count()} could not start: see its error")
+  return cast(T, result)
+
+
+def check_alike(text: str) -> None:
+  """Raises InputError, in all processes, unless all have the same text."""
+  words = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32)
+  if jax.process_count() > 1:
+    gathered = _gather(words)
+    others = np.flatnonzero((gathered != gathered[0]).any(-1))
+    if len(others):
+      raise InputError(
+        f"process {others[0]} has other settings, data, checkpoint or versions than process 0: start all alike"
+      )
+
+
+def _gather(array: Any) -> np.ndarray:
+  from jax.experimental import multihost_utils
+
+  return np.asarray(multihost_utils.process_allgather(array))

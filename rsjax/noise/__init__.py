@@ -1,0 +1,31 @@
+"""Noise as a value: one object says how it is drawn; `rsjax.bounds` says which radii it proves.
+
+  >>> noise = Gaussian(0.25)
+  >>> noise.perturb(noise.parameters(), threefry.base_key(0), jnp.uint32([7]), jnp.uint32([3]), x).shape
+  (1, 8, 8, 1)
+
+A noise is one file with a frozen dataclass like `gaussian.Gaussian`, named in `KINDS`, and its radius in
+`rsjax.bounds`. Importing this package does not import JAX; drawing does.
+"""
+
+from typing import Any
+
+from rsjax.errors import InputError
+from rsjax.noise.gaussian import Gaussian
+from rsjax.noise.numbering import WORD, check_seed
+
+__all__ = ["KINDS", "WORD", "Gaussian", "check_seed", "from_settings"]
+
+KINDS = {kind.name: kind for kind in (Gaussian,)}  # by the name that stands in manifests
+
+
+def from_settings(settings: dict[str, Any]) -> Gaussian:
+  """The noise that a manifest's settings name; settings that name none are of Gaussian noise.
+
+  Raises:
+    InputError: for a noise that this version does not know, or numbers that it cannot have.
+  """
+  name = settings.get("noise", Gaussian.name)
+  if name not in KINDS:
+    raise InputError(f"noise must be one of {', '.join(KINDS)}, got {name!r}")
+  return KINDS[name].from_settings(settings)

@@ -1,0 +1,67 @@
+"""Gaussian noise, the paper's: N(0, sigma^2) on each pixel.
+
+Source: Cohen et al. 2019, section 3.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rsjax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussian:
+  """N(0, sigma^2) on each pixel, independently.
+
+  Attributes:
+    sigma: standard deviation, in units of [0, 1] pixels; 0 is no noise, which certifies nothing.
+  """
+
+  sigma: float
+
+  name: ClassVar[str] = "gaussian"
+
+  def __post_init__(self) -> None:
+    if not (np.isscalar(self.sigma) and 0 <= self.sigma <= float(np.finfo(np.float32).max)):  # type: ignore[operator]
+      raise InputError(f"sigma must be a number >= 0 (in units of [0, 1] pixels), got {self.sigma}")
+
+  @classmethod
+  def from_settings(cls, settings: dict[str, Any]) -> "Gaussian":
+    """The noise that `settings` describe."""
+    return cls(settings["sigma"])
+
+  def settings(self) -> dict[str, Any]:
+    """What a manifest says of it."""
+    return {"noise": self.name, "sigma": self.sigma}
+
+  def parameters(self) -> np.float32:
+    """What `perturb` is given first: an array, so that one compiled program serves every sigma."""
+    return np.float32(self.sigma)
+
+  @staticmethod
+  def perturb(sigma: Any, key: Any, index: Any, draw: Any, images: Any) -> Any:
+    """The images with the noise of their (seed, index, draw): certification's, the same for ever.
+
+    Args:
+      sigma: float32[], of `parameters`.
+      key: `threefry.base_key(seed)`.
+      index: uint32[rows], each row's image index.
+      draw: uint32[rows], each row's draw number.
+      images: float32[rows, h, w, c].
+
+    Returns:
+      float32[rows, h, w, c].
+    """
+    from rsjax.noise import threefry
+
+    z = threefry.standard_normal(key, index, draw, images.shape[1:])
+    return images + sigma * z
+
+  def sample(self, key: Any, shape: tuple[int, ...]) -> Any:
+    """float32[shape] of noise from a key of JAX: training's, which no certificate depends on."""
+    import jax
+    import jax.numpy as jnp
+
+    return self.sigma * jax.random.normal(key, shape, jnp.float32)

@@ -1,0 +1,38 @@
+"""What to ask of the noise, and what the votes say: CERTIFY and PREDICT. No JAX.
+
+  >>> procedure = Certify(n0=10, n=1000)
+  >>> steps = procedure.steps(Gaussian(0.25))
+  >>> next(steps)  # how many draws to select with, and how many others to estimate with
+  (10, 1000)
+  >>> try:
+  ...   steps.send((np.array([9, 1]), np.array([950, 50])))
+  ... except StopIteration as end:
+  ...   print(end.value.prediction, end.value.radius)
+  0 0.34...
+
+A procedure is a frozen dataclass with a generator, `steps`, that asks for fresh draws of one image and is
+given their votes, as often as it likes, and ends in an outcome. Who draws, in what order and how many at
+once, is not its concern (see `rsjax.smoothing.scheduling`). counts: votes of many rows. fixed: procedures
+whose number of draws is fixed beforehand. outcomes: how they end.
+"""
+
+from rsjax.procedures.counts import Counts
+from rsjax.procedures.fixed import Certify, Predict, certify, predict
+from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Outcome, Prediction, Predictions
+from rsjax.procedures.procedure import Procedure, Steps
+
+__all__ = [
+  "ABSTAIN",
+  "Certificate",
+  "Certificates",
+  "Certify",
+  "Counts",
+  "Outcome",
+  "Predict",
+  "Prediction",
+  "Predictions",
+  "Procedure",
+  "Steps",
+  "certify",
+  "predict",
+]

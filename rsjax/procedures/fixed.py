@@ -1,0 +1,155 @@
+"""CERTIFY and PREDICT with a number of draws that is fixed beforehand (Cohen et al. 2019, section 3.2).
+
+`certify` and `predict` turn votes into answers, for any number of rows at once: certification, analysing
+votes again and checking a file against its votes all ask them.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsjax import bounds
+from rsjax.errors import InputError
+from rsjax.noise import WORD, Gaussian
+from rsjax.procedures.counts import Counts
+from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Prediction, Predictions
+from rsjax.procedures.procedure import Steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Certify:
+  """CERTIFY: a class is selected with n0 draws, and its probability bounded with n others.
+
+  Attributes:
+    n0: draws to select the class with.
+    n: draws to estimate with.
+    alpha: probability, per image, with which the answer may be wrong.
+
+  Raises:
+    InputError: for values out of range, or an n with which no vote could certify at this alpha.
+  """
+
+  n0: int = 100
+  n: int = 100_000
+  alpha: float = 0.001
+
+  command: ClassVar[str] = "certify"
+  n_varies: ClassVar[bool] = False
+
+  def __post_init__(self) -> None:
+    _check_draws(n0=self.n0, n=self.n)
+    smallest = bounds.smallest_n_to_certify(self.alpha)
+    if self.n < smallest:
+      raise InputError(f"n = {self.n} draws can never certify at alpha = {self.alpha}: give n >= {smallest}")
+
+  @property
+  def most_draws(self) -> int:
+    return self.n0 + self.n
+
+  def settings(self) -> dict[str, Any]:
+    return {"n0": self.n0, "n": self.n, "alpha": self.alpha}
+
+  def steps(self, noise: Gaussian) -> Steps:
+    votes0, votes = yield self.n0, self.n
+    return self.outcome(votes0, votes, noise)
+
+  def outcome(self, votes0: NDArray[np.int64], votes: NDArray[np.int64], noise: Gaussian) -> Certificate:
+    """The certificate that int64[classes] selection and estimation votes give."""
+    counts0, counts = Counts.of_one(votes0, self.n0), Counts.of_one(votes, self.n)
+    found = certify(counts0, counts, self.alpha, noise)
+    return Certificate(
+      prediction=int(found.prediction[0]),
+      radius=float(found.radius[0]),
+      selected=int(found.selected[0]),
+      n=self.n,
+      n_a=int(found.n_a[0]),
+      p_lower=float(found.p_lower[0]),
+      votes0=votes0,
+      votes=votes,
+      invalid0=int(counts0.invalid[0]),
+      invalid=int(counts.invalid[0]),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+  """PREDICT: the class of most votes, where the two-sided test against the next is significant.
+
+  Attributes:
+    n: draws.
+    alpha: probability, per image, with which the answer may be wrong.
+
+  Raises:
+    InputError: for values out of range, or an n with which even a unanimous vote is no answer at this alpha.
+  """
+
+  n: int = 1000
+  alpha: float = 0.001
+
+  command: ClassVar[str] = "predict"
+  n_varies: ClassVar[bool] = False
+
+  def __post_init__(self) -> None:
+    _check_draws(n=self.n)
+    smallest = bounds.smallest_n_to_predict(self.alpha)
+    if self.n < smallest:
+      raise InputError(f"n = {self.n} draws can never answer at alpha = {self.alpha}: give n >= {smallest}")
+
+  @property
+  def most_draws(self) -> int:
+    return self.n
+
+  def settings(self) -> dict[str, Any]:
+    return {"n": self.n, "alpha": self.alpha}
+
+  def steps(self, noise: Gaussian) -> Steps:
+    (votes,) = yield (self.n,)
+    return self.outcome(votes)
+
+  def outcome(self, votes: NDArray[np.int64]) -> Prediction:
+    """The prediction that int64[classes] votes give."""
+    counts = Counts.of_one(votes, self.n)
+    found = predict(counts, self.alpha)
+    return Prediction(
+      prediction=int(found.prediction[0]),
+      p_value=float(found.p_value[0]),
+      n=self.n,
+      votes=votes,
+      invalid=int(counts.invalid[0]),
+    )
+
+
+def certify(votes0: Counts, votes: Counts, alpha: float, noise: Gaussian) -> Certificates:
+  """CERTIFY's answers from selection and estimation votes, for each row at its own number of draws.
+
+  The class of most selection votes is selected, the lowest at a tie, class 0 where nobody voted. Draws that
+  voted for nobody count as votes against it. Each row's bound holds with probability at least 1 - alpha if
+  its number of draws did not depend on the votes.
+
+  Source: CERTIFY in Cohen et al. 2019, section 3.2.2.
+  """
+  selected = np.maximum(votes0.leaders(), 0)
+  n_a = votes.of(selected)
+  p_lower = bounds.lower_confidence_bound(n_a, votes.draws(), alpha)
+  prediction = np.where(bounds.abstains(p_lower), ABSTAIN, selected)
+  return Certificates(prediction, bounds.radius(p_lower, noise), selected, n_a, p_lower)
+
+
+def predict(votes: Counts, alpha: float) -> Predictions:
+  """PREDICT's answers from votes, for each row at its own number of draws.
+
+  Source: PREDICT in Cohen et al. 2019, section 3.2.1.
+  """
+  first, second = votes.largest()
+  p_value = bounds.binomial_p_value(first, first + second)
+  return Predictions(np.where(p_value <= alpha, votes.leaders(), ABSTAIN), p_value)
+
+
+def _check_draws(**draws: int) -> None:
+  for name, value in draws.items():
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+      raise InputError(f"{name} must be an integer of at least 1, got {value}")
+  if sum(draws.values()) > WORD:
+    raise InputError(f"{' + '.join(draws)} must be at most 2**32, got {sum(draws.values())}")

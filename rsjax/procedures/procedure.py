@@ -1,0 +1,41 @@
+"""What every procedure has."""
+
+from collections.abc import Generator
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsjax.noise import Gaussian
+from rsjax.procedures.outcomes import Outcome
+
+# Yields how many fresh draws it wants, in one or several groups; is sent each group's int64[classes] votes.
+Steps: TypeAlias = Generator[tuple[int, ...], tuple[NDArray[np.int64], ...], Outcome]
+
+
+class Procedure(Protocol):
+  """A frozen dataclass of settings, which are checked when it is made.
+
+  Attributes:
+    command: "certify" or "predict": which kind of outcome, and of result file.
+    n_varies: whether images may end after different numbers of draws.
+    most_draws: how many draws an image takes at most, selection included.
+  """
+
+  command: ClassVar[str]
+  n_varies: ClassVar[bool]
+
+  @property
+  def most_draws(self) -> int: ...
+
+  def settings(self) -> dict[str, Any]:
+    """What a manifest says of it: JSON values that fix its answers."""
+    ...
+
+  def steps(self, noise: Gaussian) -> Steps:
+    """The procedure for one image.
+
+    Each `yield` asks for fresh draws: `votes0, votes = yield n0, n` gets the votes of n0 draws and of n
+    others. A draw whose logits are not finite votes for nobody: a group's votes may sum to less.
+    """
+    ...

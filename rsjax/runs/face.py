@@ -1,0 +1,192 @@
+"""The object that `rsjax.smooth` and `rsjax.load` give: a smoothed classifier, to certify and predict with.
+
+>>> g = smooth(apply, variables, sigma=0.25)
+>>> found = g.certify(images[:2], n=1000, progress=False)
+>>> found.predict, found.radius
+(array([0, 0]), array([0.4..., 0.3...]))
+"""
+
+import pathlib
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rsjax import devices, models
+from rsjax.analysis import Found
+from rsjax.classifiers import checkpoint
+from rsjax.errors import InputError
+from rsjax.noise import WORD, Gaussian, check_seed
+from rsjax.procedures import Certify, Predict, Procedure
+from rsjax.runs import certification
+from rsjax.runs.progress import Bar, Progress
+from rsjax.smoothing import Execution, Smoothed
+from rsjax.smoothing.votes import Apply
+
+
+class SmoothedClassifier(Smoothed):
+  """A base classifier and the noise that smooths it; `certify` and `predict` answer for many images.
+
+  Attributes:
+    apply, variables, noise: as for `smoothing.Smoothed`.
+  """
+
+  def certify(
+    self,
+    images: Any,
+    labels: ArrayLike | None = None,
+    *,
+    n0: int = 100,
+    n: int = 100_000,
+    alpha: float = 0.001,
+    seed: int = 0,
+    indices: Iterable[int] | None = None,
+    file: str | pathlib.Path | None = None,
+    progress: bool = True,
+    execution: Execution = Execution(),
+  ) -> Found:
+    """Certified radii of some images, by CERTIFY (Cohen et al. 2019, section 3.2.2).
+
+    With probability at least 1 - alpha, for each image, over the noise that is drawn: the smoothed classifier
+    answers `predict` everywhere in the open l2 ball of `radius` around the image.
+
+    Args:
+      images: a sequence; images[i] is uint8[h, w, c] in 0..255, or float32[h, w, c] in [0, 1].
+      labels: int[images]; they do not enter a certificate, only whether it is `correct`.
+      n0: draws to select the class with.
+      n: draws to estimate with.
+      alpha: probability, per image, with which the answer may be wrong.
+      seed: of the noise, which is a function of (seed, index, draw number).
+      indices: which images, by their position; None: all. The position names an image to the noise.
+      file: a result file to write each row to at once; if it is there with the same images, labels, variables
+        and settings, it is continued. Needs labels.
+      progress: whether a bar is shown on stderr.
+      execution: what decides speed, and never a result.
+
+    Returns:
+      One row per image, in the order of indices.
+
+    Raises:
+      InputError: for anything that cannot be used, a classifier whose logits depend on the other images of the
+        batch included. What `apply` itself raises goes through.
+    """
+    return self._run(Certify(n0, n, alpha), images, labels, seed, indices, file, progress, execution)
+
+  def predict(
+    self,
+    images: Any,
+    labels: ArrayLike | None = None,
+    *,
+    n: int = 1000,
+    alpha: float = 0.001,
+    seed: int = 0,
+    indices: Iterable[int] | None = None,
+    file: str | pathlib.Path | None = None,
+    progress: bool = True,
+    execution: Execution = Execution(),
+  ) -> Found:
+    """The smoothed classifier's class of some images, or -1, by PREDICT (Cohen et al. 2019, section 3.2.1).
+
+    With probability at least 1 - alpha, for each image, it abstains or is right about the smoothed classifier.
+
+    Args:
+      n: draws.
+      images, labels, alpha, seed, indices, file, progress, execution: as for `certify`.
+
+    Returns:
+      One row per image, in the order of indices.
+
+    Raises:
+      InputError: as `certify`.
+    """
+    return self._run(Predict(n, alpha), images, labels, seed, indices, file, progress, execution)
+
+  def _run(
+    self,
+    procedure: Procedure,
+    images: Any,
+    labels: ArrayLike | None,
+    seed: int,
+    indices: Iterable[int] | None,
+    file: str | pathlib.Path | None,
+    progress: bool,
+    execution: Execution,
+  ) -> Found:
+    check_seed(seed)
+    chosen = _chosen(len(images), indices)
+    known = None if labels is None else np.asarray(labels)
+    if known is not None and (known.shape != (len(images),) or not np.issubdtype(known.dtype, np.integer)):
+      raise InputError(
+        f"labels must be {len(images)} integers, one per image, got {known.dtype}{list(known.shape)}"
+      )
+    if known is None and file is not None:
+      raise InputError("a result file holds labels: give `labels`")
+    name = pathlib.Path(file).stem if file is not None else "images"
+    about = {"dataset": name, "images": len(images)}
+    job = certification.Job(self, images, known, chosen, procedure, seed, about=about)
+    told = _Shown() if progress else _Noted()
+    try:
+      if file is None:
+        return Found(certification.into_memory(job, execution, told))
+      written = certification.into_file(job, file, execution, told)
+    finally:
+      told.close()
+    if written is None:
+      raise InputError("only process 0 has the results: read its file")
+    return Found(written)
+
+
+def smooth(apply: Apply, variables: Any, *, sigma: float) -> SmoothedClassifier:
+  """The classifier `apply` smoothed by Gaussian noise.
+
+  Args:
+    apply: any pure function (variables, float32[b, h, w, c]) -> logits[b, classes], of pixels in [0, 1]; its
+      normalisation is part of it, and each row's logits are independent of the other rows.
+    variables: its pytree of arrays.
+    sigma: standard deviation of the noise, in units of [0, 1] pixels.
+
+  Raises:
+    InputError: for a sigma that is not a positive number.
+  """
+  return SmoothedClassifier(apply, variables, Gaussian(sigma))
+
+
+def load(path: str | pathlib.Path, *, sigma: float, dtype: str | None = None) -> SmoothedClassifier:
+  """The classifier in a directory that `rsjax.train` or `rsjax.convert` wrote, smoothed by Gaussian noise.
+
+  Args:
+    path: the directory.
+    sigma: standard deviation of the noise, in units of [0, 1] pixels.
+    dtype: "float32" or "bfloat16", what it computes in; None: float32 on CPU, bfloat16 on accelerators.
+
+  Raises:
+    InputError: where there is no classifier, or for a sigma that is not a positive number.
+  """
+  noise = Gaussian(sigma)
+  classifier = checkpoint.load(path)
+  apply, variables = models.inference(classifier.model(dtype or devices.default_dtype()), classifier.variables)
+  return SmoothedClassifier(apply, variables, noise)
+
+
+def _chosen(count: int, indices: Iterable[int] | None) -> list[int]:
+  """The indices as a list, each within the images and there once."""
+  chosen = list(range(count)) if indices is None else [int(i) for i in indices]
+  outside = [i for i in chosen if not 0 <= i < min(count, WORD)]
+  if outside:
+    raise InputError(f"indices must be positions of the {count} images, got {outside[0]}")
+  if len(set(chosen)) < len(chosen):
+    raise InputError("indices must be of different images")
+  return chosen
+
+
+class _Noted(Progress):
+  """Silent, but for notes, which are Python warnings."""
+
+  def note(self, text: str) -> None:
+    warnings.warn(text, stacklevel=7)
+
+
+class _Shown(_Noted, Bar):
+  """A bar, and notes as Python warnings."""

@@ -1,0 +1,100 @@
+"""What runs tell while they go on, and a bar that shows it."""
+
+import sys
+from typing import Any
+
+
+class Progress:
+  """What a certification tells; this one is silent."""
+
+  def start(self, plan: dict[str, Any]) -> None:
+    """Everything was checked; `plan` is what is about to be done."""
+
+  def note(self, text: str) -> None:
+    """Something that is allowed, and often a mistake."""
+
+  def rows(self, rows: int) -> None:
+    """Noisy images a step were chosen; what comes next is compilation."""
+
+  def draws(self, count: int) -> None:
+    """The votes of `count` more draws have arrived."""
+
+  def row(self) -> None:
+    """One more image was decided, and its row written."""
+
+  def close(self) -> None:
+    """Nothing more comes."""
+
+
+class TrainingProgress:
+  """What a training tells; this one is silent."""
+
+  def start(self, plan: dict[str, Any]) -> None:
+    """Everything was checked; `plan` is what is about to be done."""
+
+  def images(self, count: int) -> None:
+    """A step on `count` images was dispatched."""
+
+  def epoch(self, epoch: Any) -> None:
+    """An epoch ended; `epoch` is a `training.Epoch`."""
+
+  def damaged(self, path: Any) -> None:
+    """The saved state at `path` cannot be read; the one before it is tried."""
+
+
+class Bar(Progress):
+  """A certification's draws as a bar, for Python and notebooks."""
+
+  def __init__(self) -> None:
+    self._bar: Any = None
+    self._done = self._images = 0
+
+  def start(self, plan: dict[str, Any]) -> None:
+    self._done, self._images = plan["done"], plan["images"]
+    self._bar = bar((self._images - self._done) * plan["draws per image"], " draws")
+    self._describe()
+
+  def draws(self, count: int) -> None:
+    self._bar.update(count)
+
+  def row(self) -> None:
+    self._done += 1
+    self._describe()
+
+  def close(self) -> None:
+    if self._bar is not None:
+      self._bar.close()
+
+  def _describe(self) -> None:
+    self._bar.set_description(f"{self._done}/{self._images} images", refresh=False)
+
+
+def bar(total: int, unit: str, initial: int = 0) -> Any:
+  """A tqdm bar on stderr; where that is no terminal, one line every ten seconds."""
+  from tqdm import tqdm
+
+  live = sys.stderr.isatty()
+  return tqdm(
+    total=total,
+    initial=initial,
+    unit=unit,
+    unit_scale=True,
+    file=sys.stderr if live else _Lines(),
+    dynamic_ncols=live,
+    mininterval=0.2 if live else 10,
+    maxinterval=10 if live else 60,
+    smoothing=0.1,
+    bar_format=None if live else "{desc}{n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]",
+  )
+
+
+class _Lines:
+  """What a bar writes to where nothing can be overwritten, as in a file: each state on a line of its own."""
+
+  def write(self, text: str) -> None:
+    line = text.strip()
+    if line:
+      print(line, file=sys.stderr)
+
+  def flush(self) -> None:
+    sys.stderr.flush()

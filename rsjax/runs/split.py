@@ -1,0 +1,156 @@
+"""A split of a data set through CERTIFY or PREDICT of a checkpoint, both by name, into a result file.
+
+  >>> noise, procedure = Gaussian(0.25), Certify(n=1000)
+  >>> file = run("digits", "out/checkpoint", noise, procedure, "digits.tsv", skip=50, max_images=2)
+  >>> file.complete, file.columns["idx"].tolist()
+  (True, [0, 50])
+
+What `python -m rsjax.certify` and `rsjax.predict` do, as one function: all that was given is checked before
+anything is compiled or written.
+"""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from rsjax import data, devices, models
+from rsjax.classifiers import checkpoint
+from rsjax.classifiers.classifier import Classifier
+from rsjax.devices import processes
+from rsjax.errors import InputError
+from rsjax.noise import Gaussian, check_seed
+from rsjax.procedures import Procedure
+from rsjax.results import Results
+from rsjax.runs.certification import Job, into_file
+from rsjax.runs.progress import Progress
+from rsjax.smoothing import Execution, Smoothed
+
+
+def run(
+  dataset_name: str,
+  checkpoint_path: str | pathlib.Path,
+  noise: Gaussian,
+  procedure: Procedure,
+  outfile: str | pathlib.Path,
+  *,
+  seed: int = 0,
+  data_dir: str | None = None,
+  split: str = "test",
+  skip: int = 1,
+  max_images: int | None = None,
+  dtype: str | None = None,
+  rows: int | None = None,
+  progress: Progress = Progress(),
+) -> Results | None:
+  """Certifies or predicts images 0, skip, 2 skip, ... of a split, at most max_images of them.
+
+  Args:
+    dataset_name, data_dir, split: as for `data.load`.
+    checkpoint_path: as for `checkpoint.load`.
+    noise: of the smoothed classifier.
+    procedure: CERTIFY or PREDICT, with its numbers.
+    outfile: the result file; continued where it was begun with the same settings.
+    seed: of the noise.
+    skip, max_images: which images.
+    dtype: "float32" or "bfloat16", what the classifier computes in; None: the device's default.
+    rows: noisy images per device step; None: chosen by `tuning.best_rows`.
+    progress: what is told meanwhile.
+
+  Returns:
+    The whole file; None in processes other than the first (see `devices.processes`).
+
+  Raises:
+    InputError: for anything that cannot be used; nothing was compiled and no file touched then.
+  """
+  execution = Execution(rows)  # refuses what is out of range
+  check_seed(seed)
+  job = processes.together(
+    lambda: job_of(
+      dataset_name, checkpoint_path, noise, procedure, seed, data_dir, split, skip, max_images, dtype
+    )
+  )
+  return into_file(job, outfile, execution, progress)
+
+
+def job_of(
+  dataset_name: str,
+  checkpoint_path: str | pathlib.Path,
+  noise: Gaussian,
+  procedure: Procedure,
+  seed: int,
+  data_dir: str | None,
+  split: str,
+  skip: int,
+  max_images: int | None,
+  dtype: str | None,
+) -> Job:
+  """The job of `run`, all of it checked."""
+  for name, value in (("skip", skip), ("max", 1 if max_images is None else max_images)):
+    if value < 1:
+      raise InputError(f"{name} must be at least 1, got {value}")
+  dataset = data.load(dataset_name, split, data_dir)
+  classifier = checkpoint.load(checkpoint_path)
+  _check_match(dataset, classifier)
+  dtype = dtype or devices.default_dtype()
+  indices = list(range(0, len(dataset), skip))[:max_images]
+  dataset.check(indices)
+  apply, variables = models.inference(classifier.model(dtype), classifier.variables)
+  return Job(
+    Smoothed(apply, variables, noise),
+    dataset.images,
+    dataset.labels,
+    indices,
+    procedure,
+    seed,
+    settings={
+      "dataset": dataset.digest,
+      "split": split,
+      "skip": skip,
+      "max": max_images,
+      "checkpoint": classifier.digest,
+      "dtype": dtype,
+      "batch_norm": "folded",
+    },
+    about={
+      "dataset": dataset_name,
+      "images": len(dataset),
+      "notes": list(dataset.notes),
+      "checkpoint": classifier.metadata,
+    },
+    name=lambda: f"{classifier.spec.arch} {dtype}",
+    notes=[*dataset.notes, *_notes(noise, classifier.metadata)],
+  )
+
+
+def _notes(noise: Gaussian, metadata: dict[str, Any]) -> Iterator[str]:
+  """What is allowed, and often a mistake."""
+  noise_sd = metadata.get("noise_sd")
+  if noise_sd is not None and noise_sd != noise.sigma:
+    yield f"the classifier was trained with noise_sd = {noise_sd:g}, not {noise.sigma:g}"
+  epoch, epochs = metadata.get("epoch"), metadata.get("training", {}).get("epochs")
+  if epoch != epochs:
+    yield f"the classifier's training stands at epoch {epoch} of {epochs}"
+
+
+def _check_match(dataset: data.Dataset, classifier: Classifier) -> None:
+  spec = classifier.spec
+  if dataset.image_shape != spec.image_shape:
+    raise InputError(
+      f"{dataset.name} has images of {_by(dataset.image_shape)} (height x width x channels), "
+      f"the checkpoint is for {_by(spec.image_shape)}"
+    )
+  if dataset.num_classes != spec.num_classes:
+    raise InputError(
+      f"{dataset.name} has {dataset.num_classes} classes, the checkpoint {spec.num_classes}"
+      " (a .npz of only some of the classes needs class_names, one string a class)"
+    )
+  names = classifier.metadata.get("classes")
+  if names and dataset.classes and tuple(names) != dataset.classes:
+    label = next(i for i, (a, b) in enumerate(zip(names, dataset.classes)) if a != b)
+    raise InputError(
+      f"class {label} is {dataset.classes[label]!r} in {dataset.name}, {names[label]!r} in the checkpoint"
+    )
+
+
+def _by(shape: tuple[int, ...]) -> str:
+  return "x".join(str(n) for n in shape)

@@ -1,0 +1,279 @@
+"""Training into a directory that can be continued: checkpoint, optimiser state and log.
+
+  >>> history = run("digits", "convnet", "out/digits", Gaussian(noise_sd=0.25), Recipe(epochs=1, batch=128))
+  >>> history["epoch"], history["noise_sd"]
+  (1, 0.25)
+
+What `python -m rsjax.train` does, as one function. OUTDIR/checkpoint is the base classifier; OUTDIR/state
+all that training carries at its last two saves, from which the same settings continue; OUTDIR/log.tsv one
+line per epoch, under the paper's column names, then the images trained on a second, the seconds spent
+waiting for images, and the objective's own statistics.
+"""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from rsjax import data, devices, files, training
+from rsjax.classifiers import checkpoint
+from rsjax.classifiers.classifier import Classifier, Spec
+from rsjax.data import streaming
+from rsjax.errors import InputError
+from rsjax.runs import provenance
+from rsjax.runs.progress import TrainingProgress
+from rsjax.training import Epoch, Objective, Recipe, State, objectives
+from rsjax.training.step import check_batch, steps_per_epoch
+
+LOG_COLUMNS = ("epoch", "time", "lr", "train loss", "train acc", "testloss", "testacc", "images/s", "waited")
+SAVE_SECONDS = 10.0  # shorter epochs are not all saved; the last always is
+SAVE_WITHIN_SECONDS = 300.0  # between saves within a long epoch
+
+
+def run(
+  dataset_name: str,
+  arch: str,
+  outdir: str | pathlib.Path,
+  objective: Objective,
+  recipe: Recipe,
+  *,
+  data_dir: str | None = None,
+  dtype: str | None = None,
+  init_from: str | pathlib.Path | None = None,
+  workers: int = 4,
+  progress: TrainingProgress = TrainingProgress(),
+) -> dict[str, Any]:
+  """Trains a base classifier, or continues, or finds it trained.
+
+  Args:
+    dataset_name: as for `data.load`; both splits are used, the test split for the log only.
+    arch: as for `models.create`; its normalisation is that of `init_from`, else the one published for the
+      data set, else the training set's mean and standard deviation.
+    outdir: the directory; what is there is continued if its settings are the same.
+    objective: what is minimised.
+    recipe: how, whatever the objective.
+    data_dir: as for `data.load`.
+    dtype: "float32" or "bfloat16", what the network computes in; None: the device's default.
+    init_from: a checkpoint whose weights to begin with.
+    workers: processes that decode images, where the set is too large to be held.
+    progress: what is told meanwhile.
+
+  Returns:
+    The metadata of OUTDIR/checkpoint.
+
+  Raises:
+    InputError: for anything that cannot be used; no file was touched then.
+    DivergedError: when the training is no longer finite; the last checkpoints stay.
+  """
+  outdir = checkpoint.check_path(outdir)
+  train_set, test_set = (data.load(dataset_name, split, data_dir) for split in ("train", "test"))
+  if test_set.image_shape != train_set.image_shape:
+    raise InputError(
+      f"{dataset_name}: training images are {train_set.image_shape}, test images {test_set.image_shape}"
+    )
+  if train_set.encoded is not None:
+    streaming.check_extra()
+  recipe = recipe.for_dataset(train_set)
+  check_batch(recipe, len(train_set), jax.device_count())
+  begin_with = checkpoint.load(init_from) if init_from is not None else None
+  spec = _spec(train_set, arch, begin_with)
+  metadata = _metadata(dataset_name, train_set, spec, objective, recipe, dtype, begin_with)
+  model = spec.model(metadata["training"]["dtype"])
+  columns = LOG_COLUMNS + objective.statistics
+  _begun(outdir, metadata)  # refuses other settings before anything is touched
+  with files.alone(outdir / ".lock"):
+    begun = _begun(outdir, metadata)
+    steps = steps_per_epoch(recipe, len(train_set))
+    progress.start(
+      {
+        "images": len(train_set),
+        "shape": "x".join(map(str, train_set.image_shape)),
+        "classes": train_set.num_classes,
+        "epochs": recipe.epochs,
+        "done": begun["step"] / steps if begun else 0,
+        "noise_sd": objective.noise_sd,
+        "augment": recipe.augment,
+        "dtype": metadata["training"]["dtype"],
+        "devices": jax.device_count(),
+        "notes": list(train_set.notes),
+      }
+    )
+    start = lambda variables=None: training.initial_state(
+      model, train_set.image_shape, objective, recipe, variables
+    )
+    state, begun = _continue(outdir, begun, start, progress) if begun else (None, None)
+    if begun and begun["epoch"] == recipe.epochs:
+      return begun
+    if state is None and begin_with:
+      state = start(begin_with.variables)
+    _start_log(outdir, columns, begun["epoch"] if begun else 0)
+
+    def save(state: State, with_checkpoint: bool = False) -> dict[str, Any]:
+      step = int(state.step)
+      history = {**metadata, "epoch": step // steps, "step": step, "environment": provenance.environment()}
+      checkpoint.save_step(outdir / "state", step, state._asdict(), history)
+      if with_checkpoint:
+        checkpoint.save(outdir / "checkpoint", state.variables, history)
+      return history
+
+    saved = time.monotonic()
+    for epoch in training.train(
+      model,
+      train_set,
+      test_set,
+      objective,
+      recipe,
+      state,
+      workers=workers,
+      progress=progress.images,
+      save=save,
+      save_seconds=SAVE_WITHIN_SECONDS,
+    ):
+      _append_log(outdir, epoch)
+      progress.epoch(epoch)
+      if epoch.number + 1 == recipe.epochs or time.monotonic() - saved > SAVE_SECONDS:
+        history = save(epoch.state, with_checkpoint=True)
+        saved = time.monotonic()
+    return history
+
+
+def _spec(train_set: data.Dataset, arch: str, begin_with: Classifier | None) -> Spec:
+  """What is trained; refuses weights to begin with that do not fit."""
+  if begin_with is None:
+    mean, std = train_set.channel_statistics()
+    std = tuple(s or 1.0 for s in std)
+  else:
+    mean, std = begin_with.spec.mean, begin_with.spec.std
+  spec = Spec(arch, train_set.num_classes, train_set.image_shape, tuple(mean), tuple(std))
+  if begin_with is not None:
+    for name in ("arch", "num_classes", "image_shape"):
+      has, wanted = getattr(begin_with.spec, name), getattr(spec, name)
+      if has != wanted:
+        raise InputError(f"`init_from`: the checkpoint's {name} is {has}, needed is {wanted}")
+  return spec
+
+
+def _metadata(
+  dataset_name: str,
+  train_set: data.Dataset,
+  spec: Spec,
+  objective: Objective,
+  recipe: Recipe,
+  dtype: str | None,
+  begin_with: Classifier | None,
+) -> dict[str, Any]:
+  """What the checkpoint will say."""
+  return {
+    **spec.metadata(),
+    "classes": train_set.classes and list(train_set.classes),
+    "dataset": dataset_name,
+    "dataset_digest": train_set.digest,
+    "notes": list(train_set.notes),
+    "noise_sd": objective.noise_sd,
+    "training": {
+      "objective": objectives.describe(objective),
+      "dtype": dtype or devices.default_dtype(),
+      "init_from": begin_with and begin_with.digest,
+      **dataclasses.asdict(recipe),
+    },
+  }
+
+
+def _fixed(metadata: dict[str, Any]) -> dict[str, Any]:
+  """All that must be equal for a training to be continued: one dict, of metadata of this version or of 0.1."""
+  training_settings = dict(metadata["training"])
+  objective = training_settings.pop("objective")
+  if isinstance(objective, str):  # of 0.1, where its settings stood among the recipe's
+    objective = {"name": objective}
+  free = ("training", "dataset", "noise_sd", "notes")
+  others = {key: value for key, value in metadata.items() if key not in free}
+  own = {key: value for key, value in objective.items() if key != "name"}
+  return {**others, **training_settings, "objective": objective["name"], **own}
+
+
+def _continue(
+  outdir: pathlib.Path, begun: dict[str, Any], start: Callable[[], State], progress: TrainingProgress
+) -> tuple[State | None, dict[str, Any]]:
+  """(state, its metadata) of the newest state that can be read; (None, metadata) where all is done."""
+  try:
+    epoch_of_checkpoint = (checkpoint.read_metadata(outdir / "checkpoint") or {}).get("epoch")
+  except InputError:  # damaged: it is made again from the state
+    epoch_of_checkpoint = None
+  if begun["epoch"] == begun["training"]["epochs"] == epoch_of_checkpoint:
+    return None, begun
+  damaged = None
+  for step in reversed(checkpoint.steps(outdir / "state")):
+    path = outdir / "state" / str(step)
+    try:
+      begun = checkpoint.read_metadata(path)
+      state = State(**checkpoint.load_tree(path, start()._asdict()))
+    except InputError as error:
+      damaged = damaged or error
+      progress.damaged(path)
+      continue
+    # The state is saved first: a run that was killed right after it has no checkpoint of that epoch.
+    if begun["epoch"] and epoch_of_checkpoint != begun["epoch"]:
+      checkpoint.save(outdir / "checkpoint", state.variables, begun)
+    return state, begun
+  raise damaged
+
+
+def _begun(outdir: pathlib.Path, metadata: dict[str, Any]) -> dict[str, Any] | None:
+  """The metadata of this very training's newest saved state in `outdir`; None where nothing was saved."""
+  if outdir.exists() and not outdir.is_dir():
+    raise InputError(f"{outdir} is a file: give a directory")
+  begun = _newest_metadata(outdir / "state")
+  if begun is None:
+    for name in ("checkpoint", "log.tsv"):
+      if (outdir / name).exists() and not _is_our_log(outdir / name):
+        raise InputError(f"{outdir} holds another {name}: give another directory, or delete it")
+    return None
+  was, now = _fixed(begun), _fixed(metadata)
+  differing = [f"{key} was {was.get(key)}, is now {now[key]}" for key in now if was.get(key) != now[key]]
+  if differing:
+    raise InputError(
+      f"{outdir} was begun with other settings ({'; '.join(differing)}): give another directory, or delete it"
+    )
+  return begun
+
+
+def _newest_metadata(path: pathlib.Path) -> dict[str, Any] | None:
+  damaged = None
+  for step in reversed(checkpoint.steps(path)):
+    try:
+      return checkpoint.read_metadata(path / str(step))
+    except InputError as error:
+      damaged = error
+  if damaged:
+    raise damaged
+  return None
+
+
+def _is_our_log(path: pathlib.Path) -> bool:
+  """Whether it is a log: that of a run which was stopped before it saved anything."""
+  return path.is_file() and path.read_bytes().startswith("\t".join(LOG_COLUMNS).encode())
+
+
+def _start_log(outdir: pathlib.Path, columns: tuple[str, ...], done: int) -> None:
+  """Leaves the header and the first `done` epochs in the log."""
+  path = outdir / "log.tsv"
+  lines = path.read_text().splitlines(keepends=True)[1 : 1 + done] if done and path.exists() else []
+  with files.whole(path) as file:
+    file.write("\t".join(columns) + "\n" + "".join(lines))
+
+
+def _append_log(outdir: pathlib.Path, epoch: Epoch) -> None:
+  values = (
+    epoch.number,
+    f"{epoch.seconds:.3f}",
+    f"{epoch.lr:g}",
+    *(f"{v:.5f}" for v in (epoch.train_loss, epoch.train_accuracy, epoch.test_loss, epoch.test_accuracy)),
+    f"{epoch.rate:.1f}",
+    f"{epoch.waited:.3f}",
+    *(f"{v:.5f}" for v in epoch.statistics.values()),
+  )
+  with open(outdir / "log.tsv", "a") as file:
+    file.write("\t".join(map(str, values)) + "\n")

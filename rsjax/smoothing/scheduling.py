@@ -1,0 +1,194 @@
+"""Which draws are made when, and whose they are: many images in flight, each with its own procedure.
+
+A procedure asks for fresh draws and waits for their votes; meanwhile other images fill the steps. The draws
+of an image are numbered in the order in which its procedure asks for them: selection and estimation are
+disjoint by construction, and an answer counts exactly the draws asked for, never "what has arrived". So
+outcomes do not depend on rows, devices, depth or the number of images in flight; they come in the images'
+order.
+"""
+
+import collections
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from rsjax.errors import InputError
+from rsjax.noise import WORD, Gaussian
+from rsjax.procedures import Outcome, Procedure
+from rsjax.smoothing import votes
+from rsjax.smoothing.execution import Execution, Resolved
+from rsjax.smoothing.packing import Request, Work
+
+Example: TypeAlias = tuple[int, np.ndarray]  # (index, image)
+
+logger = logging.getLogger("rsjax")
+
+
+def outcomes(
+  apply: votes.Apply,
+  variables: Any,
+  examples: Iterable[Example],
+  procedure: Procedure,
+  noise: Gaussian,
+  *,
+  seed: int = 0,
+  execution: Execution = Execution(),
+  progress: Callable[[int], None] = lambda draws: None,
+) -> Iterator[tuple[int, Outcome]]:
+  """Runs the procedure for each image, in order; takes images from `examples` only as rows become free.
+
+  Args:
+    apply, variables: the base classifier, see `votes.Apply`; variables is its pytree of arrays.
+    examples: (index, image) pairs; image uint8[h, w, c] in 0..255 or float32[h, w, c] in [0, 1], all
+      alike; index, from 0 to 2**32 - 1, names the image to the noise.
+    procedure: what to ask, and what the votes say.
+    noise: of the smoothed classifier.
+    seed: of the noise.
+    execution: what decides speed.
+    progress: called with the number of draws whose votes have arrived, each time some have.
+
+  Yields:
+    (index, outcome) of each image.
+
+  Raises:
+    InputError: for images or a classifier that are not as described.
+  """
+  images = _Images(examples, procedure, noise)
+  if (first := images.start()) is None:
+    return
+  resolved = execution.resolve(first.shape)
+  steps = votes.Steps(apply, variables, noise, seed, resolved, first.shape)
+  while True:
+    rows, slots = resolved.rows, resolved.slots
+    while not images.work.fills(rows, slots) and images.undecided < resolved.most_images:
+      if images.start() is None:
+        break
+    try:
+      # A step that is not full is kept back as long as votes are on their way that may lead to more requests.
+      if images.work and (images.work.fills(rows, slots) or not len(steps)):
+        steps.dispatch(images.work.take(rows, slots))
+        if len(steps) <= resolved.depth:
+          continue
+      elif not len(steps):
+        yield from images.decided()
+        return
+      segments, counted = steps.read()
+    except jax.errors.JaxRuntimeError as error:
+      resolved = _fewer_rows(resolved, error)
+      images.work.put_back(steps.restart(resolved))
+      continue
+    progress(sum(segment.count for segment in segments))
+    for slot, segment in enumerate(segments):
+      image, group = segment.request.owner
+      images.add(image, group, counted[slot], segment.count)
+    yield from images.decided()
+
+
+class _Image:
+  """One image in flight, and where its procedure stands."""
+
+  def __init__(self, index: int, image: np.ndarray, procedure: Procedure, noise: Gaussian) -> None:
+    self.index, self.image = index, image
+    self.steps = procedure.steps(noise)
+    self.asked = 0  # draws so far: the number of the next
+    self.groups: list[Any] = []  # the votes so far of what was asked for last, int64[classes] each
+    self.waiting = 0  # draws of it that have not arrived
+    self.outcome: Outcome | None = None
+
+
+class _Images:
+  """The images from the first undecided one on, their requests in `work`, and how many are undecided."""
+
+  def __init__(self, examples: Iterable[Example], procedure: Procedure, noise: Gaussian) -> None:
+    self._examples, self._procedure, self._noise = iter(examples), procedure, noise
+    self._started: collections.deque[_Image] = collections.deque()
+    self._kind: np.ndarray | None = None  # the first image; all others have its shape and dtype
+    self.work = Work()
+    self.undecided = 0
+
+  def start(self) -> np.ndarray | None:
+    """Takes the next image, or None where there is none."""
+    example = next(self._examples, None)
+    if example is None:
+      return None
+    index, array = _checked(example, self._kind)
+    self._kind = array if self._kind is None else self._kind
+    image = _Image(index, array, self._procedure, self._noise)
+    self._started.append(image)
+    self.undecided += 1
+    self._advance(image, None)
+    return array
+
+  def add(self, image: _Image, group: int, counted: np.ndarray, draws: int) -> None:
+    """Brings an image votes of `draws` of the draws that it asked for."""
+    image.groups[group] = image.groups[group] + counted.astype(np.int64)
+    image.waiting -= draws
+    if not image.waiting:
+      self._advance(image, tuple(image.groups))
+
+  def decided(self) -> Iterator[tuple[int, Outcome]]:
+    """The outcomes that are next in the images' order."""
+    while self._started and (outcome := self._started[0].outcome) is not None:
+      yield self._started.popleft().index, outcome
+
+  def _advance(self, image: _Image, groups: tuple[NDArray[np.int64], ...] | None) -> None:
+    """Lets the image's procedure ask for more, or end."""
+    try:
+      asked = next(image.steps) if groups is None else image.steps.send(groups)
+    except StopIteration as end:
+      image.outcome = end.value
+      self.undecided -= 1
+      return
+    if not asked or min(asked) < 1 or image.asked + sum(asked) > WORD:
+      raise ValueError(f"a procedure must ask for at least 1 draw, and 2**32 in all at most, got {asked}")
+    image.groups = [0] * len(asked)
+    image.waiting = sum(asked)
+    for group, count in enumerate(asked):
+      self.work.add(Request(image.image, image.index, image.asked, count, (image, group)))
+      image.asked += count
+
+
+def _checked(example: Example, kind: np.ndarray | None) -> Example:
+  """The example, its image copied; refused where it is none, or not of one kind with the first."""
+  try:
+    index, image = example
+  except (TypeError, ValueError) as error:
+    raise InputError("examples must be (index, image) pairs: give enumerate(images)") from error
+  image = np.array(image)  # a copy: it is used again while later examples are made
+  if not 0 <= index < WORD:
+    raise InputError(f"an image's index must be from 0 to 2**32 - 1, got {index}")
+  if image.ndim != 3 or image.dtype not in (np.uint8, np.float32):
+    raise InputError(
+      f"image {index} must be uint8[h, w, c] or float32[h, w, c] in [0, 1], "
+      f"got {image.dtype}{list(image.shape)}"
+      + (": give .astype(np.float32)" if image.dtype == np.float64 else "")
+    )
+  if image.dtype == np.float32 and not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
+    raise InputError(
+      f"image {index} is float32 and not within [0, 1], or NaN: give pixels in [0, 1] or uint8, and normalise "
+      "within the classifier"
+    )
+  if kind is not None and (image.shape != kind.shape or image.dtype != kind.dtype):
+    raise InputError(
+      f"images must be of one shape and dtype: the first is {kind.dtype}{list(kind.shape)}, image {index} "
+      f"{image.dtype}{list(image.shape)}"
+    )
+  return index, image
+
+
+def _fewer_rows(execution: Resolved, error: jax.errors.JaxRuntimeError) -> Resolved:
+  """Half the rows after a lack of memory; raises what else went wrong."""
+  if not votes.out_of_memory(error):
+    raise error
+  rows, mesh = execution.rows, execution.mesh
+  fewer = rows // 2 // mesh.size * mesh.size
+  if fewer == 0 or jax.process_count() > 1:  # one process alone cannot change the program of all
+    raise InputError(
+      f"a device's memory is too small for {rows} noisy images a step: give fewer `rows`"
+    ) from error
+  logger.warning("memory is too small for %d noisy images a step: going on with %d", rows, fewer)
+  return Resolved(fewer, mesh, execution.depth, execution.images)

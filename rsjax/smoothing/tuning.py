@@ -1,0 +1,165 @@
+"""Rows per step, chosen by the machine: a short timed search, remembered for the next run.
+
+  >>> rows = best_rows(apply, variables, image.shape, lambda: "linear float32", draws=1000)
+  >>> execution = Execution(rows)
+
+From the rule of thumb of `execution.default_rows` it doubles (or halves) the rows as long as draws come
+faster, and the compiled program says that it fits into memory. The search may cost one twentieth of
+the time that the draws will take; short runs do not search. Rows change speed, never a result.
+"""
+
+import collections
+import contextlib
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+import rsjax
+from rsjax import devices, files
+from rsjax.devices import processes
+from rsjax.noise import Gaussian
+from rsjax.procedures import Steps as ProcedureSteps
+from rsjax.smoothing import execution as executions
+from rsjax.smoothing import scheduling, votes
+
+_FEWEST_STEPS = 200  # a run of fewer default steps does not search
+_SHARE = 0.05  # of the run's time, that the search may take
+_GAIN = 1.03  # what more rows must bring, to be kept
+_SECONDS = 0.3  # a timing
+_TIMINGS = 4  # of each number of rows, of which the fastest counts: other work on the machine only slows
+_MEMORY = 0.85  # of the free memory, that a step may need
+
+
+def best_rows(
+  apply: votes.Apply,
+  variables: Any,
+  image_shape: tuple[int, ...],
+  name: Callable[[], str],
+  *,
+  draws: int,
+  mesh: Mesh | None = None,
+  cache: str | pathlib.Path | None = None,
+) -> int:
+  """Rows per step with which draws come fastest.
+
+  Args:
+    apply, variables, image_shape: as for `votes.Steps`; uint8 images.
+    name: of the classifier and its dtype, under which the choice is remembered; called only if needed.
+    draws: how many the run will take; a search that would not pay is left out or cut short.
+    mesh: as for `Execution`.
+    cache: the file of remembered choices; None: `default_cache()`.
+
+  Returns:
+    A number of rows whose compiled program fits into memory. Several processes agree on it.
+  """
+  mesh = mesh or devices.draws_mesh()
+  start = executions.default_rows(image_shape, mesh)
+  if draws < _FEWEST_STEPS * start:
+    return start
+  cache = default_cache() if cache is None else pathlib.Path(cache)
+  device = mesh.devices.flat[0].device_kind
+  key = (
+    f"{device} x {mesh.size}, {name()}, {list(image_shape)}, jax {jax.__version__}, rsjax {rsjax.__version__}"
+  )
+  remembered = int(processes.agree(_read(cache).get(key, 0)))
+  if remembered:
+    return remembered
+
+  def rate(rows: int) -> float:
+    """Draws a second, 0 where memory is too small."""
+    return _rate(apply, variables, image_shape, executions.Execution(rows, mesh).resolve(image_shape))
+
+  before = time.perf_counter()
+  while not (fastest := rate(start)):
+    start //= 2
+    if start < mesh.size:
+      return mesh.size  # the run itself will say that memory is too small
+  best, finished = start, False
+  for factor in (2, 0.5):
+    rows, improved = best, False
+    while True:
+      spent = time.perf_counter() - before
+      if processes.agree(spent > _SHARE * draws / fastest):
+        break
+      rows = int(rows * factor)
+      if rows < mesh.size:
+        break
+      found = rate(rows)
+      if found < _GAIN * fastest:
+        finished = factor < 1 or improved
+        break
+      best, fastest, improved = rows, found, True
+    if improved:
+      break
+  if finished and processes.first():
+    _write(cache, key, best)
+  return best
+
+
+def default_cache() -> pathlib.Path:
+  """The file in which choices are remembered, in the user's cache directory."""
+  root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  return pathlib.Path(root) / "rsjax" / "rows.json"
+
+
+class _Timed:
+  """The procedure that asks for n draws and wants nothing of them."""
+
+  def __init__(self, n: int) -> None:
+    self.n = n
+
+  def steps(self, noise: Gaussian) -> ProcedureSteps:
+    yield (self.n,)
+    return None  # type: ignore[return-value]
+
+
+def _rate(
+  apply: votes.Apply, variables: Any, image_shape: tuple[int, ...], execution: executions.Resolved
+) -> float:
+  free = devices.memory_free(execution.mesh.local_mesh.devices.flat[0])
+  try:
+    need = votes.memory_needed(apply, variables, image_shape, execution)
+    if processes.agree(free is not None and need > _MEMORY * free):
+      return 0.0
+    example = (0, np.zeros(image_shape, np.uint8))
+    as_given = executions.Execution(execution.rows, execution.mesh, execution.depth)
+
+    def seconds(steps: int) -> float:
+      procedure: Any = _Timed(steps * execution.rows)
+      before = time.perf_counter()
+      drawn = scheduling.outcomes(apply, variables, [example], procedure, Gaussian(0.5), execution=as_given)
+      collections.deque(drawn, 0)
+      return time.perf_counter() - before
+
+    seconds(1)
+    steps = int(processes.agree(max(2, int(_SECONDS / max(seconds(1), 1e-4)))))
+    return float(processes.agree(steps * execution.rows / min(seconds(steps) for _ in range(_TIMINGS))))
+  except jax.errors.JaxRuntimeError as error:
+    if not votes.out_of_memory(error) or jax.process_count() > 1:
+      raise
+    return 0.0
+
+
+def _read(cache: pathlib.Path) -> dict[str, int]:
+  try:
+    remembered = json.loads(cache.read_text())
+  except (OSError, ValueError):
+    return {}
+  good = isinstance(remembered, dict)
+  return {k: v for k, v in remembered.items() if isinstance(v, int) and v > 0} if good else {}
+
+
+def _write(cache: pathlib.Path, key: str, rows: int) -> None:
+  """Whole or not at all; where it cannot be written, the next run searches again."""
+  remembered = _read(cache) | {key: rows}
+  with contextlib.suppress(OSError):
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with files.whole(cache, shared=True) as file:
+      file.write(json.dumps(remembered, indent=2) + "\n")

@@ -1,0 +1,24 @@
+"""Training objectives, one file each: what a step minimises.
+
+  >>> objective = Gaussian(noise_sd=0.25)
+  >>> describe(objective)
+  {'name': 'gaussian', 'noise_sd': 0.25, 'label_smoothing': 0.0}
+
+An objective is a frozen dataclass of its own settings, called within the jitted step; see
+`objective.Objective`. A new one is a file here, and its line in OBJECTIVES.
+"""
+
+import dataclasses
+from typing import Any
+
+from rsjax.training.objectives.gaussian import Gaussian
+from rsjax.training.objectives.objective import Batch, Loss, Network, Objective
+
+__all__ = ["OBJECTIVES", "Batch", "Gaussian", "Loss", "Network", "Objective", "describe"]
+
+OBJECTIVES = {kind.name: kind for kind in (Gaussian,)}
+
+
+def describe(objective: Objective) -> dict[str, Any]:
+  """What a checkpoint says of its objective: its name and all its settings, JSON values."""
+  return {"name": objective.name, **dataclasses.asdict(objective)}  # type: ignore[call-overload]

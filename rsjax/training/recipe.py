@@ -1,0 +1,104 @@
+"""How to train, whatever the objective: every setting that all share, the schedule and the optimiser."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import optax
+
+from rsjax.data import Dataset
+from rsjax.errors import InputError
+from rsjax.noise import check_seed
+from rsjax.training.augment import AUGMENTATIONS
+
+SCHEDULES = ("step", "cosine", "onecycle")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """How to train. Defaults: Cohen et al. 2019 (their code's train.py, for CIFAR-10 and ImageNet).
+
+  Attributes:
+    epochs, batch: passes over the training set, and images an update.
+    lr: the learning rate; the highest one of the schedule.
+    schedule: "step": multiplied by gamma every lr_step_size epochs; "cosine": down to 0; "onecycle": up
+      for three tenths of the updates and down (Optax's cosine_onecycle_schedule).
+    lr_step_size, gamma: of the schedule "step".
+    momentum, nesterov, weight_decay: of SGD; weight decay applies to every parameter.
+    accumulate: an update's batch is computed in so many parts, one after another, for small memories;
+      batch statistics are then those of the parts.
+    augment: one of `augment.AUGMENTATIONS`; None: what the data set's field does.
+    seed: of initialisation, order, augmentation and noise.
+  """
+
+  epochs: int = 90
+  batch: int = 400
+  lr: float = 0.1
+  schedule: str = "step"
+  lr_step_size: int = 30
+  gamma: float = 0.1
+  momentum: float = 0.9
+  nesterov: bool = False
+  weight_decay: float = 1e-4
+  accumulate: int = 1
+  augment: str | None = None
+  seed: int = 0
+
+  def __post_init__(self) -> None:
+    for name in ("epochs", "batch", "lr_step_size", "accumulate"):
+      if getattr(self, name) < 1:
+        raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+    for name in ("lr", "gamma", "momentum", "weight_decay"):
+      if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+        raise InputError(f"{name} must be a number >= 0, got {getattr(self, name)}")
+    if self.gamma == 0:  # Optax takes it for no decay
+      raise InputError("gamma must be above 0, got 0")
+    if self.augment not in (None, *AUGMENTATIONS):
+      raise InputError(f"augment must be one of {', '.join(AUGMENTATIONS)}, got {self.augment!r}")
+    if self.schedule not in SCHEDULES:
+      raise InputError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+    check_seed(self.seed)
+
+  def for_dataset(self, dataset: Dataset) -> "Recipe":
+    """The recipe with nothing left open for training on `dataset`."""
+    by_channels = "crop-flip" if dataset.image_shape[-1] == 3 else "none"
+    augment = self.augment or dataset.augment or by_channels
+    if augment == "resized-crop-flip" and dataset.encoded is None:
+      raise InputError(
+        f"augment resized-crop-flip is for photographs of any size (imagenet), not {dataset.name}"
+      )
+    return dataclasses.replace(self, augment=augment)
+
+
+def make_schedule(recipe: Recipe, updates: int) -> optax.Schedule:
+  """The learning rate at each update, of `updates` an epoch."""
+  total = recipe.epochs * updates
+  if recipe.schedule == "cosine":
+    return optax.cosine_decay_schedule(recipe.lr, total)
+  if recipe.schedule == "onecycle":
+    return _promoting(optax.cosine_onecycle_schedule(total, recipe.lr))
+  drop = min(recipe.lr_step_size, recipe.epochs) * updates
+  return optax.exponential_decay(recipe.lr, drop, recipe.gamma, staircase=True)
+
+
+def make_optimizer(recipe: Recipe, updates: int) -> optax.GradientTransformation:
+  """SGD on the schedule; what it is given are the gradients of an update's parts."""
+  sgd = optax.chain(
+    optax.add_decayed_weights(recipe.weight_decay),
+    optax.sgd(make_schedule(recipe, updates), momentum=recipe.momentum, nesterov=recipe.nesterov),
+  )
+  if recipe.accumulate == 1:
+    return sgd
+  parts = optax.MultiSteps(sgd, recipe.accumulate).gradient_transformation()
+  return optax.GradientTransformation(parts.init, _promoting(parts.update))
+
+
+def _promoting(function: Callable) -> Callable:
+  """For those parts of Optax that mix dtypes, under whatever rule for promotion the user has set."""
+
+  def wrapped(*args):
+    with jax.numpy_dtype_promotion("standard"):
+      return function(*args)
+
+  return wrapped

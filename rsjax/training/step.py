@@ -1,0 +1,135 @@
+"""One step of training: the weights and all that is carried with them, and the jitted update."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from rsjax import devices, models
+from rsjax.errors import InputError
+from rsjax.noise import threefry
+from rsjax.training.augment import augment
+from rsjax.training.objectives import Batch, Network, Objective
+from rsjax.training.recipe import Recipe, make_optimizer
+
+# Folded into the seed's key, so that training, its evaluation and certification never share noise.
+INIT, TRAIN, EVALUATE = 2**32 - 3, 2**32 - 2, 2**32 - 1
+
+
+class State(NamedTuple):
+  """All that training carries from step to step."""
+
+  step: Any  # int32[], of gradient computations; `accumulate` of them make an update
+  params: Any
+  batch_stats: Any
+  opt_state: Any
+  sums: Any  # float32[2 + k], of loss, accuracy and the objective's k statistics over the epoch so far
+
+  @property
+  def variables(self) -> dict[str, Any]:
+    """What the model is applied with."""
+    return {"params": self.params, **({"batch_stats": self.batch_stats} if self.batch_stats else {})}
+
+
+def initial_state(
+  model: nn.Module,
+  image_shape: tuple[int, ...],
+  objective: Objective,
+  recipe: Recipe,
+  variables: Any = None,
+) -> State:
+  """The weights to begin with and the optimiser's first state, for images of (h, w, c).
+
+  The weights are random, or `variables`.
+  """
+  if variables is None:
+    key = jax.random.fold_in(threefry.base_key(recipe.seed), INIT)
+    variables = make_init(model, tuple(image_shape))(key)
+  params = variables["params"]
+  opt_state = make_optimizer(recipe, 1).init(params)
+  sums = jnp.zeros(2 + len(objective.statistics), jnp.float32)
+  return State(jnp.int32(0), params, variables.get("batch_stats", {}), opt_state, sums)
+
+
+def steps_per_epoch(recipe: Recipe, size: int) -> int:
+  """Gradient computations an epoch, on `size` images."""
+  return -(-size // min(recipe.batch, size)) * recipe.accumulate
+
+
+def check_batch(recipe: Recipe, size: int, devices_count: int) -> int:
+  """The images of a step, on `size` images; refused where the devices cannot share them equally."""
+  update = min(recipe.batch, size)
+  if update % (recipe.accumulate * devices_count):
+    raise InputError(
+      f"batch {update} cannot be shared equally by {devices_count} devices"
+      + (f" in {recipe.accumulate} parts" if recipe.accumulate > 1 else "")
+      + f": give a multiple of {recipe.accumulate * devices_count}"
+    )
+  return update // recipe.accumulate
+
+
+# The functions below are cached, so that training again with the same settings compiles nothing.
+
+
+@functools.lru_cache(maxsize=8)
+def make_init(model: nn.Module, image_shape: tuple[int, ...]) -> Callable[[jax.Array], Any]:
+  """init(key) -> random variables."""
+  return devices.jit(lambda key: models.init(model, key, image_shape), once=True)
+
+
+@functools.lru_cache(maxsize=8)
+def make_step(
+  model: nn.Module, objective: Objective, recipe: Recipe, steps: int, select: Callable, replicated: Any
+) -> Any:
+  """step(state, arrays, batch) -> (state, float32[] loss); one jit, no sync.
+
+  Args:
+    model, objective, recipe: what is trained, and how.
+    steps: of an epoch.
+    select: (arrays, batch) -> (uint8 images, int32 labels, int32 indices), of a source in `batches`.
+    replicated: the sharding of the state.
+  """
+  optimizer = make_optimizer(recipe, steps // recipe.accumulate)
+
+  def step(state, arrays, batch):
+    key = jax.random.fold_in(threefry.base_key(recipe.seed), TRAIN)
+    augment_key, objective_key = jax.random.split(jax.random.fold_in(key, state.step))
+    images, labels, indices = select(arrays, batch)
+    images = augment(recipe.augment, augment_key, images.astype(jnp.float32) / 255)
+    given = Batch(images, labels, indices, objective_key, state.step, state.step // steps)
+
+    def loss_of(params):
+      def train(x, batch_stats):
+        variables = state._replace(params=params, batch_stats=batch_stats).variables
+        logits, updates = model.apply(variables, x, train=True, mutable=["batch_stats"])
+        return logits, updates.get("batch_stats", {})
+
+      def evaluate(x):
+        return model.apply(state._replace(params=params).variables, x, train=False)
+
+      loss = objective(Network(train, evaluate, state.batch_stats), given)
+      return loss.value, loss
+
+    (value, loss), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    accuracy = (loss.logits.argmax(-1) == labels).mean(dtype=jnp.float32)
+    told = [value, accuracy, *(loss.statistics[name] for name in objective.statistics)]
+    sums = jnp.where(state.step % steps == 0, 0.0, state.sums) + jnp.stack(told)
+    return State(state.step + 1, params, loss.batch_stats, opt_state, sums), value
+
+  return devices.jit(step, donate_argnums=0, out_shardings=replicated)
+
+
+@functools.cache
+def _make_all_finite() -> Any:
+  return devices.jit(lambda leaves: jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all())
+
+
+def all_finite(tree: Any) -> bool:
+  """Whether every number of a tree is finite; waits for it."""
+  return bool(_make_all_finite()(jax.tree.leaves(tree)))
