@@ -7,6 +7,7 @@ import sys
 
 from rsjax.cli import console
 from rsjax.errors import InputError
+from rsjax.files import unwritable, whole
 
 EPILOG = """examples:
   python -m rsjax.analyze out/sigma_*.tsv -o tables
@@ -209,9 +210,10 @@ def _folder(path):
 
 def _write(out, name, text):
   try:
-    (out / name).write_text(text, encoding="utf-8")
+    with whole(out / name) as file:
+      file.write(text)
   except OSError as error:
-    raise InputError(f"{out / name} cannot be written: {error.strerror}") from error
+    raise unwritable(out / name, error) from error
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def _candidates(image_shape: tuple[int, ...]) -> dict[str, Any]:
   """{name: (mean, std)} of what the field normalises images of this shape with."""
   from rsjax.data import named
 
-  found = {name: named.SETS[name].statistics for name in ("cifar10", "imagenet")}
+  found: dict[str, Any] = {name: named.SETS[name].statistics for name in ("cifar10", "imagenet")}
   mean, _ = found["cifar10" if image_shape[0] == 32 else "imagenet"]
   return found | {"center": (mean, (1.0, 1.0, 1.0)), "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))}
 

@@ -1,6 +1,7 @@
 """python -m rsjax.prepare NAME --from DIR: downloaded originals become a TFDS data set."""
 
 import argparse
+from typing import Any
 
 from rsjax.cli import arguments, console
 
@@ -47,7 +48,7 @@ def _body(args: argparse.Namespace) -> None:
   from rsjax.cli.progress import PrepareProgress
   from rsjax.data import preparation
 
-  progress = PrepareProgress()
+  progress: Any = PrepareProgress()
   try:
     target, counts = preparation.prepare(
       args.name, args.source, args.data_dir, unverified=args.unverified, progress=progress

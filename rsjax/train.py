@@ -96,10 +96,8 @@ def _body(args: argparse.Namespace) -> None:
   from rsjax.runs import training
   from rsjax.training import Gaussian, Recipe
 
-  objective, recipe = (
-    kind(**{field.name: getattr(args, field.name) for field in dataclasses.fields(kind)})
-    for kind in (Gaussian, Recipe)
-  )
+  given = lambda kind: {field.name: getattr(args, field.name) for field in dataclasses.fields(kind)}
+  objective, recipe = Gaussian(**given(Gaussian)), Recipe(**given(Recipe))
   if args.workers < 0:
     raise InputError(f"workers must be at least 0, got {args.workers}")
   progress = TrainProgress(args.resume)

@@ -93,5 +93,5 @@ def plot(
       text.set_parse_math(False)
   all_axes[0].set_ylabel("certified accuracy")
   figure.suptitle(title, fontsize="large", parse_math=False)
-  for path in [paths] if not isinstance(paths, list | tuple) else paths:
+  for path in [paths] if isinstance(paths, str | pathlib.Path) else paths:
     figure.savefig(path, dpi=150)

@@ -23,7 +23,7 @@ def warnings(
   confidence: float = 0.95,
 ) -> list[str]:
   """Sentences about the files, which are called `names`; radii are those of the table."""
-  said = {}
+  said: dict[str, list[str]] = {}
   for f, name in zip(files, names):
     for text in _about_one(f):
       said.setdefault(text, []).append(name)
@@ -65,7 +65,7 @@ def _about_one(f: Results) -> Iterator[str]:
   lacking = [name for name in ("sigma", "n", "alpha") if s.get(name) is None]
   if "votes" in f.columns and lacking:
     yield f"its manifest lacks {', '.join(lacking)}: the votes cannot be held against them"
-  if "votes0" in f.columns and not lacking:
+  if "votes" in f.columns and not lacking:
     yield from _against_votes(f)
   if "votes" in f.columns and not f.manifest["sessions"]:
     yield "its manifest tells of no session: which versions and devices computed it is not known"
@@ -76,15 +76,18 @@ def _about_one(f: Results) -> Iterator[str]:
 
 
 def _against_votes(f: Results) -> Iterator[str]:
-  """Of the rows of a file of CERTIFY that do not follow from their votes."""
+  """Of rows that do not follow from their votes."""
   columns, index, due = f.columns, f.columns["idx"], decided_anew(f)
-  for word, wrong in (
-    ("above", columns["radius"] > due["radius"] + 1.5e-6),
-    ("below", columns["radius"] < due["radius"] - 1.5e-6),
-  ):
-    if wrong.any():
-      yield f"{wrong.sum()} radii are {word} what their votes certify, the first of image {index[wrong][0]}"
-  wrong = (columns["nA"] != due["nA"]) | (columns["predict"] != due["predict"])
+  if "radius" in due:
+    for word, wrong in (
+      ("above", columns["radius"] > due["radius"] + 1.5e-6),
+      ("below", columns["radius"] < due["radius"] - 1.5e-6),
+    ):
+      if wrong.any():
+        yield f"{wrong.sum()} radii are {word} what their votes certify, the first of image {index[wrong][0]}"
+  wrong = columns["predict"] != due["predict"]
+  if "nA" in due:
+    wrong |= columns["nA"] != due["nA"]
   if wrong.any():
     yield f"{wrong.sum()} rows do not follow from their votes, the first of image {index[wrong][0]}"
 
@@ -113,7 +116,7 @@ def _too_close(
   """Of the best in a column, and of the best ACR, where it is not clear of the next."""
   if len(files) < 2:
     return
-  close = {}
+  close: dict[tuple[int, int], list[str]] = {}
   for radius in radii:
     right = [counted(f, radius, rule) for f in files]
     second, best = np.argsort([r.mean() for r in right], kind="stable")[-2:]

@@ -8,6 +8,8 @@ votes decide when to stop.
 """
 
 import math
+import numbers
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,10 +73,10 @@ def binomial_p_value(k: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
   Source: BINOMPVALUE in Cohen et al. 2019, section 3.2.1 (PREDICT; Hung and Fithian 2019). At 1/2
   the binomial is symmetric, so the test is twice the smaller tail.
   """
-  k, n = _counts(k, n, smallest_n=0)
-  fewer = np.minimum(k, n - k)
-  tail = special.betainc(np.maximum(n - fewer, 1), fewer + 1, 0.5)  # P(Binomial(n, 1/2) <= fewer)
-  return np.where((n == 0) | (2 * k == n), 1.0, np.minimum(1.0, 2 * tail))
+  some, all_ = _counts(k, n, smallest_n=0)
+  fewer = np.minimum(some, all_ - some)
+  tail = special.betainc(np.maximum(all_ - fewer, 1), fewer + 1, 0.5)  # P(Binomial(n, 1/2) <= fewer)
+  return np.where((all_ == 0) | (2 * some == all_), 1.0, np.minimum(1.0, 2 * tail))
 
 
 def smallest_n_to_certify(alpha: float) -> int:
@@ -97,15 +99,16 @@ def smallest_n_to_predict(alpha: float) -> int:
 
 def check_alpha(alpha: float) -> None:
   """Raises InputError unless alpha is a number between 0 and 1."""
-  if not (np.isscalar(alpha) and 0 < alpha < 1):
+  if not (isinstance(alpha, numbers.Real) and 0 < alpha < 1):
     raise InputError(f"alpha must be a number between 0 and 1, got {alpha}")
 
 
-def _counts(k: ArrayLike, n: ArrayLike, smallest_n: int = 1) -> tuple[NDArray, ...]:
-  k, n = np.asarray(k), np.asarray(n)
-  for name, array in (("k", k), ("n", n)):
+def _counts(k: ArrayLike, n: ArrayLike, smallest_n: int = 1) -> tuple[NDArray[np.float64], ...]:
+  given: tuple[NDArray[Any], ...] = np.asarray(k), np.asarray(n)
+  for name, array in zip("kn", given):
     if not np.issubdtype(array.dtype, np.integer):
       raise InputError(f"{name} must be integer counts, got {array.dtype}")
-  if not np.all((n >= smallest_n) & (k >= 0) & (k <= n)):
-    raise InputError(f"counts must have n >= {smallest_n} and 0 <= k <= n, got k = {k}, n = {n}")
-  return np.broadcast_arrays(k.astype(np.float64), n.astype(np.float64))
+  successes, draws = given
+  if not np.all((draws >= smallest_n) & (successes >= 0) & (successes <= draws)):
+    raise InputError(f"counts must have n >= {smallest_n} and 0 <= k <= n, got k = {successes}, n = {draws}")
+  return np.broadcast_arrays(successes.astype(np.float64), draws.astype(np.float64))

@@ -4,6 +4,8 @@ Everything is float64, elementwise, and rounded down: a radius is never above th
 gives. A new noise brings its radius here, and its line in `_RADII`.
 """
 
+import numbers
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -55,7 +57,7 @@ def certified_radius(p_lower: ArrayLike, sigma: float) -> NDArray[np.float64]:
   check_sigma(sigma)
   p = np.asarray(p_lower, np.float64)
   if not np.all((p >= 0) & (p < 1)):
-    raise InputError(f"p_lower must be in [0, 1), got {p_lower}")
+    raise InputError(f"p_lower must be in [0, 1), got {p}")
   distance = sigma * special.ndtri(np.maximum(p, 0.5)) * (1 - _SAFETY)
   return round_down(np.maximum(distance, 0.0), RADIUS_DIGITS)
 
@@ -83,7 +85,7 @@ def check_noise(noise: Gaussian) -> None:
 def check_sigma(sigma: float) -> None:
   """Raises InputError unless sigma is a positive number that float32, in which noise is drawn, can hold."""
   limits = np.finfo(np.float32)
-  if not (np.isscalar(sigma) and float(limits.tiny) <= sigma <= float(limits.max)):  # type: ignore[operator]
+  if not (isinstance(sigma, numbers.Real) and float(limits.tiny) <= sigma <= float(limits.max)):
     raise InputError(f"sigma must be a number > 0 (in units of [0, 1] pixels), got {sigma}")
 
 

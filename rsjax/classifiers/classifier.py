@@ -42,8 +42,11 @@ class Spec:
     missing = [name for name in names if name not in metadata]
     if missing:
       raise InputError(f"its metadata lacks {', '.join(missing)}")
-    as_given = {name: metadata[name] for name in names}
-    return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in as_given.items()})
+    fixed: dict[str, Any] = {}
+    for name in names:
+      value = metadata[name]
+      fixed[name] = tuple(value) if isinstance(value, list) else value
+    return cls(**fixed)
 
   def metadata(self) -> dict[str, Any]:
     """The same as JSON values, for a checkpoint's metadata."""
@@ -121,5 +124,5 @@ def _digest(variables: Any, metadata: dict[str, Any]) -> str:
   digest = hashlib.sha256(json.dumps(identity).encode())
   for name, leaf in sorted(named_leaves(variables).items()):
     digest.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
-    digest.update(np.ascontiguousarray(leaf))
+    digest.update(np.ascontiguousarray(leaf).tobytes())
   return digest.hexdigest()

@@ -15,6 +15,7 @@ import hashlib
 import pathlib
 import re
 import warnings
+from typing import Any
 
 import jax
 import numpy as np
@@ -52,7 +53,7 @@ class File:
   about: dict
 
 
-def read(path):
+def read(path: str | pathlib.Path) -> File:
   """The network in a PyTorch (or safetensors) file.
 
   Raises:
@@ -78,7 +79,7 @@ def read(path):
   return File(str(path), digest, arch, num_classes, image_shape, own, normalization, about)
 
 
-def to_variables(file):
+def to_variables(file: File) -> Any:
   """{"params": ..., "batch_stats": ...}, float32 NumPy arrays, of `models.create(file.arch, ...)`.
 
   Raises:
@@ -95,7 +96,7 @@ def to_variables(file):
   return jax.tree_util.tree_map_with_path(lambda path, leaf: _from_torch(arrays[_name(path)]), shapes)
 
 
-def write(path, variables, metadata):
+def write(path: str | pathlib.Path, variables: Any, metadata: dict[str, Any]) -> None:
   """Writes a classifier as the paper's code does: {"arch", "epoch", "state_dict"}, for `load_state_dict` there.
 
   Adds "normalization", which that code leaves to the reader. Whole or not at all.

@@ -21,7 +21,7 @@ __all__ = ["SPLITS", "Dataset", "load"]
 SPLITS = ("train", "test")
 
 
-def load(name, split, data_dir=None):
+def load(name: str, split: str, data_dir: str | pathlib.Path | None = None) -> Dataset:
   """The split of a data set.
 
   Args:

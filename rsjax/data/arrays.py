@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import pathlib
 
 import numpy as np
 
@@ -12,7 +13,7 @@ _TEST_DIGITS = 360
 _MOST_UNNAMED = 2**16  # classes that labels alone may imply; more is taken for a mistake
 
 
-def digits(split):
+def digits(split: str) -> Dataset:
   """scikit-learn's 1,797 handwritten digits, 8x8; the last 360 are the test split.
 
   Pixels are 0..16 there and scaled to 0..255 here.
@@ -27,7 +28,7 @@ def digits(split):
   return _in_memory("digits", split, images[part], bunch.target.astype(np.int64)[part], 10, classes)
 
 
-def npz(name, path, split):
+def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
   """x_train, y_train, x_test, y_test (uint8 NHWC, integers); class_names where labels have gaps."""
   try:
     with np.load(path) as archive:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -38,15 +38,16 @@ class Dataset:
   published_statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
   notes: tuple[str, ...] = ()
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self.labels)
 
   @functools.cached_property
-  def image_shape(self):
+  def image_shape(self) -> tuple[int, int, int]:
     """(h, w, c)."""
-    return tuple(self.images[0].shape)
+    height, width, channels = self.images[0].shape
+    return height, width, channels
 
-  def array(self):
+  def array(self) -> np.ndarray:
     """All images: uint8[len, h, w, c]; decoded once."""
     return self._array
 
@@ -54,13 +55,13 @@ class Dataset:
   def _array(self):
     return self.images if isinstance(self.images, np.ndarray) else np.stack(list(self.images))
 
-  def check(self, indices):
+  def check(self, indices: Iterable[int]) -> None:
     """Decodes the images where that can fail: a damaged file is found now and not in hours."""
     if hasattr(self.images, "check"):
       for i in indices:
         self.images.check(i)
 
-  def channel_statistics(self):
+  def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, in units of [0, 1] pixels: two tuples of floats.
 
     The published ones where the field has agreed on some, else those of this split.

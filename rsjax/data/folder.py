@@ -1,6 +1,7 @@
 """Folders of image files: DIR/{train,test}/<class>/*.{png,jpg,jpeg}."""
 
 import hashlib
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from rsjax.errors import InputError
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def folder(name, path, split):
+def folder(name: str, path: pathlib.Path, split: str) -> Dataset:
   """DIR/{train,test}/<class>/*.{png,jpg,jpeg}; val/ counts as test. Order: class, then file name."""
   roots = [path / s for s in (("test", "val") if split == "test" else ("train",)) if (path / s).is_dir()]
   if len(roots) != 1:
@@ -32,8 +33,9 @@ def folder(name, path, split):
   digest = hashlib.sha256(repr((classes, labels, images.shape)).encode())
   for file in files:
     digest.update(file.name.encode(errors="surrogateescape") + b"\0" + _file_digest(file))
-  labels = np.array(labels, np.int64)
-  return Dataset(name, split, images, labels, len(classes), tuple(classes), digest.hexdigest())
+  return Dataset(
+    name, split, images, np.array(labels, np.int64), len(classes), tuple(classes), digest.hexdigest()
+  )
 
 
 def _file_digest(path):
@@ -78,6 +80,6 @@ class ImageFiles(Sequence):
     except Exception as error:
       raise InputError(f"{self._files[i]} cannot be decoded: {error}") from error
 
-  def check(self, i):
+  def check(self, i: int) -> None:
     """Decodes image i: whether a file can be decoded shows only then."""
     self[i]

@@ -12,10 +12,12 @@ import pathlib
 import shlex
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
+from rsjax import files
 from rsjax.data import views
 from rsjax.data.dataset import Dataset
 from rsjax.errors import InputError
@@ -69,7 +71,7 @@ SETS = {
 }
 
 
-def builder(name, data_dir=None):
+def builder(name: str, data_dir: str | pathlib.Path | None = None) -> Any:
   """TFDS's own builder of a name in SETS, for array_record files under data_dir."""
   import tensorflow_datasets as tfds
 
@@ -81,7 +83,7 @@ def builder(name, data_dir=None):
 
 
 @contextlib.contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
   """Keeps TFDS's warnings about what is not prepared, and its advice, off the terminal."""
   from absl import logging
 
@@ -93,7 +95,7 @@ def quiet():
     logging.set_verbosity(before)
 
 
-def hash_order(keys, split):
+def hash_order(keys: Sequence[Any], split: str) -> np.ndarray:
   """The order in which TFDS lays examples with these keys on disk: int64[len], positions in `keys`."""
   from tensorflow_datasets.core import hashing
 
@@ -101,12 +103,13 @@ def hash_order(keys, split):
   return np.array(sorted(range(len(keys)), key=lambda i: hasher.hash_key(keys[i])), np.int64)
 
 
-def is_prepared(made):
+def is_prepared(made: Any) -> bool:
+  """Whether the data set of TFDS's builder `made` is there."""
   with quiet():
     return made.is_prepared()
 
 
-def load(name, split, data_dir=None):
+def load(name: str, split: str, data_dir: str | pathlib.Path | None = None) -> Dataset:
   """The `Dataset` of a name in SETS.
 
   Raises:
@@ -201,7 +204,7 @@ def _check_prepared(name, made, tfds_split, data_dir):
     raise InputError(f"{place} holds {name} without its {tfds_split} split: {command} adds it")
 
 
-def index_path(made, tfds_split):
+def index_path(made: Any, tfds_split: str) -> pathlib.Path:
   """Where the original order of a split is kept once it was read."""
   return pathlib.Path(made.data_dir) / f"rsjax-index-{tfds_split}.npz"
 
@@ -209,8 +212,8 @@ def index_path(made, tfds_split):
 def _index(entry, made, tfds_split, source):
   """order (original position -> position on disk), labels and digest of a split; kept beside the data."""
   path = index_path(made, tfds_split)
-  files = [pathlib.Path(f) for f in made.info.splits[tfds_split].filepaths]
-  stamp = repr([(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files])
+  shards = [pathlib.Path(f) for f in made.info.splits[tfds_split].filepaths]
+  stamp = repr([(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in shards])
   try:
     with open(path, "rb") as file, np.load(file) as kept:
       if str(kept["stamp"]) == stamp:
@@ -223,7 +226,7 @@ def _index(entry, made, tfds_split, source):
   return index
 
 
-def build_index(entry, made, tfds_split, source):
+def build_index(entry: Named, made: Any, tfds_split: str, source: Any) -> dict[str, np.ndarray]:
   """Reads every record of a split once. PNG images count in the digest as pixels, JPEG as bytes."""
   from tqdm import tqdm
 

@@ -23,14 +23,21 @@ SHARD_BYTES = 2**27
 class Progress:
   """What a preparation tells while it goes on; this one is silent."""
 
-  def start(self, split, size, done):
+  def start(self, split: str, size: int, done: int) -> None:
     """A split of `size` images is about to be written; `done` were found written before."""
 
-  def images(self, count):
+  def images(self, count: int) -> None:
     """`count` more images were written."""
 
 
-def prepare(name, source, data_dir=None, *, unverified=False, progress=Progress()):
+def prepare(
+  name: str,
+  source: str | pathlib.Path,
+  data_dir: str | pathlib.Path | None = None,
+  *,
+  unverified: bool = False,
+  progress: Progress = Progress(),
+) -> tuple[pathlib.Path, dict[str, int]]:
   """Builds the data set, or goes on building it, or finds it built.
 
   Args:

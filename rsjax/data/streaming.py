@@ -8,16 +8,27 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+from collections.abc import Generator
+from typing import Any
 
 import numpy as np
 
 from rsjax.data import views
+from rsjax.data.dataset import Dataset
 from rsjax.errors import InputError
 
 AREA, RATIO, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 
 
-def stream(dataset, order, batch, *, workers, first=0, crops=None):
+def stream(
+  dataset: Dataset,
+  order: np.ndarray,
+  batch: int,
+  *,
+  workers: int,
+  first: int = 0,
+  crops: tuple[int, int] | None = None,
+) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
   """Batches of a data set's images in the given order.
 
   Args:
@@ -64,7 +75,7 @@ def _follow_parent(index, count):
   threading.Thread(target=follow, daemon=True).start()
 
 
-def check_extra():
+def check_extra() -> None:
   """Raises InputError where Grain is missing."""
   _grain()
 
@@ -101,7 +112,7 @@ class _Examples:
     return random_resized_crop(image, np.random.default_rng([*self._crops, 1 + position])), self._labels[i]
 
 
-def random_resized_crop(image, rng):
+def random_resized_crop(image: Any, rng: np.random.Generator) -> np.ndarray:
   """A random part of a PIL image at 224x224, and every second one flipped: uint8[224, 224, 3].
 
   A part of 8 % to 100 % of the area and of aspect 3:4 to 4:3, in logarithmic measure, tried ten times,
@@ -110,7 +121,7 @@ def random_resized_crop(image, rng):
   """
   from PIL import Image
 
-  left, top, width, height = _part(*image.size, rng)
+  left, top, width, height = _part(image.size[0], image.size[1], rng)
   box = (left, top, left + width, top + height)
   # crop, then resize: antialiasing must not see beyond the part
   part = image.crop(box).resize((views.CROP, views.CROP), Image.Resampling.BILINEAR)

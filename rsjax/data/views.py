@@ -1,6 +1,7 @@
 """Decoding, and how evaluation sees photographs of any size."""
 
 import io
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from rsjax.errors import InputError
 RESIZE, CROP = 256, 224
 
 
-def decode(encoded, mode="RGB"):
+def decode(encoded: bytes, mode: str = "RGB") -> Any:
   """The PIL image of a file's bytes, converted to `mode` ("RGB" or "L"), as torchvision's loader does."""
   from PIL import Image
 
@@ -20,13 +21,13 @@ def decode(encoded, mode="RGB"):
     raise InputError(f"an image cannot be decoded: {error}") from error
 
 
-def pixels(image):
+def pixels(image: Any) -> np.ndarray:
   """uint8[h, w, c] of a PIL image."""
   array = np.asarray(image)
   return array[..., None] if array.ndim == 2 else array
 
 
-def resize_and_center_crop(image):
+def resize_and_center_crop(image: Any) -> np.ndarray:
   """ImageNet's evaluation view of a PIL image: uint8[224, 224, c].
 
   The shorter side to 256, bilinear with antialiasing (PIL's BILINEAR, whose support grows with the

@@ -52,4 +52,4 @@ def default_dtype() -> str:
 
 def matmul_precision() -> str:
   """JAX's setting for float32 products: "default" is TF32 on recent GPUs and bfloat16 passes on TPUs."""
-  return jax.config.jax_default_matmul_precision or "default"
+  return jax.config.jax_default_matmul_precision or "default"  # type: ignore[attr-defined]

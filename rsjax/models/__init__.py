@@ -76,7 +76,11 @@ def apply(model: nn.Module) -> Callable[[Any, jax.Array], jax.Array]:
 
   The same function for equal models, so that what was compiled for one is found for the other.
   """
-  return lambda variables, images: model.apply(variables, images, train=False)
+
+  def evaluate(variables: Any, images: jax.Array) -> Any:
+    return model.apply(variables, images, train=False)
+
+  return evaluate
 
 
 def inference(model: nn.Module, variables: Any) -> tuple[Callable[[Any, jax.Array], jax.Array], Any]:

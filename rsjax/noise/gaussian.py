@@ -4,6 +4,7 @@ Source: Cohen et al. 2019, section 3.
 """
 
 import dataclasses
+import numbers
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +25,7 @@ class Gaussian:
   name: ClassVar[str] = "gaussian"
 
   def __post_init__(self) -> None:
-    if not (np.isscalar(self.sigma) and 0 <= self.sigma <= float(np.finfo(np.float32).max)):  # type: ignore[operator]
+    if not (isinstance(self.sigma, numbers.Real) and 0 <= self.sigma <= float(np.finfo(np.float32).max)):
       raise InputError(f"sigma must be a number >= 0 (in units of [0, 1] pixels), got {self.sigma}")
 
   @classmethod

@@ -32,7 +32,7 @@ def read_foreign(path: str | pathlib.Path) -> Results:
     raise InputError(
       f"{path}: line 1 is not the header of a result file: it lacks {', '.join(sorted(missing))}"
     )
-  texts = dict(zip(header, zip(*rows) if rows else [()] * len(header)))
+  texts: dict[str, Sequence[str]] = dict(zip(header, zip(*rows) if rows else [()] * len(header)))
   columns = {name: column(path, name, texts[name]) for name in ("idx", "label", "predict")}
   if "radius" in header:
     columns["radius"] = column(path, "radius", texts["radius"])

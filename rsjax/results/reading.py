@@ -135,7 +135,8 @@ def parse_columns(
   texts = zip(*rows) if rows else [()] * len(header)
   columns = {name: column(path, name, cells) for name, cells in zip(header, texts)}
   if "n" not in columns and settings.get("n") is not None:
-    columns["n"] = np.full(len(rows), settings["n"], np.int64)
+    known = columns | {"n": np.full(len(rows), settings["n"], np.int64)}
+    columns = {name: known[name] for name in with_n(header)}
   n0 = settings.get("n0")
   drawn = {"votes0": None if n0 is None else np.full(len(rows), n0), "votes": columns.get("n")}
   for name, draws in drawn.items():

@@ -18,18 +18,22 @@ INVALID = "invalid"  # the name under which draws that voted for nobody stand am
 
 def format_votes(votes: NDArray[np.int64], invalid: int) -> str:
   """Sparse votes as text: `3:99871,8:120,invalid:9`; `-` where there are none."""
-  pairs = [f"{c}:{votes[c]}" for c in np.flatnonzero(votes)]
-  return ",".join(pairs + [f"{INVALID}:{invalid}"] * (invalid > 0)) or "-"
+  classes = np.flatnonzero(votes)
+  return _text(classes.tolist(), votes[classes].tolist(), invalid)
 
 
 def format_counts(counts: Counts) -> list[str]:
   """The text of each row of `counts`."""
-  texts = []
-  for start, end, invalid in zip(counts.starts, counts.ends, counts.invalid.tolist()):
-    pairs = zip(counts.classes[start:end].tolist(), counts.votes[start:end].tolist())
-    words = [f"{c}:{k}" for c, k in pairs if k]
-    texts.append(",".join(words + [f"{INVALID}:{invalid}"] * (invalid > 0)) or "-")
-  return texts
+  rows = zip(counts.starts.tolist(), counts.ends.tolist(), counts.invalid.tolist())
+  return [
+    _text(counts.classes[start:end].tolist(), counts.votes[start:end].tolist(), invalid)
+    for start, end, invalid in rows
+  ]
+
+
+def _text(classes: list[int], votes: list[int], invalid: int) -> str:
+  words = [f"{c}:{k}" for c, k in zip(classes, votes) if k]
+  return ",".join(words + ([f"{INVALID}:{invalid}"] if invalid else [])) or "-"
 
 
 def parse_column(texts: Iterable[str]) -> Counts:

@@ -70,10 +70,10 @@ class Bar(Progress):
 
 
 def bar(total: int, unit: str, initial: int = 0) -> Any:
-  """A tqdm bar on stderr; where that is no terminal, one line every ten seconds."""
+  """A tqdm bar on stderr; where that is neither a terminal nor a notebook, one line every ten seconds."""
   from tqdm import tqdm
 
-  live = sys.stderr.isatty()
+  live = sys.stderr.isatty() or "ipykernel" in sys.modules
   return tqdm(
     total=total,
     initial=initial,

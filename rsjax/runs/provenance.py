@@ -53,5 +53,5 @@ def digest(tree: Any) -> str:
       leaf = jax.random.key_data(leaf)
     array = np.asarray(leaf)
     found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-    found.update(np.ascontiguousarray(array))
+    found.update(np.ascontiguousarray(array).tobytes())
   return found.hexdigest()

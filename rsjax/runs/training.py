@@ -204,11 +204,11 @@ def _continue(
     epoch_of_checkpoint = None
   if begun["epoch"] == begun["training"]["epochs"] == epoch_of_checkpoint:
     return None, begun
-  damaged = None
+  damaged: InputError | None = None
   for step in reversed(checkpoint.steps(outdir / "state")):
     path = outdir / "state" / str(step)
     try:
-      begun = checkpoint.read_metadata(path)
+      begun = checkpoint.read_metadata(path) or begun
       state = State(**checkpoint.load_tree(path, start()._asdict()))
     except InputError as error:
       damaged = damaged or error
@@ -218,7 +218,7 @@ def _continue(
     if begun["epoch"] and epoch_of_checkpoint != begun["epoch"]:
       checkpoint.save(outdir / "checkpoint", state.variables, begun)
     return state, begun
-  raise damaged
+  raise damaged or InputError(f"{outdir} holds no state to continue from")
 
 
 def _begun(outdir: pathlib.Path, metadata: dict[str, Any]) -> dict[str, Any] | None:

@@ -39,7 +39,7 @@ class Segment(NamedTuple):
 
   request: Request
   first: int
-  count: int
+  count: int  # type: ignore[assignment]  # tuples have a method of this name
 
 
 class Work:

@@ -98,8 +98,8 @@ class Smoothed:
     rng = np.random.default_rng(0)
     normal = lambda *shape: rng.normal(size=(*shape, *x.shape)).astype(np.float32)
     x = x + np.float32(self.noise.sigma) * normal()
-    scales = np.float32([0.1, 1, 3, 0, 0.5, 2, 1]).reshape(_COMPANIONS, 1, 1, 1)
-    offsets = np.float32([0, 0, 1, 1, 0.5, 0, -1]).reshape(_COMPANIONS, 1, 1, 1)
+    scales = np.array([0.1, 1, 3, 0, 0.5, 2, 1], np.float32).reshape(_COMPANIONS, 1, 1, 1)
+    offsets = np.array([0, 0, 1, 1, 0.5, 0, -1], np.float32).reshape(_COMPANIONS, 1, 1, 1)
     others, further = (offsets + scales * normal(_COMPANIONS) for _ in range(2))
     batches = (
       np.stack([x] * (1 + _COMPANIONS)),
@@ -111,13 +111,12 @@ class Smoothed:
       np.asarray(logits(self.variables, jnp.asarray(batch)), np.float64)[row]
       for batch, row in zip(batches, (0, 0, 5))
     )
-    finite = np.isfinite(alone)
-    size = max(np.abs(alone[finite]).max(initial=0.0), 1e-30)
-    with np.errstate(invalid="ignore"):
-      gaps = [np.where(np.isfinite(other) & finite, np.abs(other - alone), 0) for other in (first, sixth)]
-    gap = max(found.max() for found in gaps) / size
-    told = f"the logits of one image depend on the other images of its batch (by {gap:.1g} of their size)"
-    if gap > _COUPLED or any((np.isfinite(other) != finite).any() for other in (first, sixth)):
+    found = np.stack([alone, first, sixth])
+    finite = np.isfinite(found)
+    size = max(np.abs(found[finite]).max(initial=0.0), 1e-30)
+    gap = np.ptp(np.where(finite.all(0), found, 0), axis=0).max() / size
+    told = f"the logits of one image depend on the other images of its batch (by {gap:.1%} of their size)"
+    if gap > _COUPLED or (finite != finite[0]).any():
       raise InputError(
         f"{told}, which voids the guarantee: give `apply` in evaluation mode, without batch statistics "
         "and dropout"

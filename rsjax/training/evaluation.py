@@ -40,7 +40,7 @@ def evaluate(
     totals.append(sums(variables, images, labels, jax.random.fold_in(key, k)))
     if len(totals) > _AHEAD:
       totals[-_AHEAD].block_until_ready()  # else a set that is streamed would pile up on the device
-  loss, hits = np.sum(jax.device_get(list(totals)), 0, dtype=np.float64) / len(dataset)
+  loss, hits = np.asarray(jax.device_get(list(totals)), np.float64).sum(0) / len(dataset)
   return float(loss), float(hits)
 
 

@@ -7,6 +7,8 @@ A format is one file with a function (name, folder, checksums) -> `Originals`. N
 and nothing that a file holds is executed.
 """
 
+import pathlib
+
 from rsjax.data.originals import cifar, idx, imagenet, svhn
 from rsjax.data.originals.files import Examples, Originals
 
@@ -22,7 +24,7 @@ _FORMATS = {
 }
 
 
-def find(name, folder, checksums):
+def find(name: str, folder: pathlib.Path, checksums: dict[str, str] | None) -> Originals:
   """The originals of data set `name` in a folder.
 
   Args:

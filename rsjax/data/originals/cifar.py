@@ -1,6 +1,7 @@
 """CIFAR-10 and CIFAR-100: the python or the binary archive (https://www.cs.toronto.edu/~kriz/cifar.html)."""
 
 import io
+import pathlib
 import pickle
 import tarfile
 import zlib
@@ -31,7 +32,7 @@ _META = {"cifar10": "batches.meta", "cifar100": "meta"}
 _PIXELS = 3 * 32 * 32
 
 
-def find(name, folder, checksums):
+def find(name: str, folder: pathlib.Path, checksums: dict[str, str] | None) -> Originals:
   stem = name.replace("cifar", "cifar-")
   path = first_of(folder, [f"{stem}-python.tar.gz", f"{stem}-binary.tar.gz"], f"{name} archive")
   verify(path, checksums and checksums | _PYTHON_MD5)

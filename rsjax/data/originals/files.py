@@ -6,6 +6,8 @@ import io
 import pathlib
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from rsjax.errors import InputError
 
 
@@ -25,7 +27,7 @@ class Examples:
   example: Callable[[int], dict]
   identity: str = ""
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self.keys)
 
 
@@ -38,7 +40,7 @@ class Originals:
   names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
 
-def png(array):
+def png(array: np.ndarray) -> bytes:
   """An uint8[h, w, c] image as PNG bytes."""
   from PIL import Image
 
@@ -47,7 +49,7 @@ def png(array):
   return file.getvalue()
 
 
-def first_of(folder, names, what):
+def first_of(folder: pathlib.Path, names: Sequence[str], what: str) -> pathlib.Path:
   """The first of these files that the folder holds."""
   for name in names:
     if (folder / name).is_file():
@@ -55,7 +57,7 @@ def first_of(folder, names, what):
   raise InputError(f"{folder} holds no {what}: download one of {', '.join(names)} into it")
 
 
-def verify(path, checksums):
+def verify(path: pathlib.Path, checksums: dict[str, str] | None) -> None:
   """Refuses a file that is not byte for byte the published one; of unknown ones nothing is said."""
   if checksums is None or path.name not in checksums:
     return

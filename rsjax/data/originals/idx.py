@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import pathlib
 import zlib
 
 import numpy as np
@@ -18,7 +19,7 @@ _FIRST_LABELS = {
 }
 
 
-def find(name, folder, checksums):
+def find(name: str, folder: pathlib.Path, checksums: dict[str, str] | None) -> Originals:
   splits, files = {}, []
   for split, prefix in _PREFIX.items():
     images, image_file = _read(folder, f"{prefix}-images", 3, checksums)

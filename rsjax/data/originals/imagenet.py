@@ -27,7 +27,7 @@ class _Image(NamedTuple):
   changed: int  # when its file was changed last, ns
 
 
-def find(name, folder, checksums):
+def find(name: str, folder: pathlib.Path, checksums: dict[str, str] | None) -> Originals:
   """Counts are verified by the caller; digests are not, for the tars have 155 GB."""
   del name, checksums
   labels = {wnid: i for i, wnid in enumerate(_lines("labels.txt"))}

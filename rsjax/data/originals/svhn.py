@@ -1,6 +1,8 @@
 """SVHN, cropped digits: train_32x32.mat, test_32x32.mat and, if there, extra_32x32.mat
 (http://ufldl.stanford.edu/housenumbers)."""
 
+import pathlib
+
 import numpy as np
 import scipy.io
 
@@ -8,7 +10,7 @@ from rsjax.data.originals.files import Examples, Originals, first_of, png, verif
 from rsjax.errors import InputError
 
 
-def find(name, folder, checksums):
+def find(name: str, folder: pathlib.Path, checksums: dict[str, str] | None) -> Originals:
   del name
   splits, files = {}, []
   for split in ("train", "test", "extra"):

@@ -69,6 +69,8 @@ class Objective(Protocol):
   name: ClassVar[str]
   statistics: ClassVar[tuple[str, ...]]
 
+  def __hash__(self) -> int: ...
+
   @property
   def noise_sd(self) -> float: ...
 
