@@ -28,10 +28,13 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rsjax import batches, data, devices, models, packing, training, tuning, votes
-from rsjax.recipe import Recipe
-from rsjax.smoothing import Smoothing, certify, predict
-from rsjax.votes import Execution
+from rsjax import data, devices, models, training
+from rsjax.noise import Gaussian
+from rsjax.procedures import Certify, Predict
+from rsjax.runs import provenance
+from rsjax.smoothing import Execution, Smoothed, packing, tuning
+from rsjax.training import Recipe, batches
+from rsjax.training import step as training_step
 
 HERE = pathlib.Path(__file__).parent
 SIGMA, MEAN, STD = 0.5, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -137,8 +140,9 @@ class Lines:
     if rows is None:
       with tempfile.TemporaryDirectory() as folder:  # searched for anew, not remembered
         cache = pathlib.Path(folder) / "rows.json"
-        rows = tuning.best_rows(self.apply, self.variables, self.shape, name, draws=10**9, cache=cache)
+        rows = tuning.best_rows(self.apply, self.variables, self.shape, lambda: name, draws=10**9, cache=cache)
     self.rows = Execution(rows).resolve(self.shape).rows
+    self.smoothed = Smoothed(self.apply, self.variables, Gaussian(SIGMA))
 
   def example(self, index):
     return np.random.default_rng(index).integers(0, 256, self.shape, np.uint8)
@@ -147,17 +151,14 @@ class Lines:
     images = max(1, min(3, draws // 1000))
     n = max(100, -(-draws // self.rows) * self.rows // images - 100)  # whole steps, but for the last
     examples = ((i, self.example(i)) for i in range(images))
-    settings = Smoothing(SIGMA, n=n)
-    return sum(
-      int(c.votes.sum() + c.votes0.sum())
-      for c in certify(self.apply, self.variables, examples, settings, Execution(self.rows))
-    )
+    found = self.smoothed.outcomes(Certify(n=n), examples, execution=Execution(self.rows))
+    return sum(int(c.votes.sum() + c.votes0.sum()) for _, c in found)
 
   def predict(self, n, draws):
     images = max(1, draws // n)
     examples = ((i, self.example(i)) for i in range(images))
-    found = predict(self.apply, self.variables, examples, Smoothing(SIGMA, n=n), Execution(self.rows))
-    return sum(int(p.votes.sum()) for p in found)
+    found = self.smoothed.outcomes(Predict(n), examples, execution=Execution(self.rows))
+    return sum(int(p.votes.sum()) for _, p in found)
 
   def bare(self, draws):
     step, variables, x = self._bare
@@ -355,14 +356,15 @@ def start_up():
   """Seconds of importing, and of the first row with and without kept programs, in fresh processes."""
   code = (
     "import time; t = [time.perf_counter()]\n"
-    "import jax, numpy as np; from rsjax import models, devices, smoothing; import sys\n"
+    "import jax, numpy as np; from rsjax import models, devices, noise, procedures, smoothing; import sys\n"
     "t.append(time.perf_counter()); devices.keep_compiled(sys.argv[1])\n"
     "model = models.create('cifar_resnet20', num_classes=10, mean=(.5,)*3, std=(.2,)*3)\n"
     "shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0), (32, 32, 3)))\n"
     "apply, variables = models.inference(model, jax.tree.map(lambda a: np.ones(a.shape, a.dtype), shapes))\n"
     "t.append(time.perf_counter())\n"
     "images = [(0, np.zeros((32, 32, 3), np.uint8))]\n"
-    "next(smoothing.certify(apply, variables, images, smoothing.Smoothing(.5, n=100, alpha=.1)))\n"
+    "smoothed = smoothing.Smoothed(apply, variables, noise.Gaussian(.5))\n"
+    "next(smoothed.outcomes(procedures.Certify(n=100, alpha=.1), images))\n"
     "t.append(time.perf_counter()); print(t[1] - t[0], t[3] - t[2])"
   )
   with tempfile.TemporaryDirectory() as cache:
@@ -378,21 +380,20 @@ def dispatch():
   shape = (8, 8, 1)
   model = models.create("convnet", num_classes=10, mean=(0.5,), std=(0.25,), dtype=devices.default_dtype())
   apply, variables = models.inference(model, random_variables(model, shape))
-  found = {}
+  smoothed, image = Smoothed(apply, variables, Gaussian(SIGMA)), np.zeros(shape, np.uint8)
+  steps, found = 50, {}
   for rows in (1024, 4096, 16384) if ON_CPU else (4096, 16384, 65536):
-    execution, steps = Execution(rows).resolve(shape), 50
-    rows = execution.rows
-    request = votes.Request(np.zeros(shape, np.uint8), 0, 0, rows * steps)
-    count = lambda request=request, execution=execution: list(
-      votes.count_votes(
-        apply, variables, [request], seed=0, sigma=SIGMA, execution=execution, smallest_count=100
-      )
+    resolved = Execution(rows).resolve(shape)
+    rows, slots = resolved.rows, resolved.slots
+    count = lambda rows=rows: list(
+      smoothed.outcomes(Predict(rows * steps), [(0, image)], execution=Execution(rows))
     )
     count()
     whole = seconds(count) / steps
-    work, before = packing.Work([request]), time.perf_counter()
+    work = packing.Work()
+    work.add(packing.Request(image, 0, 0, rows * steps))
+    before = time.perf_counter()
     for _ in range(steps):
-      slots = rows // 100 + 2
       jax.device_put(packing.step_draws(work.take(rows, slots), rows, slots))
     host = (time.perf_counter() - before) / steps
     found[rows] = {"step s": whole, "host s": host, "draws/s": rows / whole}
@@ -409,12 +410,13 @@ def train(arch, dtype, budget, repeats):
     path = pathlib.Path(folder) / "random.npz"
     np.savez(path, x_train=images, y_train=labels, x_test=images[:10], y_test=np.arange(10))
     dataset = data.load(str(path), "train")
-  recipe = Recipe(noise_sd=SIGMA, batch=batch, augment="crop-flip").for_dataset(dataset)
+  objective = training.Gaussian(noise_sd=SIGMA)
+  recipe = Recipe(batch=batch, augment="crop-flip").for_dataset(dataset)
   model = models.create(arch, num_classes=10, mean=MEAN, std=STD, dtype=dtype)
   place = batches.Place(devices.batch_mesh())
   source = batches.Held(dataset, place)
-  step = training._make_step(model, training.gaussian, recipe, 1000, source.select, place.replicated)
-  state = [place.everywhere(training.initial_state(model, dataset.image_shape, recipe))]
+  step = training_step.make_step(model, objective, recipe, 1000, source.select, place.replicated)
+  state = [place.everywhere(training.initial_state(model, dataset.image_shape, objective, recipe))]
 
   def ours(steps):
     before = time.perf_counter()
@@ -495,7 +497,7 @@ def main(argv=None):
   archs = ["cifar_resnet20"] if args.quick else args.arch
   repeats, budget = (2, 0.5) if args.quick else (args.repeats, args.seconds)
   dtype = args.dtype or devices.default_dtype()
-  environment, today = devices.environment(), datetime.date.today().isoformat()
+  environment, today = provenance.environment(), datetime.date.today().isoformat()
   try:
     import torch
 

@@ -12,7 +12,7 @@ import sys
 
 import pipeline
 
-from rsjax import console
+from rsjax.cli import console
 
 ONE_CYCLE = {"schedule": "onecycle", "nesterov": True, "weight-decay": 5e-4}
 

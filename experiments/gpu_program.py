@@ -17,7 +17,9 @@ from jax.experimental import topologies
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rsjax import devices, models, packing, votes
+from rsjax import devices, models
+from rsjax.noise import Gaussian
+from rsjax.smoothing import Execution, packing, votes
 
 # What a H100 says of itself, as XLA's compiler asks.
 H100 = """
@@ -37,17 +39,20 @@ dnn_version_info { major: 9 minor: 10 patch: 0 } runtime_version { major: 12 min
 def program(arch, dtype, rows, classes=10):
   """The text of the compiled step, and its temporary memory in bytes."""
   topology = topologies.get_topology_desc("1x1x1", platform="cuda", target_config=H100, topology="1x1x1")
-  mesh, slots = devices.draws_mesh(topology.devices), rows // 100 + 2
+  mesh, noise = devices.draws_mesh(topology.devices), Gaussian(benchmark.SIGMA)
   shape = (224, 224, 3) if arch == "resnet50" else (32, 32, 3)
+  slots = Execution(rows, mesh).resolve(shape).slots
   model = models.create(arch, num_classes=classes, mean=benchmark.MEAN, std=benchmark.STD, dtype=dtype)
   apply, variables = models.inference(model, benchmark.random_variables(model, shape))
-  segments = packing.Work([votes.Request(np.zeros(shape, np.uint8), 0, 0, rows)]).take(rows, slots)
+  work = packing.Work()
+  work.add(packing.Request(np.zeros(shape, np.uint8), 0, 0, rows))
+  segments = work.take(rows, slots)
   on = lambda tree, spec: jax.tree.map(
     lambda a: jax.ShapeDtypeStruct(np.shape(a), np.asarray(a).dtype, sharding=NamedSharding(mesh, spec)), tree
   )
-  same = (variables, np.uint32(0), np.float32(0), *packing.step_images(segments, slots))
+  same = (variables, np.uint32(0), noise.parameters(), *packing.step_images(segments, slots))
   arguments = (*on(same, P()), *on(packing.step_draws(segments, rows, slots), P(devices.AXIS)))
-  compiled = votes._make_step(apply, mesh, rows, slots, classes).lower(*arguments).compile()
+  compiled = votes._make_step(apply, noise.perturb, mesh, rows, slots, classes).lower(*arguments).compile()
   return compiled.as_text(), compiled.memory_analysis().temp_size_in_bytes
 
 

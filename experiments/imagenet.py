@@ -11,7 +11,7 @@ import sys
 
 import pipeline
 
-from rsjax import console
+from rsjax.cli import console
 
 PRESETS = {
   "paper": pipeline.Preset(

@@ -95,7 +95,8 @@ def draw_radius(out, alpha=0.001):
   made, axes = figure(f"what n draws certify, alpha = {alpha:g}", "n", "radius / sigma")
   n = np.unique(np.geomspace(20, 1e7, 200).astype(int))
   for share, line in ((1, "-"), (0.999, "--"), (0.99, "-."), (0.9, ":"), (0.7, (0, (8, 3)))):
-    _, _, radius = bounds.certify_votes(np.floor(share * n).astype(int), n, alpha, 1.0)
+    p_lower = bounds.lower_confidence_bound(np.floor(share * n).astype(int), n, alpha)
+    radius = bounds.certified_radius(p_lower, 1.0)
     axes.semilogx(n, radius, linestyle=line, linewidth=2, label=f"{share:g}")
   axes.legend(title="share of the votes for the class")
   made.savefig(out, dpi=150)

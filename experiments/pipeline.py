@@ -15,7 +15,8 @@ import argparse
 import dataclasses
 import pathlib
 
-from rsjax import analyze, certify, console, results, train
+from rsjax import analyze, certify, results, train
+from rsjax.cli import arguments, console
 from rsjax.errors import InputError
 
 MILESTONES = tuple(range(30, 100, 10))  # test accuracies under noise, per cent
@@ -46,7 +47,7 @@ def parser(description, presets, default, data, epilog):
   add("--out", metavar="OUT", help="folder for everything (default: out/EXPERIMENT_PRESET)")
   add("--data", default=data, metavar="DATASET", help=f"as for rsjax.train (default: {data})")
   add("--certify-data", metavar="DATASET", help="certify this data set's test images (default: that of --data)")
-  console.add_data_dir(made)
+  arguments.add_data_dir(made)
   for name in ("epochs", "batch"):
     add(f"--{name}", type=int, help="of training (default: the preset's)")
   add("--arch", help="as for rsjax.train (default: the preset's)")
@@ -87,12 +88,12 @@ def run(name, args, presets):
 
 def _check(args, certifying):
   """Refuses before the training what certification would refuse after it."""
-  from rsjax import data, smoothing
+  from rsjax import bounds, data, noise, procedures
 
   for sigma in args.certify_sigma or args.sigma:
-    smoothing.check_can_certify(
-      smoothing.Smoothing(sigma, certifying["N0"], certifying["N"], certifying["alpha"], args.seed)
-    )
+    bounds.check_noise(noise.Gaussian(sigma))
+  procedures.Certify(certifying["N0"], certifying["N"], certifying["alpha"])  # refuses what is out of range
+  noise.check_seed(args.seed)
   if args.certify_data:
     train_set, test_set = (
       data.load(name, split, args.data_dir)

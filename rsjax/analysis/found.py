@@ -49,6 +49,8 @@ class Found:
     raise AttributeError(f"{type(self).__name__} has no column {name!r}")
 
   def __getitem__(self, name: str) -> np.ndarray:
+    if name in ("label", "correct"):
+      statistics.check_labels(self.results)
     return self.results.columns[name]
 
   def __dir__(self) -> list[str]:
@@ -70,7 +72,7 @@ class Found:
     Raises:
       InputError: without labels, or of predictions, which have no radius.
     """
-    self._check_labels()
+    statistics.check_labels(self.results)
     return statistics.certified_accuracy(self.results, radii)
 
   def acr(self) -> float:
@@ -79,7 +81,7 @@ class Found:
     Raises:
       InputError: without labels, or of predictions.
     """
-    self._check_labels()
+    statistics.check_labels(self.results)
     if "radius" not in self.columns:
       raise InputError("predictions have no radius: give those of certify")
     return statistics.average_certified_radius(self.results)
@@ -115,13 +117,9 @@ class Found:
 
   def table(self, radii: Sequence[float] | None = None) -> str:
     """Certified accuracy at some radii with its intervals, ACR and abstentions, as text."""
-    self._check_labels()
+    statistics.check_labels(self.results)
     chosen = statistics.grid(self.results) if radii is None else radii
     return tables.text(tables.summarize([self.results], chosen))
-
-  def _check_labels(self) -> None:
-    if "label" not in self.columns:
-      raise InputError("without labels nothing is right or wrong: give `labels`")
 
   def __repr__(self) -> str:
     certified = "radius" in self.columns

@@ -59,7 +59,8 @@ def with_draws(results: Results, n: int, seed: int = 0) -> Results:
 def as_predictions(results: Results, alpha: float | None = None) -> Results:
   """A file of CERTIFY as PREDICT with its estimation draws, at its own alpha or another."""
   check_has_votes(results)
-  columns = {name: results.columns[name] for name in ("idx", "label", "predict", "correct", "n", "votes")}
+  kept = ("idx", "label", "predict", "correct", "n", "votes")
+  columns = {name: column for name, column in results.columns.items() if name in kept}
   settings = results.settings | {"command": "predict", "alpha": alpha or results.settings["alpha"]}
   as_predict = dataclasses.replace(results, columns=columns, manifest=results.manifest | {"settings": settings})
   return _decide(as_predict, {}, {})
@@ -95,7 +96,8 @@ def _decide(results: Results, settings: dict, changed: dict[str, np.ndarray]) ->
   manifest = results.manifest | {"settings": results.settings | settings}
   results = dataclasses.replace(results, columns=results.columns | changed, manifest=manifest)
   columns = results.columns | decided_anew(results)
-  columns["correct"] = (columns["predict"] == columns["label"]).astype(np.int64)
+  if "label" in columns:
+    columns["correct"] = (columns["predict"] == columns["label"]).astype(np.int64)
   return dataclasses.replace(results, columns=columns)
 
 

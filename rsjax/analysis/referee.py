@@ -8,7 +8,13 @@ from scipy import stats
 from rsjax import bounds
 from rsjax.analysis.labels import facts
 from rsjax.analysis.reanalysis import decided_anew
-from rsjax.analysis.statistics import accuracy_interval, average_certified_radius, counted, counted_radii
+from rsjax.analysis.statistics import (
+  accuracy_interval,
+  average_certified_radius,
+  check_labels,
+  counted,
+  counted_radii,
+)
 from rsjax.results import Results
 
 _FEW = 100  # images
@@ -25,6 +31,7 @@ def warnings(
   """Sentences about the files, which are called `names`; radii are those of the table."""
   said: dict[str, list[str]] = {}
   for f, name in zip(files, names):
+    check_labels(f)
     for text in _about_one(f):
       said.setdefault(text, []).append(name)
   found = [f"{'; '.join(those)}: {text}" for text, those in said.items()]

@@ -27,6 +27,7 @@ def certified_accuracy(results: Results, radii: ArrayLike, rule: str = "open") -
 def counted(results: Results, radius: float, rule: str = "open") -> NDArray[np.bool_]:
   """bool[rows]: which rows count at one radius; as `certified`, row by row."""
   radii = results.columns["radius"]
+  check_labels(results)
   far = radii > radius if rule == "open" and radius > 0 else radii >= radius
   return far & (results.columns["correct"] == 1)
 
@@ -34,6 +35,7 @@ def counted(results: Results, radius: float, rule: str = "open") -> NDArray[np.b
 def certified(results: Results, radii: ArrayLike, rule: str = "open") -> NDArray[np.int64]:
   """int64[radii]: how many of the rows are right and certified beyond each radius; see the module."""
   check_rows(results)
+  check_labels(results)
   if rule not in RULES:
     raise InputError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
   if "radius" not in results.columns:
@@ -121,7 +123,14 @@ def check_rows(results: Results) -> None:
     raise InputError(f"{results.path} has no rows yet{of}")
 
 
+def check_labels(results: Results) -> None:
+  """Raises InputError where labels are not known: nothing is right or wrong then."""
+  if "label" not in results.columns:
+    raise InputError("without labels nothing is right or wrong: give `labels` when certifying")
+
+
 def counted_radii(results: Results) -> NDArray[np.float64]:
   """float64[rows]: each row's part of the ACR, its radius where the answer is right, else 0."""
   check_rows(results)
+  check_labels(results)
   return results.columns["radius"] * results.columns["correct"]

@@ -5,6 +5,7 @@ votes again and checking a file against its votes all ask them.
 """
 
 import dataclasses
+import numbers
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,7 +40,7 @@ class Certify:
   n_varies: ClassVar[bool] = False
 
   def __post_init__(self) -> None:
-    _check_draws(n0=self.n0, n=self.n)
+    _check_draws(self, "n0", "n")
     smallest = bounds.smallest_n_to_certify(self.alpha)
     if self.n < smallest:
       raise InputError(f"n = {self.n} draws can never certify at alpha = {self.alpha}: give n >= {smallest}")
@@ -92,7 +93,7 @@ class Predict:
   n_varies: ClassVar[bool] = False
 
   def __post_init__(self) -> None:
-    _check_draws(n=self.n)
+    _check_draws(self, "n")
     smallest = bounds.smallest_n_to_predict(self.alpha)
     if self.n < smallest:
       raise InputError(f"n = {self.n} draws can never answer at alpha = {self.alpha}: give n >= {smallest}")
@@ -147,9 +148,15 @@ def predict(votes: Counts, alpha: float) -> Predictions:
   return Predictions(np.where(p_value <= alpha, votes.leaders(), ABSTAIN), p_value)
 
 
-def _check_draws(**draws: int) -> None:
-  for name, value in draws.items():
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def _check_draws(procedure: Any, *names: str) -> None:
+  """Makes the named numbers of draws Python integers, and alpha a float, which NumPy's need not be."""
+  for name in names:
+    value = getattr(procedure, name)
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
       raise InputError(f"{name} must be an integer of at least 1, got {value}")
-  if sum(draws.values()) > WORD:
-    raise InputError(f"{' + '.join(draws)} must be at most 2**32, got {sum(draws.values())}")
+    object.__setattr__(procedure, name, int(value))
+  total = sum(getattr(procedure, name) for name in names)
+  if total > WORD:
+    raise InputError(f"{' + '.join(names)} must be at most 2**32, got {total}")
+  bounds.check_alpha(procedure.alpha)
+  object.__setattr__(procedure, "alpha", float(procedure.alpha))

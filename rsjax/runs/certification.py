@@ -30,7 +30,7 @@ from rsjax.procedures import Outcome, Procedure
 from rsjax.results import Manifest, Results
 from rsjax.runs import provenance
 from rsjax.runs.progress import Progress
-from rsjax.smoothing import Execution, Smoothed, tuning
+from rsjax.smoothing import Execution, Smoothed, scheduling, tuning
 
 IN_MEMORY = "(in memory)"  # the path of results that were not written
 
@@ -149,11 +149,10 @@ def _outcomes(
   )
   if not todo:
     return
-  first = np.asarray(job.images[todo[0]])
-  if first.ndim == 3:  # else the scheduler says what is wrong with it
-    if warning := job.smoothed.check_independence(first):
-      progress.note(warning)
-    execution = _with_rows(job, execution, first.shape, len(todo) * draws)
+  _, first = scheduling.checked((todo[0], job.images[todo[0]]))
+  if warning := job.smoothed.check_independence(first):
+    progress.note(warning)
+  execution = _with_rows(job, execution, first.shape, len(todo) * draws)
   progress.rows(execution.rows or 0)
   examples = ((i, job.images[i]) for i in todo)
   before = time.perf_counter()

@@ -66,7 +66,8 @@ class SmoothedClassifier(Smoothed):
       execution: what decides speed, and never a result.
 
     Returns:
-      One row per image, in the order of indices.
+      One row per image, in the order of indices. Of several processes (see `devices.processes`) only the first
+      has what was written to a file; the others get None.
 
     Raises:
       InputError: for anything that cannot be used, a classifier whose logits depend on the other images of the
@@ -114,7 +115,7 @@ class SmoothedClassifier(Smoothed):
     progress: bool,
     execution: Execution,
   ) -> Found:
-    check_seed(seed)
+    seed = check_seed(seed)
     chosen = _chosen(len(images), indices)
     known = None if labels is None else np.asarray(labels)
     if known is not None and (known.shape != (len(images),) or not np.issubdtype(known.dtype, np.integer)):
@@ -134,7 +135,7 @@ class SmoothedClassifier(Smoothed):
     finally:
       told.close()
     if written is None:
-      raise InputError("only process 0 has the results: read its file")
+      return None  # type: ignore[return-value]  # said in the docstring: only the first process has it
     return Found(written)
 
 
@@ -185,7 +186,7 @@ class _Noted(Progress):
   """Silent, but for notes, which are Python warnings."""
 
   def note(self, text: str) -> None:
-    warnings.warn(text, stacklevel=7)
+    warnings.warn(text, stacklevel=6)
 
 
 class _Shown(_Noted, Bar):

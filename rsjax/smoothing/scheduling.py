@@ -115,7 +115,7 @@ class _Images:
     example = next(self._examples, None)
     if example is None:
       return None
-    index, array = _checked(example, self._kind)
+    index, array = checked(example, self._kind)
     self._kind = array if self._kind is None else self._kind
     image = _Image(index, array, self._procedure, self._noise)
     self._started.append(image)
@@ -152,8 +152,12 @@ class _Images:
       image.asked += count
 
 
-def _checked(example: Example, kind: np.ndarray | None) -> Example:
-  """The example, its image copied; refused where it is none, or not of one kind with the first."""
+def checked(example: Example, kind: np.ndarray | None = None) -> Example:
+  """The example, its image copied; refused where it cannot be used, or is of another kind than an earlier one.
+
+  Raises:
+    InputError: as `outcomes`.
+  """
   try:
     index, image = example
   except (TypeError, ValueError) as error:

@@ -115,7 +115,9 @@ class Smoothed:
     finite = np.isfinite(found)
     size = max(np.abs(found[finite]).max(initial=0.0), 1e-30)
     gap = np.ptp(np.where(finite.all(0), found, 0), axis=0).max() / size
-    told = f"the logits of one image depend on the other images of its batch (by {gap:.1%} of their size)"
+    told = (
+      f"the logits of one image depend on the other images of its batch (by {100 * gap:.2g} % of their size)"
+    )
     if gap > _COUPLED or (finite != finite[0]).any():
       raise InputError(
         f"{told}, which voids the guarantee: give `apply` in evaluation mode, without batch statistics "
