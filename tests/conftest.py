@@ -1,10 +1,10 @@
-"""Strict JAX settings for every test, eight CPU devices, and the classifiers that tests certify."""
+"""Strict JAX settings for every test, eight CPU devices, and the fixtures that several folders use."""
 
 import os
 import tempfile
 
+import helpers
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,7 +14,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_configure(config):
-  """What one test compiled, others find, in other workers and processes too; nothing outlasts the tests."""
+  """Programs that one test compiled are found by others, in other processes too; they go when the tests end."""
   if "PYTEST_XDIST_WORKER" not in os.environ:
     config.programs = tempfile.TemporaryDirectory(prefix="rsjax-programs-")
     settings = {
@@ -32,16 +32,9 @@ def pytest_unconfigure(config):
     config.programs.cleanup()
 
 
-def linear(variables, images):
-  """Class 1 where w . x + b > 0. Its smoothed classifier's radius is |w . x + b| / |w|."""
-  w, b = variables
-  score = images.reshape(len(images), -1) @ w + b
-  return jnp.stack([jnp.zeros_like(score), score], 1)
-
-
 @pytest.fixture
 def linear_variables():
-  """Weights for 4x4x1 images, |w| = 1."""
+  """Weights of `helpers.linear` for 4x4x1 images, |w| = 1."""
   w = np.random.default_rng(0).normal(size=16).astype(np.float32)
   w /= np.linalg.norm(w)
   return w, np.float32(-w.sum() / 2)
@@ -55,24 +48,42 @@ def images():
 
 @pytest.fixture(scope="session")
 def cpu_mesh():
-  """mesh(k): the first k CPU devices."""
+  """cpu_mesh(k): the first k CPU devices."""
   from rsjax import devices
 
   return lambda k: devices.draws_mesh(jax.devices("cpu")[:k])
 
 
 @pytest.fixture(scope="session")
-def compile_training_step():
-  """compile(model, train_set, recipe, count) -> the program of a step on the first `count` devices."""
-  from rsjax import batches, devices, training
+def compile_voting_step():
+  """compile(apply, variables, image_shape, classes, mesh, rows) -> the program of certification's step."""
+  from rsjax.noise import Gaussian
+  from rsjax.smoothing import packing, votes
 
-  def compile(model, train_set, recipe, count):
+  def compile(apply, variables, image_shape, classes, mesh, rows, slots=4):
+    noise, work = Gaussian(1.0), packing.Work()
+    work.add(packing.Request(np.zeros(image_shape, np.uint8), 0, 0, rows))
+    segments = work.take(rows, slots)
+    step = votes._make_step(apply, noise.perturb, mesh, rows, slots, classes)
+    arguments = (*packing.step_images(segments, slots), *packing.step_draws(segments, rows, slots))
+    return step.lower(variables, np.uint32(0), noise.parameters(), *arguments).compile()
+
+  return compile
+
+
+@pytest.fixture(scope="session")
+def compile_training_step():
+  """compile(model, train_set, objective, recipe, count) -> the program of a step on `count` devices."""
+  from rsjax import devices
+  from rsjax.training import batches, initial_state, step
+
+  def compile(model, train_set, objective, recipe, count):
     recipe = recipe.for_dataset(train_set)
     place = batches.Place(devices.batch_mesh(jax.devices()[:count]))
     source = batches.Held(train_set, place)
-    step = training._make_step(model, training.gaussian, recipe, 3, source.select, place.replicated)
-    state = place.everywhere(training.initial_state(model, train_set.image_shape, recipe))
-    return step.lower(state, source.arrays, place.shared(np.arange(recipe.batch, dtype=np.int32))).compile()
+    made = step.make_step(model, objective, recipe, 3, source.select, place.replicated)
+    state = place.everywhere(initial_state(model, train_set.image_shape, objective, recipe))
+    return made.lower(state, source.arrays, place.shared(np.arange(recipe.batch, dtype=np.int32))).compile()
 
   return compile
 
@@ -80,20 +91,13 @@ def compile_training_step():
 @pytest.fixture
 def write_npz(tmp_path):
   """write_npz(name, seed=0, size=40, shape=(8, 8, 1), classes=3, **overrides) -> path of a data set."""
+  return lambda name="data.npz", **settings: helpers.write_npz(tmp_path / name, **settings)
 
-  def write(name="data.npz", seed=0, size=40, shape=(8, 8, 1), classes=3, **overrides):
-    rng = np.random.default_rng(seed)
-    arrays = {}
-    for split in ("train", "test"):
-      labels = np.arange(size) % classes
-      noise = rng.integers(0, 64, (size, *shape))
-      arrays[f"x_{split}"] = (noise + 60 * labels[:, None, None, None]).astype(np.uint8)
-      arrays[f"y_{split}"] = labels
-    path = tmp_path / name
-    np.savez(path, **{k: v for k, v in (arrays | overrides).items() if v is not None})
-    return path
 
-  return write
+@pytest.fixture(scope="session")
+def small_npz(tmp_path_factory):
+  """The path of the data set that `write_npz()` writes, for tests that leave it as it is."""
+  return str(helpers.write_npz(tmp_path_factory.mktemp("small") / "data.npz"))
 
 
 @pytest.fixture(scope="session")
@@ -107,8 +111,8 @@ def trained(tmp_path_factory):
   return str(out)
 
 
-def without_time(path):
-  """The cells of a result file but for the column that no two runs share."""
-  rows = [line.split("\t") for line in path.read_text().splitlines()]
-  column = rows[0].index("time")
-  return [row[:column] + row[column + 1 :] for row in rows]
+@pytest.fixture
+def places(tmp_path):
+  """(folder of originals, data_dir)."""
+  (tmp_path / "originals").mkdir()
+  return tmp_path / "originals", tmp_path / "tfds"

@@ -1,16 +1,14 @@
-"""The experiments' scripts: the whole way on a small data set, and the paper's numbers that they print."""
-
-import pathlib
+"""The experiments' scripts: the whole way on a small data set, the paper's numbers and its figures."""
 
 import cifar10
 import numpy as np
+import paper_figures
 import pipeline
 import pytest
+from helpers import DIGITS, PUBLISHED
 
 from rsjax import results
 from rsjax.analysis import statistics
-
-PUBLISHED = pathlib.Path(__file__).parents[2] / "shared/data/published/cohen2019/certify/cifar10/resnet110"
 
 
 def test_trained_certified_and_tabulated_and_nothing_done_twice(write_npz, tmp_path, capsys):
@@ -63,9 +61,35 @@ def test_the_papers_numbers_are_those_of_its_files():
 
 
 def test_numbers_stand_beside_the_papers(tmp_path):
-  digits = pathlib.Path(__file__).parents[1] / "experiments" / "digits" / "certify_0.25.tsv"
   paper = {0.25: {0: 0.5, 0.25: 0.4}, 0.5: {0: 0.3}}
-  pipeline.beside(tmp_path, paper, {0.25: results.read(digits)}, 500)
+  pipeline.beside(tmp_path, paper, {0.25: results.read(DIGITS[1])}, 500)
   *_, first, second = (tmp_path / "beside_the_paper.md").read_text().splitlines()
   assert first.startswith("| 0.25 | 0 | 0.500 | 0.455 to 0.545 | 0.931 |")
   assert second.startswith("| 0.25 | 0.25 | 0.400 |")
+
+
+def test_the_papers_bound_is_the_largest_and_its_rivals_are_as_published():
+  """Values by hand of the formulas, on a grid of their free parameter."""
+  for p_a in (0.55, 0.7, 0.9, 0.99):
+    p_b = 1 - p_a
+    a = np.geomspace(1.001, 60, 20_000)
+    mean = (0.5 * (p_a ** (1 - a) + p_b ** (1 - a))) ** (1 / (1 - a))
+    li = np.sqrt(-(2 / a) * np.log(1 - p_a - p_b + 2 * mean)).max()
+    assert paper_figures.li(p_a) == pytest.approx(li, rel=1e-4)
+    e = np.linspace(1e-6, min(1, np.log(p_a / p_b) / 2), 20_000)[:-1]
+    lecuyer = (e / np.sqrt(2 * np.log(1.25 * (1 + np.exp(e)) / (p_a - np.exp(2 * e) * p_b)))).max()
+    assert paper_figures.lecuyer(p_a) == pytest.approx(lecuyer, rel=1e-3)
+    assert 0 < lecuyer < li < paper_figures.cohen(p_a)
+
+
+@pytest.mark.parametrize("argv", [["bounds"], ["radius"], ["draws", str(DIGITS[1])], ["alpha", str(DIGITS[1])]])
+def test_figures_of_the_paper(argv, tmp_path):
+  paper_figures.main([*argv, str(tmp_path / "figure.png")])
+  assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_prediction_against_n(capsys):
+  paper_figures.main(["predict", str(DIGITS[2])])
+  lines = capsys.readouterr().out.splitlines()[-3:]
+  assert [line.split()[0] for line in lines] == ["100", "1,000", "10,000"]
+  assert all(sum(map(float, line.split()[1:])) == pytest.approx(1, abs=0.003) for line in lines)

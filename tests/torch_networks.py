@@ -95,3 +95,32 @@ def random_network(arch, num_classes, seed=0):
       nn.init.normal_(module.running_mean, 0, 0.2)
       nn.init.uniform_(module.running_var, 0.5, 1.5)
   return net.eval()
+
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+
+# How each project of the field saves.
+LAYOUTS = {
+  "paper": lambda state: {
+    "epoch": 90,
+    "arch": "cifar_resnet8",
+    "state_dict": state,
+    "optimizer": {"state": {}},
+  },
+  "macer": lambda state: {"net": state, "epoch": 440, "optimizer": {"state": {}}},
+  "bare": lambda state: state,
+}
+
+
+def published(arch, num_classes, normalize=True, parallel=False, saved=False):
+  """(a network in evaluation as the field wraps it, its state_dict)."""
+  net = random_network(arch, num_classes)
+  net = nn.DataParallel(net) if parallel else net
+  net = nn.Sequential(Normalize(MEAN, STD, saved), net) if normalize else net
+  return net.eval(), net.state_dict()
+
+
+def save(path, state, layout="paper"):
+  """Writes a state_dict as one of LAYOUTS; returns the path."""
+  torch.save(LAYOUTS[layout](state), path)
+  return path

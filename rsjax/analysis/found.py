@@ -4,7 +4,7 @@
 >>> found
 72 images certified, sigma = 0.25: certified accuracy 0.93 at radius 0, ACR 0.543, 0.00 abstained
 >>> found.radius[:3], float(found.certified_accuracy(0.25))
-(array([0.64..., 0.95..., 0.57...]), 0.81...)
+(array([0.91..., 0.79..., 0.61...]), 0.80...)
 """
 
 import pathlib
@@ -123,7 +123,9 @@ class Found:
 
   def __repr__(self) -> str:
     certified = "radius" in self.columns
-    text = f"{len(self)} images {'certified' if certified else 'predicted'}, sigma = {self.settings['sigma']:g}"
+    text = f"{len(self)} images {'certified' if certified else 'predicted'}"
+    if (sigma := self.settings.get("sigma")) is not None:
+      text += f", sigma = {sigma:g}"
     if not len(self):
       return text
     parts = []

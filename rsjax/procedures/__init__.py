@@ -8,7 +8,7 @@
   ...   steps.send((np.array([9, 1]), np.array([950, 50])))
   ... except StopIteration as end:
   ...   print(end.value.prediction, end.value.radius)
-  0 0.34...
+  0 0.35...
 
 A procedure is a frozen dataclass with a generator, `steps`, that asks for fresh draws of one image and is
 given their votes, as often as it likes, and ends in an outcome. Who draws, in what order and how many at

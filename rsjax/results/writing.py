@@ -92,6 +92,8 @@ def save(results: Results, path: str | pathlib.Path) -> None:
   path = pathlib.Path(path)
   if "label" not in results.columns:
     raise InputError("a result file holds labels: give `labels` when certifying")
+  if "votes" not in results.columns:
+    raise InputError(f"{results.path} keeps no votes, which a result file holds: copy it instead")
   if path.exists() or manifest_path(path).exists():
     raise InputError(f"{path} exists: give another path, or delete it")
   base = CERTIFY_COLUMNS if "radius" in results.columns else PREDICT_COLUMNS

@@ -3,7 +3,7 @@
 >>> g = smooth(apply, variables, sigma=0.25)
 >>> found = g.certify(images[:2], n=1000, progress=False)
 >>> found.predict, found.radius
-(array([0, 0]), array([0.4..., 0.3...]))
+(array([0, 0]), array([0.36..., 0.26...]))
 """
 
 import pathlib

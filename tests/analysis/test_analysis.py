@@ -1,0 +1,368 @@
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from helpers import PUBLISHED
+from scipy import stats
+
+from rsjax import analysis, bounds, results
+from rsjax.analysis import statistics
+from rsjax.errors import InputError
+from rsjax.noise import Gaussian
+from rsjax.results import Results
+
+
+def made(expected=5, path="r.tsv", **settings):
+  columns = {
+    "idx": np.arange(5),
+    "label": np.array([1, 1, 3, 0, 1]),
+    "predict": np.array([1, 2, -1, 0, 1]),
+    "correct": np.array([1, 0, 0, 1, 1]),
+    "radius": np.array([0.5, 0.9, 0.0, 0.25, 0.0]),
+  }
+  settings = {"command": "certify", "sigma": 0.25} | settings
+  return Results(path, {"settings": settings, "about": {}, "sessions": []}, columns, expected)
+
+
+def sampled(images=40, n=1000, classes=4, alpha=0.001, seed=0, noise=0.25, **settings):
+  """A file as CERTIFY writes it, from votes drawn at random."""
+  rng = np.random.default_rng(seed)
+  share = rng.dirichlet([0.3] * classes, images)
+  votes0, votes = (np.array([rng.multinomial(m, p) for p in share]) for m in (100, n))
+  selected = votes0.argmax(1)
+  n_a = votes[np.arange(images), selected]
+  p_lower = bounds.lower_confidence_bound(n_a, n, alpha)
+  radius = bounds.radius(p_lower, Gaussian(0.25))
+  predict, label = np.where(bounds.abstains(p_lower), -1, selected), share.argmax(1)
+  as_text = lambda all_votes: np.array([results.format_votes(v, 0) for v in all_votes], object)
+  columns = {
+    "idx": 2 * np.arange(images), "label": label, "predict": predict, "radius": radius,
+    "correct": (predict == label).astype(int), "time": np.ones(images), "n": np.full(images, n),
+    "nA": n_a, "pABar": p_lower,
+    "votes0": as_text(votes0), "votes": as_text(votes),
+  }  # fmt: skip
+  settings = {"command": "certify", "sigma": 0.25, "n0": 100, "n": n, "alpha": alpha} | settings
+  about = {"checkpoint": {"noise_sd": noise}}
+  return Results(f"{seed}.tsv", {"settings": settings, "about": about, "sessions": [{}]}, columns, images)
+
+
+def test_certified_accuracy_is_in_the_open_ball_and_in_the_papers_tables_in_the_closed():
+  radii = [0.0, 0.2, 0.25, 0.49, 0.5, 0.9]
+  np.testing.assert_allclose(analysis.certified_accuracy(made(), radii), [0.6, 0.4, 0.2, 0.2, 0.0, 0.0])
+  paper = analysis.certified_accuracy(made(), radii, rule="paper")
+  np.testing.assert_allclose(paper, [0.6, 0.4, 0.4, 0.2, 0.2, 0.0])
+  with pytest.raises(InputError, match="radii must be"):
+    analysis.certified_accuracy(made(), [-1])
+
+
+def test_summaries():
+  assert analysis.average_certified_radius(made()) == pytest.approx(0.15)
+  assert analysis.abstention_rate(made()) == pytest.approx(0.2)
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="the paper's result files are not here")
+def test_the_papers_cifar10_table_from_the_papers_files():
+  """As its authors printed it, to the digit; in the open ball it differs by rows of exactly that radius."""
+  table = {
+    "0.12": "0.59 0.00 0.00 0.00 0.00 0.00",
+    "0.25": "0.60 0.43 0.27 0.00 0.00 0.00",
+    "0.50": "0.55 0.41 0.32 0.23 0.15 0.09",
+    "1.00": "0.39 0.34 0.28 0.22 0.17 0.14",
+  }
+  radii = [0.25, 0.5, 0.75, 1.0, 1.25, 1.5]
+  files = [results.read_any(PUBLISHED / f"noise_{s}/test/sigma_{s}") for s in table]
+  rows = analysis.summarize(files, radii, rule="paper")
+  for row, wanted in zip(rows, table.values()):
+    assert " ".join(f"{value:.2f}" for value in row["certified_accuracy"]) == wanted
+  # the best of a column as printed, in bold, with 0.33's like treated as equal
+  assert analysis.latex(rows).count(r"\textbf") == 6 + 1
+  for f in files:
+    paper, ours = (500 * analysis.certified_accuracy(f, radii, rule) for rule in ("paper", "open"))
+    exactly = [np.sum((f.columns["radius"] == r) & (f.columns["correct"] == 1)) for r in radii]
+    np.testing.assert_allclose(paper - ours, exactly)
+  assert [f.settings["sigma"] for f in files] == [0.12, 0.25, 0.5, 1.0]
+  assert all(any("three significant figures" in note for note in f.notes) for f in files)
+  mismatch = results.read_any(PUBLISHED / "noise_0.25/test/sigma_0.50")
+  assert analysis.labels([mismatch]) == ["sigma = 0.5, training noise 0.25"]
+
+
+def test_intervals_hold_what_they_promise():
+  """Accuracy: at least 95 % of the time, at every size; ACR: about that. Narrower ones do not."""
+  rng = np.random.default_rng(0)
+  for total, p in ((20, 0.9), (500, 0.6)):
+    hits = rng.binomial(total, p, 4000)
+    low, high = analysis.accuracy_interval(hits, total)
+    assert np.mean((low <= p) & (p <= high)) >= 0.95
+  low, high = analysis.accuracy_interval(hits, total, 0.9)
+  assert np.mean((low <= p) & (p <= high)) < 0.95
+  truth, held = 0.75 * 0.5, []
+  for _ in range(600):
+    f = made()
+    f.columns.update(radius=rng.uniform(0, 1, 200), correct=(rng.uniform(size=200) < 0.75).astype(int))
+    f.columns["idx"] = np.arange(200)
+    low, high = analysis.acr_interval(f)
+    held.append(low <= truth <= high)
+  assert 0.925 < np.mean(held) < 0.975
+
+
+def test_the_high_probability_bound_holds_with_its_probability():
+  """Certificates that are wrong with probability alpha each: the bound fails at most with probability rho."""
+  rng = np.random.default_rng(0)
+  images, alpha, rho = 500, 0.02, 0.05
+  wrong = rng.binomial(images, alpha, 20_000)  # of certificates that all say "correct"
+  bound = analysis.high_probability_accuracy(np.ones(20_000), images, alpha, rho)
+  assert np.mean(bound > 1 - wrong / images) <= rho
+  without_the_2 = 1 - alpha - np.sqrt(alpha * (1 - alpha) * np.log(1 / rho) / images) - np.log(1 / rho) / 1500
+  assert np.all(bound < without_the_2)
+  assert analysis.high_probability_accuracy(np.array([0.001]), 500, 0.001, 0.001) == 0
+
+
+def test_an_incomplete_file_says_so_wherever_it_is_named():
+  assert analysis.labels([made()]) == ["sigma = 0.25"]
+  assert "only 5 of 9 images" in analysis.labels([made(expected=9)])[0]
+  assert "only 5 of 9 images" in analysis.table([made(expected=9)], [0.0])
+
+
+def test_labels_tell_files_apart():
+  assert analysis.labels([sampled(), sampled(n=500)]) == ["sigma = 0.25, n = 1,000", "sigma = 0.25, n = 500"]
+  assert analysis.labels([sampled(noise=0.5), sampled()]) == [
+    "sigma = 0.25, training noise 0.5",
+    "sigma = 0.25, training noise 0.25",
+  ]
+  assert analysis.labels([sampled(seed=1), sampled(seed=2)]) == ["sigma = 0.25 (1.tsv)", "sigma = 0.25 (2.tsv)"]
+
+
+def test_a_file_without_rows_is_refused_by_name():
+  empty = made()
+  empty.columns.update({name: column[:0] for name, column in empty.columns.items()})
+  for call in (lambda: analysis.grid(empty), lambda: analysis.table([empty], [0.0])):
+    with pytest.raises(InputError, match=r"r\.tsv has no rows yet, of 5"):
+      call()
+
+
+def test_tables_say_the_same_in_every_format():
+  files, radii = [made(), sampled()], [0.0, 0.25]
+  rows = analysis.summarize(files, radii, names=["a_b", "c"], rho=0.001)
+  short = analysis.table(files, radii).splitlines()
+  assert len(short) == 3
+  assert "0.60" in short[1] and "0.20" in short[1] and "0.150" in short[1]
+  accuracy = [f"{v:.2f}" for row in rows for v in row["certified_accuracy"]]
+  for text in (
+    analysis.text(rows),
+    analysis.markdown(rows),
+    analysis.latex(rows),
+    analysis.markdown(rows, True),
+  ):
+    assert all(value in text for value in accuracy)
+  assert r"a\_b &" in analysis.latex(rows)
+  assert "99.9 % from" in analysis.text(analysis.summarize(files, radii, confidence=0.999))
+  assert "95 % from" in analysis.text(rows) and "for all, 0.999" in analysis.text(rows)
+  assert re.search(r"\*\*0\.\d\d\*\* \(0\.\d\d–0\.\d\d\)", analysis.markdown(rows, True))  # noqa: RUF001
+  read = list(csv.DictReader(io.StringIO(analysis.csv(rows))))
+  [first, *_] = [r for r in read if r["quantity"] == "certified_accuracy" and r["name"] == "a_b"]
+  assert (float(first["value"]), float(first["radius"])) == (0.6, 0.0)
+  assert float(first["low"]) == pytest.approx(stats.binomtest(3, 5).proportion_ci(0.95).low)
+  assert json.loads(json.dumps(rows)) == rows
+
+
+@pytest.mark.parametrize("farthest", [0.0, 0.1, 0.6, 1.9, 9.0])
+def test_grid_is_short_and_reaches_far(farthest):
+  r = made()
+  r.columns["radius"] = np.array([0, 0, 0, 0, farthest])
+  grid = analysis.grid(r)
+  assert grid[0] == 0.0
+  assert 1 <= len(grid) <= 11
+  assert grid[-1] <= farthest
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
+def test_plot_needs_no_display(tmp_path, ending, monkeypatch):
+  monkeypatch.delenv("DISPLAY", raising=False)
+  path = tmp_path / f"plot.{ending}"
+  analysis.plot(
+    [made(), made(9), sampled()], path, "$5_{", names=["_a", "$", "b"], panels="noise", band=0.95, rho=0.001
+  )
+  assert path.stat().st_size > 1000
+
+
+def test_another_alpha_gives_what_certify_would_have_given():
+  f = sampled()
+  again = analysis.with_alpha(f, 0.001)
+  for name in f.columns:
+    np.testing.assert_array_equal(again.columns[name], f.columns[name])
+  stricter = analysis.with_alpha(f, 1e-6)
+  assert np.all(stricter.columns["radius"] <= f.columns["radius"])
+  assert analysis.abstention_rate(stricter) > analysis.abstention_rate(f)
+  # back from where images abstain: the selected class is found among the selection's votes
+  back = analysis.with_alpha(stricter, 0.001)
+  for name in ("predict", "radius", "correct"):
+    np.testing.assert_array_equal(back.columns[name], f.columns[name])
+  assert stricter.settings["alpha"] == 1e-6
+
+
+def test_fewer_draws_are_a_random_choice_of_those_made():
+  """Counts have the law of a smaller run: binomial for a class of known probability."""
+  n, small, p = 2000, 100, 0.8
+  rng = np.random.default_rng(1)
+  f = sampled(images=3000, n=n)
+  counts = rng.binomial(n, p, 3000)
+  f.columns["votes"] = np.array([f"1:{k},invalid:{n - k}" if k < n else f"1:{k}" for k in counts], object)
+  f.columns.update(predict=np.ones(3000, int), nA=counts, label=np.ones(3000, int))
+  f.columns["votes0"] = np.full(3000, "1:100", object)
+  less = analysis.with_draws(f, small)
+  found = less.columns["nA"]
+  assert stats.kstest(found + rng.uniform(size=3000), _continued_binomial(small, p)).pvalue > 0.01
+  assert stats.kstest(found + rng.uniform(size=3000), _continued_binomial(small, p + 0.01)).pvalue < 1e-4
+  p_lower = bounds.lower_confidence_bound(found, small, 0.001)
+  np.testing.assert_array_equal(less.columns["radius"], bounds.radius(p_lower, Gaussian(0.25)))
+  assert set(less.columns["n"].tolist()) == {small}
+  classes, kept, invalid = results.parse_votes(less.columns["votes"][0])
+  assert (classes.tolist(), kept.sum() + invalid, kept[0]) == ([1], small, found[0])
+  whole = analysis.with_draws(sampled(), 1000)
+  np.testing.assert_array_equal(whole.columns["radius"], sampled().columns["radius"])
+  with pytest.raises(InputError, match="from 1 to the 1,000 draws"):
+    analysis.with_draws(sampled(), 1001)
+
+
+def _continued_binomial(n, p):
+  """The distribution function of Binomial(n, p) plus an independent uniform of [0, 1)."""
+  law = stats.binom(n, p)
+  return lambda x: law.cdf(np.floor(x) - 1) + (x - np.floor(x)) * law.pmf(np.floor(x))
+
+
+def test_files_without_votes_cannot_be_analysed_again():
+  for call in (analysis.with_alpha, analysis.with_draws):
+    with pytest.raises(InputError, match=r"r\.tsv keeps no votes"):
+      call(made(), 0.01 if call is analysis.with_alpha else 10)
+
+
+def test_agreement_of_predictions_with_more_draws():
+  truth = analysis.as_predictions(sampled(images=400))
+  shares = analysis.agreement(analysis.with_draws(truth, 50), truth)
+  assert tuple(shares) == analysis.CATEGORIES
+  assert sum(shares.values()) == pytest.approx(1)
+  assert shares["correct, inaccurate"] + shares["incorrect, inaccurate"] < 0.01
+  assert shares["abstain"] > analysis.abstention_rate(truth)
+  with pytest.raises(InputError, match="fewer than"):
+    analysis.agreement(truth, analysis.with_draws(truth, 50))
+  with pytest.raises(InputError, match="another sigma"):
+    analysis.agreement(truth, sampled(images=400, sigma=0.5))
+  with pytest.raises(InputError, match="lacks image 40"):
+    analysis.agreement(truth, sampled(images=20))
+
+
+def test_agreement_by_hand():
+  f = made()
+  f.settings["command"] = "predict"
+  reference = made()
+  reference.columns["predict"] = np.array([1, 2, 3, 2, 0])
+  shares = analysis.agreement(f, reference)
+  assert list(shares.values()) == [0.2, 0.4, 0.2, 0.0, 0.2]
+
+
+def said(files, radii=(0.0, 0.25)):
+  return "\n".join(analysis.warnings(files, analysis.labels(files), list(radii)))
+
+
+def test_a_referee_finds_nothing_to_say_of_a_good_file():
+  assert said([sampled(images=500)]) == ""
+
+
+def test_what_a_referee_would_ask():
+  assert "incomplete, 5 of 9 images" in said([made(9)])
+  assert "only 5 images: an accuracy of one half is known to 0." in said([made()])
+  constant = sampled(images=200)
+  constant.columns["predict"][:] = 2
+  assert "answers nearly always class 2" in said([constant])
+  unordered = sampled(images=200)
+  unordered.columns["idx"][[3, 4]] = unordered.columns["idx"][[4, 3]]
+  assert "not in the order" in said([unordered])
+  gap = sampled(images=200)
+  gap.columns["idx"][100:] += 6
+  assert "not evenly spaced: most are 2 apart, some 8" in said([gap])
+  inflated = sampled(images=200)
+  inflated.columns["radius"][inflated.columns["radius"].argmax()] += 0.001
+  assert "1 radii are above what their votes certify" in said([inflated])
+  edited = sampled(images=200)
+  edited.columns["predict"][edited.columns["predict"] != 2] = 2
+  assert "rows do not follow from their votes" in said([edited])
+  for name, value in (("nA", 1000), ("nA", 0)):
+    edited = sampled(images=200)
+    edited.columns[name][7] = value
+    assert "1 rows do not follow from their votes, the first of image 14" in said([edited])
+  digests = [sampled(images=200, dataset="a"), sampled(images=200, dataset="b")]
+  assert "of one name, but with other images" in said(digests)
+  other = sampled(images=300)
+  assert "is of other images than" in said([sampled(images=200), other])
+  assert "the files differ in alpha: 0.001, 0.01" in said([sampled(alpha=0.01), sampled()])
+  assert "the files differ in n: 500, 1000" in said([sampled(n=500), sampled()])
+  mixed = sampled(images=200)
+  mixed.manifest["sessions"][:] = [{"jax": "0.7.2"}, {"jax": "0.10.2"}]
+  assert "more than one jax: 0.10.2, 0.7.2" in said([mixed])
+
+
+def test_differences_that_may_be_chance_are_named():
+  close, far = sampled(images=300, seed=3), sampled(images=300, seed=4)
+  assert "may be chance" in said([close, far])
+  far.columns.update(
+    predict=np.full(300, -1), correct=np.zeros(300, int), radius=np.zeros(300), nA=np.zeros(300, int)
+  )
+  assert "may be chance" not in said([close, far], [0.25])
+
+
+def with_hits(hits, first=0):
+  """A file of images that are certified at 0.5, or not."""
+  file, right = made(), np.array(hits, int)
+  file.columns.clear()
+  file.columns.update(
+    idx=first + np.arange(len(right)), label=0 * right, predict=right - 1, correct=right, radius=0.5 * right
+  )
+  return file
+
+
+def test_differences_on_the_same_images_are_judged_image_by_image():
+  """10 of 60 images more is chance between samples, and not where no image of the other's is lost."""
+  more, fewer = [1] * 40 + [0] * 20, [1] * 30 + [0] * 30
+  assert "may be chance" not in said([with_hits(more), with_hits(fewer)], [0.25])
+  text = said([with_hits(more), with_hits(fewer, first=60)], [0.25])
+  p = stats.fisher_exact([[40, 20], [30, 30]]).pvalue
+  assert f"at radius 0.25 (p = {p:.2g})" in text and "in ACR" in text
+  mixed = [0] * 8 + [1] * 38 + [0] * 14  # lacks 8 of the 40, has 6 others
+  p = stats.binomtest(6, 8 + 6).pvalue
+  assert f"(p = {p:.2g})" in said([with_hits(more), with_hits(mixed)], [0.25])
+
+
+def test_a_manifest_that_does_not_fit_its_rows_is_named():
+  whole = sampled(images=300)
+  whole.manifest["about"]["images"] = 300
+  assert said([whole]) == ""
+  whole.settings.update(skip=2)
+  assert "not those of --skip 2" in said([whole])
+  bold = sampled(images=300)
+  bold.settings.update(sigma=0.5)
+  assert "are below what their votes certify" in said([bold])
+  bold.settings.pop("n")
+  assert "its manifest lacks n" in said([bold])
+  for again in (lambda: analysis.with_alpha(bold, 0.01), lambda: analysis.with_draws(bold, 10)):
+    with pytest.raises(InputError, match="lacks n: its votes cannot be analysed"):
+      again()
+  whole.manifest["sessions"].clear()
+  assert "tells of no session" in said([whole])
+
+
+def test_a_table_says_what_it_is_of():
+  rows = analysis.summarize([sampled(), sampled(seed=2)], [0.0, 0.25], names=["a", "b"], rho=0.001)
+  assert "radius > R" in analysis.caption(rows) and "n 1,000" in analysis.caption(rows)
+  assert "95 % intervals" in analysis.caption(rows, True)
+  assert "alpha" not in analysis.caption(
+    analysis.summarize([sampled(), sampled(alpha=0.01)], [0.0], rule="paper")
+  )
+  assert analysis.markdown(rows).count("for all, 0.999") == analysis.latex(rows).count("for all, 0.999") == 2
+
+
+def test_statistics_of_predictions_need_certificates():
+  with pytest.raises(InputError, match="is of PREDICT"):
+    statistics.certified(analysis.as_predictions(sampled()), [0.0])

@@ -1,0 +1,122 @@
+"""The command analyze, as users type it."""
+
+import functools
+import json
+import subprocess
+import sys
+
+import helpers
+import pytest
+
+from rsjax import analysis, analyze, results
+
+DIGITS = [str(path) for path in helpers.DIGITS]
+ran, refused = (functools.partial(how, analyze.main) for how in (helpers.ran, helpers.refused))
+
+
+def foreign(path, radius="0.123", rows=120, correct=None, header="idx\tlabel\tpredict\tradius\tcorrect\ttime"):
+  lines = [header]
+  lines += [
+    f"{20 * i}\t{i % 3}\t{i % 3}\t{radius}\t{1 if correct is None else correct(i)}\t0:00:13.7"
+    for i in range(rows)
+  ]
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text("\n".join(lines) + "\n")
+  return path
+
+
+def test_tables_and_plots_of_several_files(tmp_path, capsys):
+  out = ran([*DIGITS, "--radii", 0, 0.25, "--rho", 0.01, "--intervals", "-o", tmp_path / "t"], capsys)
+  assert "sigma = 0.12 0.94 0.78 0.365" in " ".join(out.out.split())
+  assert "only 72 images" in out.err
+  names = {p.name for p in (tmp_path / "t").iterdir()}
+  assert names == {
+    f"certified_accuracy.{ending}" for ending in ("md", "tex", "csv", "json", "png", "pdf", "svg")
+  }
+  said = json.loads((tmp_path / "t" / "certified_accuracy.json").read_text())
+  assert [row["certified_accuracy"][0] for row in said["files"]] == pytest.approx([68 / 72, 67 / 72, 61 / 72])
+  assert said["warnings"]
+
+
+def test_the_paper_counts_the_radius_itself(tmp_path, capsys):
+  path = foreign(tmp_path / "noise_0.50" / "sigma_0.25", radius="0.25")
+  said = ran([path, "--radii", 0.25], capsys)
+  assert "0.00" in said.out.splitlines()[3]
+  assert "120 times an image's radius is exactly R" in said.out
+  assert "sigma = 0.25, training noise 0.5" in said.out
+  assert "1.00" in ran([path, "--radii", 0.25, "--rule", "paper"], capsys).out.splitlines()[3]
+
+
+def test_foreign_files_are_read_with_care(tmp_path, capsys):
+  totals = foreign(tmp_path / "totals.tsv", correct=lambda i: i + 1)
+  said = ran([totals], capsys).err
+  assert "`correct` is not predict = label in 119 rows" in said
+  assert "three significant figures" in said and "no manifest" in said
+  headless = foreign(tmp_path / "noise_0.00" / "sigma_0.25")
+  headless.write_text(headless.read_text().removesuffix("\n"))
+  assert "sigma = 0.25, training noise 0 " in ran([headless], capsys).out
+  assert len(results.read_any(headless)) == 120
+  again = foreign(tmp_path / "again.tsv")
+  again.write_text(again.read_text() + "0\t1\t2\t0.5\t0\t1\n")
+  read = results.read_any(again)
+  assert len(read) == 120 and read.columns["radius"][0] == 0.123
+  assert "1 rows are of images that stand there before" in ran([again], capsys).err
+  for bad, words in (
+    ("x", "line 2: radius cannot be 'x'"),
+    ("nan", "line 2: radius"),
+    ("-1", "line 2: radius"),
+  ):
+    refused([foreign(tmp_path / "bad.tsv", radius=bad)], capsys, words)
+  refused(
+    [foreign(tmp_path / "head.tsv", header="a\tb\tc\td\te\tf")], capsys, "line 1", "lacks idx, label, predict"
+  )
+  refused([foreign(tmp_path / "r.tsv"), "--alpha", 0.01], capsys, "keeps no votes")
+
+
+def test_other_alpha_and_fewer_draws(capsys):
+  whole, less = (ran([DIGITS[1], *flags], capsys).out for flags in ([], ["--n", 1000, "--alpha", 1e-6]))
+  acr = lambda said: float(said.splitlines()[3].split()[-3])
+  assert acr(less) < acr(whole)
+  refused([DIGITS[1], "--n", 200_000], capsys, "from 1 to the 100,000 draws")
+
+
+@pytest.mark.parametrize(
+  ("flags", "said"),
+  [
+    (["missing.tsv"], ["missing.tsv cannot be read"]),
+    ([DIGITS[0], "--rho", "2"], ["rho must be", "got 2.0"]),
+    ([DIGITS[0], "--alpha", "0"], ["alpha must be", "got 0.0"]),
+    ([DIGITS[0], "--radii", "-1"], ["radii must be numbers >= 0"]),
+    ([*DIGITS, "--label", "one"], ["--label was given 1 times for 3 files"]),
+    ([DIGITS[0], "-o", DIGITS[0]], ["cannot be a directory"]),
+    ([str(helpers.ROOT / "README.md")], ["line "]),
+  ],
+)
+def test_bad_input(flags, said, capsys):
+  try:
+    assert analyze.main(flags) == 2
+  except SystemExit as error:
+    assert error.code == 2
+  err = capsys.readouterr().err
+  for text in said:
+    assert text in err
+  assert "Traceback" not in err
+
+
+def test_predictions_against_more_draws(tmp_path, capsys):
+  said = ran([DIGITS[2], "--n", 100, "--reference", DIGITS[2], "-o", tmp_path], capsys)
+  shares = json.loads((tmp_path / "predictions.json").read_text())["files"][0]
+  assert sum(shares[name] for name in analysis.CATEGORIES) == pytest.approx(1)
+  assert "accurate: the leading class of" in said.out
+  assert "correct, accurate" in (tmp_path / "predictions.md").read_text()
+
+
+def test_analyze_runs_where_jax_is_not_installed(tmp_path):
+  code = (
+    "import sys\n"
+    "for name in ('jax', 'jaxlib', 'flax', 'optax', 'orbax', 'tensorflow'): sys.modules[name] = None\n"
+    "from rsjax import analyze\n"
+    f"sys.exit(analyze.main({[*DIGITS, '-o', str(tmp_path)]!r}))\n"
+  )
+  subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+  assert (tmp_path / "certified_accuracy.svg").exists()

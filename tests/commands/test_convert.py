@@ -1,0 +1,295 @@
+"""PyTorch's checkpoints become rsjax's: the same function, under the right normalisation, or a refusal."""
+
+import json
+import pathlib
+import pickle
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+
+from rsjax import certify, convert, devices, models
+from rsjax.classifiers import checkpoint
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: conversion is not tested")
+networks = pytest.importorskip("torch_networks")
+MEAN, STD, LAYOUTS = networks.MEAN, networks.STD, networks.LAYOUTS
+published, save = networks.published, networks.save
+
+
+def converted(argv, capsys=None):
+  assert convert.main([str(a) for a in argv]) == 0, capsys and capsys.readouterr().err
+  return checkpoint.load(argv[1])
+
+
+def logits(classifier, images, folded):
+  model = classifier.model("float32")
+  apply, variables = models.apply(model), classifier.variables
+  if folded:
+    apply, variables = models.inference(model, variables)
+  with jax.default_matmul_precision("highest"):
+    return np.asarray(devices.jit(apply)(variables, images))
+
+
+@pytest.mark.parametrize(
+  ("arch", "classes", "parallel"),
+  [
+    ("cifar_resnet8", 10, False),
+    ("cifar_resnet20", 100, True),
+    ("cifar_resnet110", 10, False),
+    ("resnet50", 1000, True),
+  ],
+)
+def test_logits_are_those_of_pytorch(arch, classes, parallel, tmp_path):
+  net, state = published(arch, classes, parallel=parallel)
+  path = save(tmp_path / "checkpoint.pth.tar", state)
+  found = converted([path, tmp_path / "out", "--normalization", "cifar10"])
+  assert (found.metadata["arch"], found.metadata["num_classes"]) == (arch, classes)
+  side = 224 if arch == "resnet50" else 32
+  images = np.random.default_rng(0).normal(0.5, 0.5, (2, side, side, 3)).astype(np.float32)
+  inner = net[1].module if parallel else net[1]
+  with torch.no_grad():
+    wanted = inner(net[0](torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))).numpy()
+  assert wanted.std() > 0.01
+  for folded in (False, True):
+    difference = np.abs(logits(found, images, folded) - wanted).max() / np.abs(wanted).max()
+    assert difference < 1e-4, (folded, difference)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("parallel", [True, False])
+def test_every_published_layout_is_read(layout, normalize, parallel, tmp_path, capsys):
+  _, state = published("cifar_resnet8", 10, normalize, parallel)
+  path = save(tmp_path / "c.pth", state, layout)
+  found = converted([path, tmp_path / "out", "--normalization", "none", "--noise", 0.25])
+  own = published("cifar_resnet8", 10, normalize=False)[1]
+  np.testing.assert_array_equal(found.variables["params"]["fc"]["kernel"], own["fc.weight"].numpy().T)
+  assert (found.metadata["mean"], found.metadata["std"]) == ([0, 0, 0], [1, 1, 1])
+  assert found.metadata["noise_sd"] == 0.25
+  origin = found.metadata["origin"]
+  assert (origin["file"], len(origin["sha256"])) == ("c.pth", 64)
+  assert origin.get("epoch") == {"paper": 90, "macer": 440, "bare": None}[layout]
+  assert "10 classes" in capsys.readouterr().out
+
+
+def test_there_and_back_is_exact(tmp_path):
+  for arch, parallel in (("cifar_resnet8", False), ("resnet50", True)):
+    net, state = published(arch, 10, parallel=parallel)
+    out, again = tmp_path / arch, tmp_path / f"{arch}.pth.tar"
+    converted([save(tmp_path / "c", state), out, "--normalization", "cifar10"])
+    assert convert.main([str(out), str(again), "--to-torch"]) == 0
+    written = torch.load(again, weights_only=True)
+    assert written["arch"] == arch
+    assert set(written["state_dict"]) == set(state)
+    for name, tensor in state.items():
+      assert torch.equal(written["state_dict"][name], tensor), name
+    net.load_state_dict(written["state_dict"])  # strictly
+    back = converted([again, tmp_path / f"{arch}-back"])  # the file holds its normalisation
+    assert back.digest == checkpoint.load(out).digest
+
+
+def test_normalisation_is_never_guessed(tmp_path, capsys):
+  path = save(tmp_path / "c", published("cifar_resnet8", 10)[1])
+  assert convert.main([str(path), str(tmp_path / "out")]) == 2
+  assert "does not hold the normalisation" in capsys.readouterr().err
+  assert not (tmp_path / "out").exists()
+  numbers = converted([path, tmp_path / "numbers", "--normalization", ".1,.2,.3,.4,.5,.6"])
+  assert (numbers.metadata["mean"], numbers.metadata["std"]) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
+  center = converted([path, tmp_path / "center", "--normalization", "center"])
+  assert (center.metadata["mean"], center.metadata["std"]) == (list(MEAN), [1, 1, 1])
+  held = save(tmp_path / "held", published("cifar_resnet8", 10, saved=True)[1])
+  assert converted([held, tmp_path / "held-out"]).metadata["std"] == pytest.approx(list(STD))
+  assert convert.main([str(held), str(tmp_path / "no"), "--normalization", "none"]) == 2
+  assert "holds its normalisation" in capsys.readouterr().err
+
+
+def test_a_normalisation_that_cannot_be_used_is_refused(tmp_path, capsys):
+  _, state = published("cifar_resnet8", 10, saved=True)
+  for change in ({"0.sds": torch.zeros(3)}, {"0.means": torch.tensor([0.1, float("nan"), 0.1])}):
+    path = save(tmp_path / "c", state | change)
+    assert convert.main([str(path), str(tmp_path / "out")]) == 2
+    assert "its normalisation cannot be used" in capsys.readouterr().err
+  path = save(tmp_path / "c", {k: v for k, v in state.items() if k != "0.sds"})
+  assert convert.main([str(path), str(tmp_path / "out"), "--normalization", "none"]) == 2
+  assert "a mean or a standard deviation, not both" in capsys.readouterr().err
+  torch.save({"state_dict": state, "normalization": {"mean": 0.5, "std": 0.2}}, tmp_path / "c")
+  assert convert.main([str(tmp_path / "c"), str(tmp_path / "out")]) == 2
+  assert "three numbers each" in capsys.readouterr().err
+  assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_the_papers_is_not_written_as_such(tmp_path, capsys):
+  path = save(tmp_path / "c", published("cifar_resnet8", 10)[1])
+  converted([path, tmp_path / "out", "--normalization", "none"])
+  assert convert.main([str(tmp_path / "out"), str(path), "--to-torch"]) == 2
+  assert "exists: give a new file" in capsys.readouterr().err
+  assert convert.main([str(tmp_path / "out"), str(tmp_path / "new"), "--to-torch"]) == 0
+  assert "warning: the paper's code normalises with its own constants" in capsys.readouterr().err
+
+
+def test_parameters_and_odd_keys(tmp_path, capsys):
+  net, _ = published("cifar_resnet8", 10)
+  path = save(tmp_path / "c", net.state_dict(keep_vars=True), "bare")
+  converted([path, tmp_path / "out", "--normalization", "none"])
+  torch.save({1: torch.zeros(1)}, tmp_path / "numbers")
+  assert convert.main([str(tmp_path / "numbers"), str(tmp_path / "no"), "--normalization", "none"]) == 2
+  assert "holds no state_dict of tensors" in capsys.readouterr().err
+
+
+def trained_network(images, labels, mean, std, steps=60):
+  """A small network that knows these images, under one normalisation."""
+  net = networks.random_network("cifar_resnet8", 3).train()
+  x = torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+  shape = (1, 3, 1, 1)
+  mean, std, y = torch.tensor(mean).view(shape), torch.tensor(std).view(shape), torch.from_numpy(labels)
+  sgd = torch.optim.SGD(net.parameters(), 0.05, momentum=0.9)
+  for _ in range(steps):
+    loss = torch.nn.functional.cross_entropy(net((x + 0.1 * torch.randn_like(x) - mean) / std), y)
+    sgd.zero_grad()
+    loss.backward()
+    sgd.step()
+  return net.eval()
+
+
+def test_check_finds_the_normalisation_that_the_weights_were_trained_under(tmp_path, capsys, write_npz):
+  data = write_npz(shape=(32, 32, 3), size=90)
+  arrays = np.load(data)
+  net = trained_network(arrays["x_train"], arrays["y_train"], MEAN, STD)
+  path = save(tmp_path / "c", net.state_dict())
+  assert convert.main([str(path), "--check", str(data), "--sigma", "0.1"]) == 0
+  said = capsys.readouterr().out
+  assert "90 test images" in said
+  assert {line.split()[0] for line in said.splitlines() if "95 %" in line} == {
+    "cifar10",
+    "imagenet",
+    "center",
+    "none",
+  }
+  assert "best with noise:" in said
+  assert not (tmp_path / "out").exists()
+  rates = {line.split()[0]: float(line.split()[2]) for line in said.splitlines() if "95 %" in line}
+  assert rates["cifar10"] > 0.9 and rates["cifar10"] > rates["none"]
+  assert convert.main([str(path), "--check", "digits"]) == 2
+  assert "images of (8, 8, 1)" in capsys.readouterr().err
+
+
+class Bomb:
+  def __reduce__(self):
+    return pathlib.Path.touch, (pathlib.Path("exploded"),)
+
+
+def claims_ten_gigabytes(path, state):
+  """The tensor conv1.weight says that it has 2.5e9 numbers, and so does its storage."""
+  torch.save(state, path)
+  with zipfile.ZipFile(path) as old:
+    parts = {name: old.read(name) for name in old.namelist()}
+  [name] = [name for name in parts if name.endswith("data.pkl")]
+  size = state["conv1.weight"].numel()
+  small, large = b"M" + size.to_bytes(2, "little"), b"\x8a\x05" + (2_500_000_000).to_bytes(5, "little")
+  assert small in parts[name]
+  parts[name] = parts[name].replace(small, large)
+  with zipfile.ZipFile(path, "w") as new:
+    for part, content in parts.items():
+      new.writestr(part, content)
+
+
+def hostile(kind, path):
+  _, state = published("cifar_resnet8", 10, normalize=False)
+  if kind == "code":
+    path.write_bytes(pickle.dumps({"state_dict": Bomb()}))
+  elif kind == "code in PyTorch's format":
+    torch.save({"state_dict": state, "extra": Bomb()}, path)
+  elif kind == "truncated":
+    torch.save(state, path)
+    path.write_bytes(path.read_bytes()[:-2000])
+  elif kind == "ten gigabytes":
+    claims_ten_gigabytes(path, state)
+  elif kind == "ten gigabytes by strides":
+    state["fc.weight"] = torch.zeros(1).as_strided((50_000, 50_000), (0, 0))
+    torch.save(state, path)
+  elif kind == "text":
+    path.write_text("not a checkpoint")
+  elif kind == "empty":
+    path.write_bytes(b"")
+  elif kind == "no weights":
+    torch.save({"epoch": 3, "arch": "cifar_resnet20"}, path)
+  else:
+    change = {
+      "NaN": lambda: state["layer2.0.conv1.weight"][0, 0].fill_(float("nan")),
+      "integers": lambda: state.update({"fc.weight": state["fc.weight"].int()}),
+      "missing": lambda: state.pop("layer3.0.bn2.running_var"),
+      "left over": lambda: state.update({"layer1.0.extra.weight": torch.zeros(1)}),
+      "left over outside": lambda: state.update({"head.weight": torch.zeros(2)}),
+      "shape": lambda: state.update({"layer1.0.conv1.weight": torch.zeros(16, 16, 1, 1)}),
+      "other network": lambda: state.update({"conv1.weight": torch.zeros(32, 3, 3, 3)}),
+      "no network": lambda: [state.pop(name) for name in list(state) if name.startswith(("conv1", "fc"))],
+    }
+    change[kind]()
+    torch.save(state, path)
+
+
+@pytest.mark.parametrize(
+  ("kind", "said"),
+  [
+    ("code", "cannot be read as PyTorch's weights"),
+    ("code in PyTorch's format", "which could run code"),
+    ("truncated", "cannot be read as PyTorch's weights"),
+    ("ten gigabytes", "c.pth"),
+    ("ten gigabytes by strides", "c.pth"),
+    ("text", "cannot be read as PyTorch's weights"),
+    ("empty", "cannot be read as PyTorch's weights"),
+    ("no weights", "holds no state_dict of tensors: it has epoch, arch"),
+    ("NaN", "weights are not finite: layer2.0.conv1.weight"),
+    ("integers", "weights are not floating-point numbers: fc.weight"),
+    ("missing", "missing layer3.0.bn2.running_var"),
+    ("left over", "left over layer1.0.extra.weight"),
+    ("left over outside", "left over head.weight"),
+    ("shape", "layer1.0.conv1.weight is [16, 16, 1, 1], not [16, 16, 3, 3]"),
+    ("other network", "no network known here"),
+    ("no network", "no network known here"),
+  ],
+)
+def test_hostile_files_are_refused_and_leave_nothing(kind, said, tmp_path, capsys, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  path = tmp_path / "c.pth"
+  hostile(kind, path)
+  assert convert.main([str(path), "out", "--normalization", "none"]) == 2
+  err = capsys.readouterr().err
+  assert said in err
+  assert len([line for line in err.splitlines() if "error" in line]) == 1 and "Traceback" not in err
+  assert {p.name for p in tmp_path.iterdir()} == {"c.pth"}
+
+
+@pytest.mark.parametrize(
+  ("argv", "said"),
+  [
+    (["missing.pth", "out"], "is no file"),
+    (["c.pth"], "OUTDIR is missing"),
+    (["c.pth", "out", "--normalization", "mnist"], "normalization must be cifar10"),
+    (["c.pth", "out", "--normalization", "1,1,1,1,1,0"], "deviations > 0"),
+    (["c.pth", "out", "--normalization", ".4,.4,nan,.2,.2,.2"], "deviations > 0"),
+    (["c.pth", "full", "--normalization", "none"], "exists: give a new directory"),
+    (["c.pth", "out", "--to-torch"], "is a file: give a directory that rsjax.train wrote"),
+    (["c.pth", "out", "--normalization", "none", "--noise", "-1"], "noise_sd must be"),
+  ],
+)
+def test_bad_input(argv, said, tmp_path, capsys, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  save(tmp_path / "c.pth", published("cifar_resnet8", 10)[1])
+  (tmp_path / "full").mkdir()
+  (tmp_path / "full" / "something").touch()
+  assert convert.main(argv) == 2
+  assert said in capsys.readouterr().err
+  assert not (tmp_path / "out").exists()
+
+
+def test_from_a_published_file_to_certificates(tmp_path, write_npz, capsys):
+  path = save(tmp_path / "checkpoint.pth.tar", published("cifar_resnet8", 3)[1])
+  converted([path, tmp_path / "out", "--normalization", "cifar10", "--noise", 0.5])
+  argv = [write_npz(shape=(32, 32, 3)), tmp_path / "out", 0.5, tmp_path / "r.tsv", "--max", 2, "--N", 100]
+  assert certify.main([str(a) for a in argv]) == 0
+  assert "note" not in capsys.readouterr().err
+  origin = json.loads((tmp_path / "r.tsv.json").read_text())["about"]["checkpoint"]["origin"]
+  assert origin["file"] == "checkpoint.pth.tar"

@@ -1,0 +1,185 @@
+"""Data sets from scikit-learn, .npz files and folders; what cannot be used is refused."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rsjax import data
+from rsjax.errors import InputError
+
+
+def test_digits_are_scikit_learns_in_order():
+  from sklearn.datasets import load_digits
+
+  bunch = load_digits()
+  train, test = data.load("digits", "train"), data.load("digits", "test")
+  assert (len(train), len(test)) == (1437, 360)
+  assert train.image_shape == test.image_shape == (8, 8, 1)
+  assert train.images.dtype == np.uint8
+  assert train.classes == tuple("0123456789")
+  pixels = np.concatenate([train.images, test.images])[..., 0]
+  np.testing.assert_array_equal(np.rint(pixels / 255 * 16), bunch.images)
+  np.testing.assert_array_equal(np.concatenate([train.labels, test.labels]), bunch.target)
+
+
+def test_npz(write_npz):
+  dataset = data.load(str(write_npz()), "test")
+  assert (len(dataset), dataset.image_shape, dataset.num_classes) == (40, (8, 8, 1), 3)
+  assert dataset.classes is None
+  assert dataset.labels.dtype == np.int64
+  assert dataset.images[7].dtype == np.uint8
+
+
+def test_npz_of_some_classes_with_names(write_npz):
+  path = write_npz(class_names=np.array(["ant", "bee", "cat", "dog"]))
+  dataset = data.load(str(path), "test")
+  assert (dataset.num_classes, dataset.classes) == (4, ("ant", "bee", "cat", "dog"))
+
+
+def test_digest_tells_data_sets_apart(write_npz):
+  digest = lambda path, split="test": data.load(str(path), split).digest
+  a = write_npz("a.npz")
+  assert digest(a) == digest(write_npz("same.npz"))
+  others = [digest(a, "train"), digest(write_npz("b.npz", seed=1)), digest(write_npz("c.npz", size=39))]
+  others.append(digest(write_npz("d.npz", y_test=np.arange(40)[::-1] % 3)))
+  assert len({digest(a), *others}) == 5
+
+
+@pytest.mark.parametrize(
+  ("overrides", "message"),
+  [
+    (dict(x_test=np.zeros((40, 8, 8, 1), np.float32)), "float32"),
+    (dict(x_test=np.zeros((40, 8, 8), np.uint8)), r"height, width, channels"),
+    (dict(x_test=np.zeros((0, 8, 8, 1), np.uint8), y_test=np.zeros(0, int)), "x_test"),
+    (dict(x_test=None), "lacks x_test"),
+    (dict(y_test=None), "lacks x_test or y_test"),
+    (dict(y_test=np.zeros(40)), "float64"),
+    (dict(y_test=np.zeros(39, int)), r"integers\[40\]"),
+    (dict(y_train=np.array(["a"] * 40)), "y_train must be integers"),
+    (dict(y_test=np.full(40, -1, np.int64).astype(np.uint32)), "labels must be"),
+    (dict(class_names=np.array("abc")), "one string a class"),
+    (dict(y_test=np.full(40, -1)), "labels must be"),
+    (dict(class_names=np.array(["a", "b"])), "labels must be in 0..1"),
+  ],
+)
+def test_bad_npz_is_refused(write_npz, overrides, message):
+  with pytest.raises(InputError, match=message):
+    data.load(str(write_npz(**overrides)), "test")
+
+
+def test_npz_of_images_of_mixed_size_is_refused(write_npz):
+  mixed = np.empty(40, object)
+  mixed[:] = [np.zeros((8, 8 + i % 2, 1), np.uint8) for i in range(40)]
+  with pytest.raises(InputError, match=r"plain arrays"):
+    data.load(str(write_npz(x_test=mixed)), "test")
+
+
+def test_files_that_are_no_npz_are_refused(tmp_path):
+  path = tmp_path / "x.npz"
+  path.write_text("no zip")
+  with pytest.raises(InputError, match=r"cannot be read as \.npz.*holds Python objects$"):
+    data.load(str(path), "test")
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """train/ and val/ of three classes, two of them in val/."""
+  rng = np.random.default_rng(0)
+  for split, names in (("train", ("bee", "ant", "cow")), ("val", ("cow", "ant"))):
+    for name in names:
+      (tmp_path / split / name).mkdir(parents=True)
+      for i in range(3):
+        pixels = rng.integers(0, 256, (6, 5, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / split / name / f"{i}.png")
+  return tmp_path
+
+
+def test_folder(folder):
+  train, test = data.load(str(folder), "train"), data.load(str(folder), "test")
+  assert train.classes == test.classes == ("ant", "bee", "cow")
+  assert train.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+  assert test.labels.tolist() == [0, 0, 0, 2, 2, 2]
+  assert train.image_shape == (6, 5, 3)
+  wanted = np.asarray(Image.open(folder / "val" / "cow" / "1.png"))
+  np.testing.assert_array_equal(test.images[4], wanted)
+  assert train.array().shape == (9, 6, 5, 3)
+
+
+def test_folder_of_grey_images_has_one_channel(folder):
+  for file in folder.glob("val/*/*.png"):
+    Image.open(file).convert("L").save(file)
+  assert data.load(str(folder), "test").image_shape == (6, 5, 1)
+
+
+def test_folder_of_mixed_sizes_is_refused_naming_two_files(folder):
+  Image.fromarray(np.zeros((7, 5, 3), np.uint8)).save(folder / "val" / "cow" / "2.png")
+  with pytest.raises(InputError, match=r"0\.png is 5x6, .*2\.png is 5x7"):
+    data.load(str(folder), "test")
+
+
+def test_folder_with_a_file_that_is_no_image_is_refused(folder):
+  (folder / "val" / "cow" / "2.png").write_text("no image")
+  with pytest.raises(InputError, match="not a readable image"):
+    data.load(str(folder), "test")
+
+
+def test_folders_without_splits_or_classes_are_refused(tmp_path):
+  with pytest.raises(InputError, match="must hold either test/ or val/"):
+    data.load(str(tmp_path), "test")
+  (tmp_path / "train").mkdir()
+  with pytest.raises(InputError, match="holds no <class>"):
+    data.load(str(tmp_path), "train")
+
+
+@pytest.mark.parametrize("name", ["cifar11", "missing.npz", "", "no/such/folder"])
+def test_unknown_data_sets_are_refused(name, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(InputError, match="unknown data set"):
+    data.load(name, "test")
+
+
+def test_unknown_splits_are_refused():
+  with pytest.raises(InputError, match="train, test"):
+    data.load("digits", "valid")
+
+
+def test_channel_statistics(write_npz):
+  dataset = data.load(str(write_npz(shape=(8, 8, 3))), "train")
+  mean, std = dataset.channel_statistics()
+  x = dataset.images / 255
+  np.testing.assert_allclose(mean, x.mean((0, 1, 2)), atol=1e-6)
+  np.testing.assert_allclose(std, x.std((0, 1, 2)), atol=1e-6)
+
+
+def test_a_changed_file_of_the_same_size_changes_a_folders_digest(folder):
+  before = data.load(str(folder), "test").digest
+  assert data.load(str(folder), "test").digest == before
+  file = folder / "val" / "cow" / "2.png"
+  content = file.read_bytes()
+  file.write_bytes(content[:-20] + bytes([content[-20] ^ 1]) + content[-19:])
+  assert data.load(str(folder), "test").digest != before
+
+
+def test_hidden_files_and_folders_are_no_data(folder):
+  before = data.load(str(folder), "train")
+  (folder / "train" / ".cache").mkdir()
+  shutil.copy(folder / "train" / "ant" / "0.png", folder / "train" / "ant" / "._0.png")
+  after = data.load(str(folder), "train")
+  assert (after.classes, len(after), after.digest) == (before.classes, len(before), before.digest)
+
+
+def test_images_of_more_than_8_bits_are_refused(folder):
+  Image.fromarray(np.zeros((6, 5), np.uint16)).save(folder / "val" / "cow" / "2.png")
+  with pytest.raises(InputError, match="more than 8 bits"):
+    data.load(str(folder), "test")
+
+
+def test_damaged_images_are_refused(folder):
+  file = folder / "val" / "cow" / "2.png"
+  content = file.read_bytes()
+  for cut in range(0, len(content) - 30, 7):  # beyond, all pixels are there
+    file.write_bytes(content[:cut])
+    with pytest.raises(InputError, match=r"2\.png"):
+      data.load(str(folder), "test").images[5]

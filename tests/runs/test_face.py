@@ -1,0 +1,215 @@
+"""The Python face: `rsjax.smooth`, `load` and `read`, as a newcomer uses them."""
+
+import sys
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import linear, without_time
+
+import rsjax
+from rsjax import analysis, certify, results
+from rsjax.noise import Gaussian
+from rsjax.procedures import Certify, Predict
+from rsjax.smoothing import Smoothed
+
+LABELS = np.arange(6) % 2
+
+
+@pytest.fixture
+def g(linear_variables):
+  return rsjax.smooth(linear, linear_variables, sigma=0.25)
+
+
+def test_a_newcomers_lines(g, images, tmp_path):
+  found = g.certify(images, LABELS, n=1000, progress=False)
+  assert len(found) == 6
+  assert found.radius.dtype == np.float64 and found["radius"] is found.radius
+  assert found.certified_accuracy([0.0, 0.25]).shape == (2,)
+  assert found.certified_accuracy(0.0) == ((found.predict == LABELS) & (found.predict != -1)).mean()
+  assert found.acr() == (found.radius * (found.predict == LABELS)).mean()
+  assert "6 images certified, sigma = 0.25" in repr(found)
+  frame = found.to_pandas()
+  assert frame["radius"].tolist() == found.radius.tolist()
+  assert {"idx", "label", "n", "nA", "votes"} <= set(frame)
+  html = found._repr_html_()
+  assert "<table>" in html and f"<td>{found.radius[0]:.6g}</td>" in html
+  assert "radius" in found.table([0.0]) and "radius" in dir(found)
+  with pytest.raises(AttributeError, match="no column 'nothing'"):
+    print(found.nothing)
+  found.plot(tmp_path / "plot.png")
+  assert (tmp_path / "plot.png").stat().st_size > 5000
+  answers = g.predict(images, LABELS, n=100, progress=False)
+  assert "6 images predicted" in repr(answers) and "pvalue" in answers.columns
+
+
+def test_its_certificates_are_the_engines(g, linear_variables, images):
+  settings = dict(n0=50, n=500, alpha=0.01, seed=3)
+  found = g.certify(images, n0=50, n=500, alpha=0.01, seed=3, indices=[4, 1], progress=False)
+  smoothed = Smoothed(linear, linear_variables, Gaussian(0.25))
+  examples = [(i, images[i]) for i in (4, 1)]
+  wanted = dict(smoothed.outcomes(Certify(50, 500, 0.01), examples, seed=settings["seed"]))
+  assert found.idx.tolist() == [4, 1]
+  assert found.radius.tolist() == [wanted[i].radius for i in (4, 1)]
+  assert found.n.tolist() == [500, 500]
+  predicted = g.predict(images, n=300, alpha=0.01, seed=3, indices=[4, 1], progress=False)
+  wanted = dict(smoothed.outcomes(Predict(300, 0.01), examples, seed=3))
+  assert predicted.predict.tolist() == [wanted[i].prediction for i in (4, 1)]
+
+
+def test_a_file_is_written_continued_and_read(g, images, tmp_path):
+  whole, stopped = tmp_path / "whole.tsv", tmp_path / "stopped.tsv"
+  found = g.certify(images, LABELS, n=1000, file=whole, progress=False)
+  in_memory = g.certify(images, LABELS, n=1000, progress=False)
+  for name, column in found.columns.items():
+    assert name == "time" or column.tolist() == in_memory[name].tolist()
+  g.certify(images, LABELS, n=1000, file=stopped, progress=False)
+  rows = stopped.read_text().splitlines(keepends=True)
+  stopped.write_text("".join(rows[:3]) + rows[3][:10])
+  g.certify(images, LABELS, n=1000, file=stopped, progress=False)
+  assert without_time(stopped) == without_time(whole)
+  in_memory.save(tmp_path / "saved" / "x.tsv")
+  assert without_time(tmp_path / "saved" / "x.tsv") == without_time(whole)
+  assert rsjax.read(whole).acr() == found.acr()
+  assert analysis.warnings([results.read(tmp_path / "saved" / "x.tsv")], ["x"], []) == analysis.warnings(
+    [results.read(whole)], ["x"], []
+  )
+  with pytest.raises(rsjax.InputError, match="exists"):
+    in_memory.save(whole)
+  with pytest.raises(rsjax.InputError, match=r"other settings.*sigma was 0.25"):
+    rsjax.smooth(linear, g.variables, sigma=0.5).certify(images, LABELS, n=1000, file=whole, progress=False)
+
+
+def test_without_labels_there_are_radii_and_no_accuracy(g, images, tmp_path):
+  found = g.certify(images, n=500, progress=False)
+  assert "label" not in found.columns and "correct" not in found.columns
+  assert "median radius" in repr(found)
+  for use in (lambda: found.acr(), lambda: found.certified_accuracy(0.1), lambda: found.save(tmp_path / "x")):
+    with pytest.raises(rsjax.InputError, match="labels"):
+      use()
+  for use in (
+    lambda: found["correct"],
+    lambda: analysis.warnings([found.results], ["x"], []),
+    lambda: analysis.table([found.results], [0.0]),
+    lambda: found.table(),
+  ):
+    with pytest.raises(rsjax.InputError, match="labels"):
+      use()
+  assert analysis.with_alpha(found.results, 0.01).columns["radius"].min() >= 0
+  assert len(analysis.as_predictions(found.results)) == 6
+  with pytest.raises(rsjax.InputError, match="labels"):
+    g.certify(images, n=500, file=tmp_path / "y", progress=False)
+  assert list(tmp_path.iterdir()) == []
+  with pytest.raises(rsjax.InputError, match="no radius"):
+    g.predict(images, LABELS, n=100, progress=False).acr()
+
+
+def test_a_trained_classifier_is_loaded_as_the_command_certifies_it(trained, tmp_path):
+  from rsjax import data
+
+  out = tmp_path / "c.tsv"
+  assert certify.main(["digits", trained, "0.25", str(out), "--max", "3", "--N", "500"]) == 0
+  digits = data.load("digits", "test")
+  found = rsjax.load(trained, sigma=0.25).certify(
+    digits.images, digits.labels, n=500, indices=range(3), progress=False
+  )
+  for name in ("idx", "label", "predict", "radius", "votes0", "votes"):
+    assert found[name].tolist() == results.read(out).columns[name].tolist()
+
+
+def test_the_bar_is_on_stderr(g, images, capsys):
+  g.certify(images, n=200)
+  said = capsys.readouterr()
+  assert not said.out
+  assert "6/6 images" in said.err and "draws" in said.err
+
+
+def test_numpys_numbers_are_numbers(linear_variables, images, tmp_path):
+  g = rsjax.smooth(linear, linear_variables, sigma=np.float32(0.25))
+  numbers = dict(n0=np.int64(50), n=np.int32(500), alpha=np.float64(0.01), seed=np.int64(3))
+  found = g.certify(images, LABELS, file=tmp_path / "x.tsv", progress=False, **numbers)
+  again = rsjax.smooth(linear, linear_variables, sigma=0.25).certify(
+    images, LABELS, n0=50, n=500, alpha=0.01, seed=3, file=tmp_path / "x.tsv", progress=False
+  )
+  assert found.radius.tolist() == again.radius.tolist()
+
+
+def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, images):
+  g = rsjax.smooth(batch_statistics, linear_variables, sigma=0.25)
+  with pytest.raises(rsjax.InputError, match="uint8"):
+    g.certify(images.astype(np.float64), n=100, progress=False)
+
+
+@pytest.mark.parametrize(
+  ("wrong", "message"),
+  [
+    (dict(labels=np.zeros(5, int)), "labels must be 6 integers"),
+    (dict(labels=np.zeros(6)), "labels must be 6 integers"),
+    (dict(indices=[0, 6]), "positions of the 6 images, got 6"),
+    (dict(indices=[1, 1]), "different images"),
+    (dict(n=9), "give n >= 10"),
+    (dict(n0=0), "n0 must be"),
+    (dict(alpha=1.0), "alpha"),
+    (dict(seed=-1), "seed"),
+  ],
+)
+def test_what_cannot_be_used_is_refused(g, images, wrong, message):
+  with pytest.raises(rsjax.InputError, match=message):
+    g.certify(images, **{"progress": False} | wrong)
+
+
+def test_no_noise_and_no_function_are_refused(linear_variables):
+  for sigma in (0.0, -1.0, float("nan"), 1e-50):
+    with pytest.raises(rsjax.InputError, match="sigma"):
+      rsjax.smooth(linear, linear_variables, sigma=sigma)
+  with pytest.raises(rsjax.InputError, match="apply must be a function"):
+    rsjax.smooth("linear", linear_variables, sigma=0.5)
+
+
+def batch_statistics(variables, x):
+  return linear(variables, (x - x.mean(0, keepdims=True)) / (x.std(0, keepdims=True) + 0.1))
+
+
+def dropout(variables, x):
+  return linear(variables, jnp.where(jax.random.bernoulli(jax.random.key(0), 0.9, x.shape), x, 0))
+
+
+def neighbours(variables, x):
+  """Logits leak from one row to the next."""
+  return linear(variables, x + 0.2 * jnp.roll(x, 1, 0))
+
+
+@pytest.mark.parametrize("apply", [batch_statistics, dropout, neighbours])
+def test_a_classifier_whose_rows_are_coupled_is_refused(apply, linear_variables, images):
+  with pytest.raises(rsjax.InputError, match="voids the guarantee"):
+    rsjax.smooth(apply, linear_variables, sigma=0.25).certify(images, n=100, progress=False)
+
+
+def test_a_small_coupling_is_warned_of_and_none_is_not(g, linear_variables, images):
+  def slight(variables, x):
+    return linear(variables, x + 1e-3 * jnp.roll(x, 1, 0))
+
+  with pytest.warns(UserWarning, match="more than rounding explains"):
+    rsjax.smooth(slight, linear_variables, sigma=0.25).certify(images, n=100, progress=False)
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    g.certify(images, n=100, progress=False)
+
+
+def test_what_apply_raises_keeps_its_traceback(linear_variables, images):
+  def broken(variables, x):
+    raise LookupError("a bug in the model")
+
+  with pytest.raises(LookupError, match="a bug in the model") as raised:
+    rsjax.smooth(broken, linear_variables, sigma=0.25).certify(images, n=100, progress=False)
+  assert raised.traceback[-1].name == "broken"
+  assert any("called as apply(variables, float32[2, 4, 4, 1])" in note for note in raised.value.__notes__)
+
+
+def test_pandas_missing_is_said_with_the_command_that_mends_it(g, images, monkeypatch):
+  found = g.certify(images, n=100, progress=False)
+  monkeypatch.setitem(sys.modules, "pandas", None)
+  with pytest.raises(rsjax.InputError, match="pip install pandas"):
+    found.to_pandas()
