@@ -120,7 +120,7 @@ def _certify(files, args):
   names = args.label or analysis.labels(files)
   rows = analysis.summarize(files, radii, names=names, rule=args.rule, confidence=args.confidence, rho=args.rho)
   warnings = analysis.warnings(files, names, radii, args.rule, args.confidence)
-  print("certified accuracy of the smoothed classifier at l2 radius\n")
+  print(f"certified accuracy of the smoothed classifier at {rows[0]['norm']} radius\n")
   print(analysis.text(rows))
   print(f"\n{analysis.caption(rows)}")
   other = analysis.summarize(files, radii, rule="paper" if args.rule == "open" else "open")

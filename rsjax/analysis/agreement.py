@@ -10,6 +10,7 @@ import numpy as np
 from rsjax.analysis.reanalysis import leading_classes
 from rsjax.analysis.statistics import check_rows
 from rsjax.errors import InputError
+from rsjax.noise import parameter_names
 from rsjax.results import Results
 
 CATEGORIES = (
@@ -28,7 +29,7 @@ def agreement(results: Results, reference: Results) -> dict[str, float]:
     InputError: where the reference lacks an image, has fewer draws, or is of another smoothed classifier.
   """
   check_rows(results)
-  for name in ("sigma", "checkpoint", "dataset", "split", "dtype"):
+  for name in ("noise", *parameter_names(results.settings), "checkpoint", "dataset", "split", "dtype"):
     ours, theirs = results.settings.get(name), reference.settings.get(name)
     if None not in (ours, theirs) and ours != theirs:
       raise InputError(f"{reference.path} is of another {name} than {results.path}: {theirs}, not {ours}")

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from rsjax import noise
 from rsjax.results import Results
 
 
@@ -13,6 +14,7 @@ def facts(results: Results) -> dict[str, Any]:
   checkpoint = about.get("checkpoint")
   checkpoint = checkpoint if isinstance(checkpoint, dict) else {}
   return {
+    "norm": noise.from_settings(settings).norm if not noise.lacking(settings) else "l2",
     "sigma": settings.get("sigma"),
     "noise": checkpoint.get("noise_sd"),
     "arch": checkpoint.get("arch"),

@@ -84,7 +84,7 @@ def plot(
         if i == 0:
           handles += thin
           texts.append(f"thin: for all images at once, with probability {1 - rho:g}")
-    axes.set(xlabel="l2 radius", xlim=(0, radii[-1]), ylim=(0, 1))
+    axes.set(xlabel=f"{facts(chosen[0][0])['norm']} radius", xlim=(0, radii[-1]), ylim=(0, 1))
     if panels and value is not None:
       axes.set_title({"sigma": "sigma", "noise": "training noise"}[panels] + f" = {value:g}", fontsize="medium")
     axes.grid(alpha=0.3)

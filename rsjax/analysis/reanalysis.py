@@ -107,6 +107,11 @@ def check_has_votes(results: Results) -> None:
     raise InputError(
       f"{results.path} keeps no votes: only files of rsjax can be analysed at another n or alpha"
     )
-  lacking = [name for name in ("sigma", "n", "alpha") if results.settings.get(name) is None]
-  if lacking:
+  if lacking := lacking_settings(results):
     raise InputError(f"the manifest of {results.path} lacks {', '.join(lacking)}: its votes cannot be analysed")
+
+
+def lacking_settings(results: Results) -> list[str]:
+  """What a manifest must say for its votes to be analysed, and does not."""
+  own = [name for name in ("n", "alpha") if results.settings.get(name) is None]
+  return [*noise.lacking(results.settings), *own]

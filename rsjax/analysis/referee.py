@@ -7,7 +7,7 @@ from scipy import stats
 
 from rsjax import bounds
 from rsjax.analysis.labels import facts
-from rsjax.analysis.reanalysis import decided_anew
+from rsjax.analysis.reanalysis import decided_anew, lacking_settings
 from rsjax.analysis.statistics import (
   accuracy_interval,
   average_certified_radius,
@@ -69,7 +69,7 @@ def _about_one(f: Results) -> Iterator[str]:
     if f.expected != len(should) or not np.array_equal(index, should[: len(index)]):
       most = f" --max {s['max']}" if s.get("max") else ""
       yield f"its images, or their number, are not those of --skip {skip}{most}"
-  lacking = [name for name in ("sigma", "n", "alpha") if s.get(name) is None]
+  lacking = lacking_settings(f)
   if "votes" in f.columns and lacking:
     yield f"its manifest lacks {', '.join(lacking)}: the votes cannot be held against them"
   if "votes" in f.columns and not lacking:

@@ -15,6 +15,7 @@ import numpy as np
 
 from rsjax.analysis import statistics
 from rsjax.analysis.labels import facts, labels
+from rsjax.errors import InputError
 from rsjax.results import Results
 
 _MANY = 1000  # images, from which on a third decimal is shown
@@ -39,7 +40,13 @@ def summarize(
     confidence: of the intervals.
     rho: failure probability of `statistics.high_probability_accuracy`, for which a file that does not say its
       alpha is taken to have 0.001; None: leave it out.
+
+  Raises:
+    InputError: for files whose radii are in different norms, or that have no rows or no labels.
   """
+  norms = sorted({facts(f)["norm"] for f in files})
+  if len(norms) > 1:
+    raise InputError(f"radii in {' and '.join(norms)} cannot be in one table: give files of one norm")
   rows = []
   for f, name in zip(files, labels(files) if names is None else names):
     hits = statistics.certified(f, radii, rule)
@@ -101,7 +108,7 @@ def text(rows: list[dict[str, Any]], intervals: bool = True) -> str:
 def markdown(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The table in Markdown, the best of each column in bold."""
   cells = _marked(rows, lambda value: f"**{value}**", "{} ({}–{})" if intervals else None)  # noqa: RUF001
-  heads = ["l2 radius", *(f"{r:g}" for r in rows[0]["radii"]), "ACR", "abstained", "images"]
+  heads = [f"{rows[0]['norm']} radius", *(f"{r:g}" for r in rows[0]["radii"]), "ACR", "abstained", "images"]
   lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
   lines += [
     [row["name"], *line, f"{row['abstained']:.2f}", str(row["images"])] for row, line in zip(rows, cells)
@@ -118,7 +125,7 @@ def caption(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   if "n" in same:
     same["n"] = f"{same['n']:,}"
   rule = ">" if rows[0]["rule"] == "open" else ">="
-  parts = [f"Certified accuracy: right, and certified radius {rule} R (l2, pixels in [0, 1])"]
+  parts = [f"Certified accuracy: right, and certified radius {rule} R ({rows[0]['norm']}, pixels in [0, 1])"]
   parts += [", ".join(f"{key} {value}" for key, value in same.items())] if same else []
   if intervals:
     parts.append(f"{_percent(rows[0])} intervals for the number of images")

@@ -5,13 +5,15 @@ gives. A new noise brings its radius here, and its line in `_RADII`.
 """
 
 import numbers
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian
+from rsjax.noise import Gaussian, Noise
 
 RADIUS_DIGITS = 6  # decimals kept of a radius: a millionth of a pixel's range
 
@@ -19,7 +21,7 @@ RADIUS_DIGITS = 6  # decimals kept of a radius: a millionth of a pixel's range
 _SAFETY = 1e-12
 
 
-def radius(p_lower: ArrayLike, noise: Gaussian) -> NDArray[np.float64]:
+def radius(p_lower: ArrayLike, noise: Noise) -> NDArray[np.float64]:
   """The certified radius of a classifier smoothed with `noise`, rounded down; 0 where nothing is certified.
 
   Args:
@@ -28,7 +30,7 @@ def radius(p_lower: ArrayLike, noise: Gaussian) -> NDArray[np.float64]:
       the smaller sigma.
 
   Returns:
-    float64; for Gaussian noise an l2 radius in units of [0, 1] pixels.
+    float64, in the norm of the noise and units of [0, 1] pixels.
 
   Raises:
     InputError: for noise that certifies nothing, or a p_lower outside [0, 1).
@@ -75,11 +77,11 @@ def round_down(x: ArrayLike, digits: int) -> NDArray[np.float64]:
   return np.where(nearest / scale > x, (nearest - 1) / scale, nearest / scale)
 
 
-def check_noise(noise: Gaussian) -> None:
+def check_noise(noise: Noise) -> None:
   """Raises InputError unless `noise` is one whose radius is known, and not none at all."""
   if type(noise) not in _RADII:
     raise InputError(f"noise must be a noise of rsjax.noise, got {noise!r}: give Gaussian(sigma)")
-  check_sigma(noise.sigma)
+  _RADII[type(noise)](0.5, noise)
 
 
 def check_sigma(sigma: float) -> None:
@@ -93,4 +95,4 @@ def _gaussian(p_lower: ArrayLike, noise: Gaussian) -> NDArray[np.float64]:
   return certified_radius(p_lower, min(noise.sigma, float(np.float32(noise.sigma))))
 
 
-_RADII = {Gaussian: _gaussian}
+_RADII: dict[type, Callable[[ArrayLike, Any], NDArray[np.float64]]] = {Gaussian: _gaussian}

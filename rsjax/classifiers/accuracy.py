@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rsjax import devices, models
-from rsjax.noise import Gaussian, threefry
+from rsjax.noise import Noise, threefry
 
 
 def hits(
@@ -18,7 +18,7 @@ def hits(
   images: np.ndarray,
   labels: ArrayLike,
   indices: Sequence[int],
-  noise: Gaussian,
+  noise: Noise,
   batch: int = 50,
 ) -> tuple[int, int]:
   """How many images the base classifier gets right: (without noise, under one draw of noise per image).

@@ -38,6 +38,17 @@ class Dataset:
   published_statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
   notes: tuple[str, ...] = ()
 
+  def __post_init__(self) -> None:
+    """Refuses what a new data set gets wrong without a word: labels, and images that are arrays."""
+    if len(self.images) != len(self.labels):
+      raise ValueError(f"{self.name} has {len(self.images)} images and {len(self.labels)} labels")
+    if len(self.labels) and not 0 <= np.min(self.labels) <= np.max(self.labels) < self.num_classes:
+      raise ValueError(f"labels of {self.name} must be from 0 to {self.num_classes - 1}")
+    if isinstance(self.images, np.ndarray) and (self.images.dtype != np.uint8 or self.images.ndim != 4):
+      raise ValueError(
+        f"images of {self.name} must be uint8[len, h, w, c], got {self.images.dtype}{self.images.shape}"
+      )
+
   def __len__(self) -> int:
     return len(self.labels)
 

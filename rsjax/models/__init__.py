@@ -93,8 +93,10 @@ def inference(model: nn.Module, variables: Any) -> tuple[Callable[[Any, jax.Arra
   convolutions = getattr(model, "CONVOLUTIONS", None)
   if convolutions is None:
     return apply(model), variables
-  folded: Any = model.clone(folded=True)  # type: ignore[call-arg]
-  return apply(folded), cast_convolutions(fold(variables, convolutions), convolutions, folded.dtype)
+  as_given: Any = model
+  if any(convolutions.values()):
+    as_given, variables = as_given.clone(folded=True), fold(variables, convolutions)
+  return apply(as_given), cast_convolutions(variables, convolutions, as_given.dtype)
 
 
 def parameter_count(variables: Any) -> int:

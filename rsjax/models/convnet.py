@@ -17,7 +17,6 @@ class ConvNet(nn.Module):
   mean: tuple[float, ...]
   std: tuple[float, ...]
   dtype: jnp.dtype = jnp.float32
-  folded: bool = False  # there is nothing to fold
   features: tuple[int, ...] = (16, 32, 64)
   strides: tuple[int, ...] = (2, 1, 2)
 

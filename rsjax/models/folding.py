@@ -10,8 +10,9 @@ what is left, convolution, bias, residual and ReLU, is what compilers fuse.
 
 A model declares what may be folded, in its class attribute CONVOLUTIONS: the names of its convolutions that
 compute in the model's dtype, each with the name of the norm beside it that is applied to its output directly,
-or None. Names alone do not tell: in a pre-activation block the norm beside a convolution comes before it.
-What is not declared is left as it is.
+or None: its weights are only cast. A model that declares a norm has a field `folded: bool = False`; where it is
+true, the convolution has a bias and the norm is left out. Names alone do not tell which norm belongs to a
+convolution: in a pre-activation block the one beside it comes before it. What is not declared is left as it is.
 """
 
 from collections.abc import Mapping

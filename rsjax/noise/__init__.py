@@ -8,24 +8,44 @@ A noise is one file with a frozen dataclass like `gaussian.Gaussian`, named in `
 `rsjax.bounds`. Importing this package does not import JAX; drawing does.
 """
 
+import dataclasses
 from typing import Any
 
 from rsjax.errors import InputError
 from rsjax.noise.gaussian import Gaussian
+from rsjax.noise.noise import Noise
 from rsjax.noise.numbering import WORD, check_seed
 
-__all__ = ["KINDS", "WORD", "Gaussian", "check_seed", "from_settings"]
+__all__ = ["KINDS", "WORD", "Gaussian", "Noise", "check_seed", "from_settings", "lacking", "parameter_names"]
 
-KINDS = {kind.name: kind for kind in (Gaussian,)}  # by the name that stands in manifests
+KINDS: dict[str, Any] = {kind.name: kind for kind in (Gaussian,)}  # by the name that stands in manifests
 
 
-def from_settings(settings: dict[str, Any]) -> Gaussian:
+def from_settings(settings: dict[str, Any]) -> Noise:
   """The noise that a manifest's settings name; settings that name none are of Gaussian noise.
 
   Raises:
     InputError: for a noise that this version does not know, or numbers that it cannot have.
   """
+  return _kind(settings).from_settings(settings)
+
+
+def parameter_names(settings: dict[str, Any]) -> list[str]:
+  """What the parameters of the noise are called that settings name.
+
+  Raises:
+    InputError: for a noise that this version does not know.
+  """
+  return [field.name for field in dataclasses.fields(_kind(settings))]
+
+
+def lacking(settings: dict[str, Any]) -> list[str]:
+  """The parameters of the noise that settings should say, and do not."""
+  return [name for name in parameter_names(settings) if settings.get(name) is None]
+
+
+def _kind(settings: dict[str, Any]) -> Any:
   name = settings.get("noise", Gaussian.name)
   if name not in KINDS:
     raise InputError(f"noise must be one of {', '.join(KINDS)}, got {name!r}")
-  return KINDS[name].from_settings(settings)
+  return KINDS[name]

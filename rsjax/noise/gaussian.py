@@ -23,6 +23,7 @@ class Gaussian:
   sigma: float
 
   name: ClassVar[str] = "gaussian"
+  norm: ClassVar[str] = "l2"
 
   def __post_init__(self) -> None:
     if isinstance(self.sigma, numbers.Real):
@@ -44,23 +45,12 @@ class Gaussian:
     return np.float32(self.sigma)
 
   @staticmethod
-  def perturb(sigma: Any, key: Any, index: Any, draw: Any, images: Any) -> Any:
-    """The images with the noise of their (seed, index, draw): certification's, the same for ever.
-
-    Args:
-      sigma: float32[], of `parameters`.
-      key: `threefry.base_key(seed)`.
-      index: uint32[rows], each row's image index.
-      draw: uint32[rows], each row's draw number.
-      images: float32[rows, h, w, c].
-
-    Returns:
-      float32[rows, h, w, c].
-    """
+  def perturb(parameters: Any, key: Any, index: Any, draw: Any, images: Any) -> Any:
+    """The images with the noise of their (seed, index, draw), see `Noise`; parameters: sigma, float32[]."""
     from rsjax.noise import threefry
 
     z = threefry.standard_normal(key, index, draw, images.shape[1:])
-    return images + sigma * z
+    return images + parameters * z
 
   def sample(self, key: Any, shape: tuple[int, ...]) -> Any:
     """float32[shape] of noise from a key of JAX: training's, which no certificate depends on."""

@@ -38,15 +38,25 @@ def standard_normal(key: jax.Array, index: jax.Array, draw: jax.Array, shape: tu
   Returns:
     float32[rows, h, w, c], to be multiplied by sigma.
   """
+  return _normal(random_bits(key, index, draw, int(np.prod(shape)))).reshape(-1, *shape)
 
-  size = int(np.prod(shape))
-  key = jax.random.key_data(key)
-  first, second = (word[:, None] for word in _fold_in(_fold_in((key[0], key[1]), index), draw))
+
+def random_bits(key: jax.Array, index: jax.Array, draw: jax.Array, size: int) -> jax.Array:
+  """The random words of some rows, of which every noise is made.
+
+  Args:
+    key, index, draw: as for `standard_normal`.
+    size: how many words each row needs.
+
+  Returns:
+    uint32[rows, size].
+  """
+  words = jax.random.key_data(key)
+  first, second = (word[:, None] for word in _fold_in(_fold_in((words[0], words[1]), index), draw))
   counter = jnp.arange(size, dtype=jnp.uint32)[None]
-  # In two parts: XLA:CPU fuses what is not concatenated with the normals below, to a loop four times slower.
+  # In two parts: XLA:CPU fuses what is not concatenated with what follows, to a loop four times slower.
   halves = [_threefry(first, second, jnp.zeros_like(c), c) for c in jnp.split(counter, [size // 2], axis=1)]
-  bits = jnp.concatenate([x ^ y for x, y in halves], axis=1)
-  return _normal(bits).reshape(-1, *shape)
+  return jnp.concatenate([x ^ y for x, y in halves], axis=1)
 
 
 def _fold_in(key, number):

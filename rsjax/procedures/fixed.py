@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rsjax import bounds
 from rsjax.errors import InputError
-from rsjax.noise import WORD, Gaussian
+from rsjax.noise import WORD, Noise
 from rsjax.procedures.counts import Counts
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Prediction, Predictions
 from rsjax.procedures.procedure import Steps
@@ -52,11 +52,11 @@ class Certify:
   def settings(self) -> dict[str, Any]:
     return {"n0": self.n0, "n": self.n, "alpha": self.alpha}
 
-  def steps(self, noise: Gaussian) -> Steps:
+  def steps(self, noise: Noise) -> Steps:
     votes0, votes = yield self.n0, self.n
     return self.outcome(votes0, votes, noise)
 
-  def outcome(self, votes0: NDArray[np.int64], votes: NDArray[np.int64], noise: Gaussian) -> Certificate:
+  def outcome(self, votes0: NDArray[np.int64], votes: NDArray[np.int64], noise: Noise) -> Certificate:
     """The certificate that int64[classes] selection and estimation votes give."""
     counts0, counts = Counts.of_one(votes0, self.n0), Counts.of_one(votes, self.n)
     found = certify(counts0, counts, self.alpha, noise)
@@ -105,7 +105,7 @@ class Predict:
   def settings(self) -> dict[str, Any]:
     return {"n": self.n, "alpha": self.alpha}
 
-  def steps(self, noise: Gaussian) -> Steps:
+  def steps(self, noise: Noise) -> Steps:
     (votes,) = yield (self.n,)
     return self.outcome(votes)
 
@@ -122,7 +122,7 @@ class Predict:
     )
 
 
-def certify(votes0: Counts, votes: Counts, alpha: float, noise: Gaussian) -> Certificates:
+def certify(votes0: Counts, votes: Counts, alpha: float, noise: Noise) -> Certificates:
   """CERTIFY's answers from selection and estimation votes, for each row at its own number of draws.
 
   The class of most selection votes is selected, the lowest at a tie, class 0 where nobody voted. Draws that

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rsjax.noise import Gaussian
+from rsjax.noise import Noise
 from rsjax.procedures.outcomes import Outcome
 
 # Yields how many fresh draws it wants, in one or several groups; is sent each group's int64[classes] votes.
@@ -32,7 +32,7 @@ class Procedure(Protocol):
     """What a manifest says of it: JSON values that fix its answers."""
     ...
 
-  def steps(self, noise: Gaussian) -> Steps:
+  def steps(self, noise: Noise) -> Steps:
     """The procedure for one image.
 
     Each `yield` asks for fresh draws: `votes0, votes = yield n0, n` gets the votes of n0 draws and of n

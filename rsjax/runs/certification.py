@@ -65,11 +65,14 @@ class Job:
 
   def manifest(self, **session: Any) -> Manifest:
     """The manifest of its result file; `session` is what else is said of this run."""
+    noise, procedure = self.smoothed.noise.settings(), self.procedure.settings()
+    if noise.keys() & procedure.keys():
+      raise ValueError(f"noise and procedure both have settings called {noise.keys() & procedure.keys()}")
     return Manifest(
       settings={
         "command": self.procedure.command,
-        **self.smoothed.noise.settings(),
-        **self.procedure.settings(),
+        **noise,
+        **procedure,
         "seed": self.seed,
         "precision": devices.matmul_precision(),
         **(self._digests() if self.settings is None else self.settings),

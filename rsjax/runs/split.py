@@ -18,7 +18,7 @@ from rsjax.classifiers import checkpoint
 from rsjax.classifiers.classifier import Classifier
 from rsjax.devices import processes
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian, check_seed
+from rsjax.noise import Gaussian, Noise, check_seed
 from rsjax.procedures import Procedure
 from rsjax.results import Results
 from rsjax.runs.certification import Job, into_file
@@ -29,7 +29,7 @@ from rsjax.smoothing import Execution, Smoothed
 def run(
   dataset_name: str,
   checkpoint_path: str | pathlib.Path,
-  noise: Gaussian,
+  noise: Noise,
   procedure: Procedure,
   outfile: str | pathlib.Path,
   *,
@@ -75,7 +75,7 @@ def run(
 def job_of(
   dataset_name: str,
   checkpoint_path: str | pathlib.Path,
-  noise: Gaussian,
+  noise: Noise,
   procedure: Procedure,
   seed: int,
   data_dir: str | None,
@@ -94,7 +94,8 @@ def job_of(
   dtype = dtype or devices.default_dtype()
   indices = list(range(0, len(dataset), skip))[:max_images]
   dataset.check(indices)
-  apply, variables = models.inference(classifier.model(dtype), classifier.variables)
+  model = classifier.model(dtype)
+  apply, variables = models.inference(model, classifier.variables)
   return Job(
     Smoothed(apply, variables, noise),
     dataset.images,
@@ -109,7 +110,7 @@ def job_of(
       "max": max_images,
       "checkpoint": classifier.digest,
       "dtype": dtype,
-      "batch_norm": "folded",
+      "batch_norm": "folded" if hasattr(model, "CONVOLUTIONS") else "not folded",
     },
     about={
       "dataset": dataset_name,
@@ -122,10 +123,10 @@ def job_of(
   )
 
 
-def _notes(noise: Gaussian, metadata: dict[str, Any]) -> Iterator[str]:
+def _notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
   """What is allowed, and often a mistake."""
   noise_sd = metadata.get("noise_sd")
-  if noise_sd is not None and noise_sd != noise.sigma:
+  if noise_sd is not None and isinstance(noise, Gaussian) and noise_sd != noise.sigma:
     yield f"the classifier was trained with noise_sd = {noise_sd:g}, not {noise.sigma:g}"
   epoch, epochs = metadata.get("epoch"), metadata.get("training", {}).get("epochs")
   if epoch != epochs:

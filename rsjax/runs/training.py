@@ -190,8 +190,9 @@ def _fixed(metadata: dict[str, Any]) -> dict[str, Any]:
     objective = {"name": objective}
   free = ("training", "dataset", "noise_sd", "notes")
   others = {key: value for key, value in metadata.items() if key not in free}
-  own = {key: value for key, value in objective.items() if key != "name"}
-  return {**others, **training_settings, "objective": objective["name"], **own}
+  fixed = {**others, **training_settings, "objective": objective["name"]}
+  own = {f"objective {key}" if key in fixed else key: v for key, v in objective.items() if key != "name"}
+  return fixed | own
 
 
 def _continue(

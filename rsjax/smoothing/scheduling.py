@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsjax.errors import InputError
-from rsjax.noise import WORD, Gaussian
+from rsjax.noise import WORD, Noise
 from rsjax.procedures import Outcome, Procedure
 from rsjax.smoothing import votes
 from rsjax.smoothing.execution import Execution, Resolved
@@ -33,7 +33,7 @@ def outcomes(
   variables: Any,
   examples: Iterable[Example],
   procedure: Procedure,
-  noise: Gaussian,
+  noise: Noise,
   *,
   seed: int = 0,
   execution: Execution = Execution(),
@@ -91,7 +91,7 @@ def outcomes(
 class _Image:
   """One image in flight, and where its procedure stands."""
 
-  def __init__(self, index: int, image: np.ndarray, procedure: Procedure, noise: Gaussian) -> None:
+  def __init__(self, index: int, image: np.ndarray, procedure: Procedure, noise: Noise) -> None:
     self.index, self.image = index, image
     self.steps = procedure.steps(noise)
     self.asked = 0  # draws so far: the number of the next
@@ -103,7 +103,7 @@ class _Image:
 class _Images:
   """The images from the first undecided one on, their requests in `work`, and how many are undecided."""
 
-  def __init__(self, examples: Iterable[Example], procedure: Procedure, noise: Gaussian) -> None:
+  def __init__(self, examples: Iterable[Example], procedure: Procedure, noise: Noise) -> None:
     self._examples, self._procedure, self._noise = iter(examples), procedure, noise
     self._started: collections.deque[_Image] = collections.deque()
     self._kind: np.ndarray | None = None  # the first image; all others have its shape and dtype

@@ -16,12 +16,13 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rsjax import bounds, devices
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian, check_seed
+from rsjax.noise import Noise, check_seed
 from rsjax.procedures import Outcome, Procedure
 from rsjax.smoothing import scheduling
 from rsjax.smoothing.execution import Execution
@@ -45,7 +46,7 @@ class Smoothed:
 
   apply: Apply
   variables: Any
-  noise: Gaussian
+  noise: Noise
 
   def __post_init__(self) -> None:
     bounds.check_noise(self.noise)
@@ -97,7 +98,7 @@ class Smoothed:
     class_count(self.apply, self.variables, x.shape)
     rng = np.random.default_rng(0)
     normal = lambda *shape: rng.normal(size=(*shape, *x.shape)).astype(np.float32)
-    x = x + np.float32(self.noise.sigma) * normal()
+    x = x + np.asarray(self.noise.sample(jax.random.key(0), x.shape))
     scales = np.array([0.1, 1, 3, 0, 0.5, 2, 1], np.float32).reshape(_COMPANIONS, 1, 1, 1)
     offsets = np.array([0, 0, 1, 1, 0.5, 0, -1], np.float32).reshape(_COMPANIONS, 1, 1, 1)
     others, further = (offsets + scales * normal(_COMPANIONS) for _ in range(2))

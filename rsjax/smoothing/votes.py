@@ -21,7 +21,7 @@ from jax.sharding import PartitionSpec as P
 
 from rsjax import devices
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian, threefry
+from rsjax.noise import Gaussian, Noise, threefry
 from rsjax.smoothing import packing
 from rsjax.smoothing.execution import Resolved
 from rsjax.smoothing.packing import Request, Segment
@@ -46,7 +46,7 @@ class Steps:
     self,
     apply: Apply,
     variables: Any,
-    noise: Gaussian,
+    noise: Noise,
     seed: int,
     execution: Resolved,
     image_shape: tuple[int, ...],

@@ -118,6 +118,10 @@ def make_step(
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     accuracy = (loss.logits.argmax(-1) == labels).mean(dtype=jnp.float32)
+    if set(loss.statistics) != set(objective.statistics):
+      raise ValueError(
+        f"{objective.name} declares the statistics {objective.statistics} and gives {tuple(loss.statistics)}"
+      )
     told = [value, accuracy, *(loss.statistics[name] for name in objective.statistics)]
     sums = jnp.where(state.step % steps == 0, 0.0, state.sums) + jnp.stack(told)
     return State(state.step + 1, params, loss.batch_stats, opt_state, sums), value
