@@ -8,9 +8,9 @@ Draw j of image i is a pure function of (seed, i, j): the same float32 array for
 rows, devices and hosts, for every order and after every interruption. It does not depend on the
 classifier's dtype: noise is drawn and added in float32 and only the sum is cast.
 
-The noise is `jax.random.normal` of two fold-ins into a Threefry key, bit for bit (a test compares them).
-It is written out here, so that JAX's defaults and later versions cannot change a certificate, and
-because JAX's own is three times slower on CPU. float32 normals reach about 5.4 standard deviations; the
+The noise is that of `jax.random.normal` with two fold-ins into a Threefry key, op by op, bit for bit (a test
+compares them). It is written out here, so that JAX's defaults and later versions cannot change a certificate,
+and because JAX's own is three times slower on CPU. float32 normals reach about 5.4 standard deviations; the
 mass beyond is 1.2e-7 a coordinate.
 
 Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Threefry-2x32, 20 rounds).
@@ -82,4 +82,6 @@ def _normal(bits):
   one, low = np.float32(1), np.nextafter(np.float32(-1), np.float32(0))
   uniform = jax.lax.bitcast_convert_type((bits >> np.uint32(9)) | np.uint32(0x3F800000), jnp.float32) - one
   uniform = jnp.maximum(low, uniform * (one - low) + low)
-  return np.float32(np.sqrt(2)) * jax.lax.erf_inv(uniform)
+  # The barrier keeps the product in this order: XLA 0.12 folds it into the series of erf_inv in some programs
+  # and not in others, by their size, and the noise would differ in its last bit.
+  return np.float32(np.sqrt(2)) * jax.lax.optimization_barrier(jax.lax.erf_inv(uniform))
