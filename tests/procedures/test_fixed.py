@@ -19,9 +19,11 @@ def test_the_class_is_selected_from_the_selection_votes_alone():
 
 def test_the_radius_is_of_the_noise_that_was_drawn():
   """Noise is float32: where that rounds sigma down, the radius is of the smaller sigma."""
-  noise = Gaussian(1 + 2**-24)  # halfway to the next float32; rounds to 1
+  noise = Gaussian(10_000.0004)  # float32 rounds it to 10,000
   c = Certify(n0=9, n=10_000).outcome(np.array([9, 0]), np.array([9900, 100]), noise)
-  assert c.radius == bounds.certified_radius(c.p_lower, 1.0)
+  assert (
+    c.radius == bounds.certified_radius(c.p_lower, 10_000.0) < bounds.certified_radius(c.p_lower, 10_000.0004)
+  )
 
 
 def test_invalid_draws_count_in_n():

@@ -67,7 +67,7 @@ def test_other_images_fill_the_steps(linear_variables, cpu_mesh):
   """With 64 images in flight at least 95 % of the rows are used, up to the last images of the run."""
   rng = np.random.default_rng(1)
   examples = [(i, rng.integers(78, 178, (4, 4, 1), np.uint8)) for i in range(1000)]
-  for rows in (100, 512):
+  for rows in (100, 1500):  # a step that were not kept back until it is full would be at 82 % of 1,500
     steps = []
     execution = Execution(rows, cpu_mesh(1), images=64)
     found = run(linear_variables, examples, execution=execution, progress=steps.append)
