@@ -100,7 +100,7 @@ def smallest_n_to_predict(alpha: float) -> int:
 def check_alpha(alpha: float) -> None:
   """Raises InputError unless alpha is a number between 0 and 1."""
   if not (isinstance(alpha, numbers.Real) and 0 < alpha < 1):
-    raise InputError(f"alpha must be a number between 0 and 1, got {alpha}")
+    raise InputError(f"alpha must be a number between 0 and 1, got {alpha!r}")
 
 
 def _counts(k: ArrayLike, n: ArrayLike, smallest_n: int = 1) -> tuple[NDArray[np.float64], ...]:

@@ -29,7 +29,7 @@ class Gaussian:
     if isinstance(self.sigma, numbers.Real):
       object.__setattr__(self, "sigma", float(self.sigma))  # NumPy's numbers would not go into a manifest
     if not (isinstance(self.sigma, numbers.Real) and 0 <= self.sigma <= float(np.finfo(np.float32).max)):
-      raise InputError(f"sigma must be a number >= 0 (in units of [0, 1] pixels), got {self.sigma}")
+      raise InputError(f"sigma must be a number >= 0 (in units of [0, 1] pixels), got {self.sigma!r}")
 
   @classmethod
   def from_settings(cls, settings: dict[str, Any]) -> "Gaussian":

@@ -153,7 +153,7 @@ def _check_draws(procedure: Any, *names: str) -> None:
   for name in names:
     value = getattr(procedure, name)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-      raise InputError(f"{name} must be an integer of at least 1, got {value}")
+      raise InputError(f"{name} must be an integer of at least 1, got {value!r}")
     object.__setattr__(procedure, name, int(value))
   total = sum(getattr(procedure, name) for name in names)
   if total > WORD:

@@ -6,6 +6,7 @@
 (array([0, 0]), array([0.36..., 0.26...]))
 """
 
+import operator
 import pathlib
 import warnings
 from collections.abc import Iterable
@@ -116,12 +117,16 @@ class SmoothedClassifier(Smoothed):
     execution: Execution,
   ) -> Found:
     seed = check_seed(seed)
+    if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
+      raise InputError(f"images must be a sequence of arrays, got {type(images).__name__}")
     chosen = _chosen(len(images), indices)
     known = None if labels is None else np.asarray(labels)
     if known is not None and (known.shape != (len(images),) or not np.issubdtype(known.dtype, np.integer)):
       raise InputError(
         f"labels must be {len(images)} integers, one per image, got {known.dtype}{list(known.shape)}"
       )
+    if known is not None and known.min(initial=0) < 0:
+      raise InputError(f"labels must be 0 or more, got {known.min()}")
     if known is None and file is not None:
       raise InputError("a result file holds labels: give `labels`")
     name = pathlib.Path(file).stem if file is not None else "images"
@@ -173,7 +178,10 @@ def load(path: str | pathlib.Path, *, sigma: float, dtype: str | None = None) ->
 
 def _chosen(count: int, indices: Iterable[int] | None) -> list[int]:
   """The indices as a list, each within the images and there once."""
-  chosen = list(range(count)) if indices is None else [int(i) for i in indices]
+  try:
+    chosen = list(range(count)) if indices is None else [operator.index(i) for i in indices]
+  except TypeError as error:
+    raise InputError(f"indices must be integers: {error}") from error
   outside = [i for i in chosen if not 0 <= i < min(count, WORD)]
   if outside:
     raise InputError(f"indices must be positions of the {count} images, got {outside[0]}")

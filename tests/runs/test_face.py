@@ -147,6 +147,11 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
   [
     (dict(labels=np.zeros(5, int)), "labels must be 6 integers"),
     (dict(labels=np.zeros(6)), "labels must be 6 integers"),
+    (dict(labels=[0, 1, 0, -5, 0, 1]), "labels must be 0 or more, got -5"),
+    (dict(indices=[0.5]), "indices must be integers"),
+    (dict(indices=3), "indices must be integers"),
+    (dict(images=None), "images must be a sequence"),
+    (dict(n="100"), "n must be an integer of at least 1, got '100'"),
     (dict(indices=[0, 6]), "positions of the 6 images, got 6"),
     (dict(indices=[1, 1]), "different images"),
     (dict(n=9), "give n >= 10"),
@@ -157,7 +162,7 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
 )
 def test_what_cannot_be_used_is_refused(g, images, wrong, message):
   with pytest.raises(rsjax.InputError, match=message):
-    g.certify(images, **{"progress": False} | wrong)
+    g.certify(**{"images": images, "progress": False} | wrong)
 
 
 def test_no_noise_and_no_function_are_refused(linear_variables):
