@@ -14,8 +14,6 @@ from rsjax.results import Results
 _COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
 _LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 3)))
 
-FORMATS = ("png", "pdf", "svg")
-
 
 def plot(
   files: Sequence[Results],
