@@ -4,12 +4,13 @@
   python experiments/benchmark.py --quick    ResNet-20, briefly; about 2 minutes there
 
 Everything is measured in one run, on one machine, with the same random weights, in interleaved repetitions
-after a first, uncounted one. Prints a table an architecture and writes a JSON record. Without PyTorch its
-lines are left out (`pip install torch`).
+after a first, uncounted one. Prints one table per architecture and writes a JSON record. PyTorch runs in a
+process of its own, of this Python or of that of --torch-python; without it its lines are left out.
 """
 
 import argparse
 import collections
+import contextlib
 import datetime
 import functools
 import itertools
@@ -27,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from torch_process import TorchError, TorchProcess
 
 from rsjax import data, devices, models, training
 from rsjax.noise import Gaussian
@@ -198,8 +200,8 @@ class Lines:
 
     return predictions
 
-  def all(self):
-    """{name: function(draws) -> draws done}; PyTorch's where it is installed and agrees."""
+  def all(self, peer):
+    """{name: function(draws) -> draws done}; PyTorch's where its process is given, and agrees."""
     lines = {
       "rsjax CERTIFY": self.certify,
       "rsjax PREDICT n=1000": functools.partial(self.predict, 1000),
@@ -207,56 +209,53 @@ class Lines:
       "rsjax bare network": self.bare,
       "plain JAX loop": self.plain_jax,
     }
-    try:
-      import torch_peer
-    except ImportError:
-      say("PyTorch is not installed: its lines are left out (pip install torch)")
+    if peer is None:
       return lines
-    net = torch_peer.network(self.arch, self.classes, MEAN, STD, self.plain)
-    check_parity(torch_peer, net, self)
-    image = self.example(0).astype(np.float32) / 255
-    form = torch_peer.PaperForm(net, self.classes, 400 if not ON_CPU and self.shape[0] == 32 else 64)
-    lines["PyTorch, paper's form"] = lambda draws: form.count(image, draws, SIGMA).sum()
-    best = self._best_of_pytorch(torch_peer, net, image)
+    peer.network(self.arch, self.classes, MEAN, STD, self.plain)
+    check_parity(peer, self)
+    image = peer.save("image", self.example(0).astype(np.float32) / 255)
+    count = lambda name: lambda draws: peer.ask("count", name=name, image=image, n=draws, sigma=SIGMA)
+    peer.ask("paper_form", name="paper", batch=400 if not ON_CPU and self.shape[0] == 32 else 64)
+    lines["PyTorch, paper's form"] = count("paper")
+    best = self._best_of_pytorch(peer, count)
     if best is not None:
-      lines["PyTorch, best"] = lambda draws: best.count(image, draws, SIGMA).sum()
+      lines["PyTorch, best"] = count(best)
     return lines
 
-  def _best_of_pytorch(self, torch_peer, net, image):
-    """The fastest of PyTorch's modes and batches; `candidates` keeps what each reached in a short trial."""
-    dtype = getattr(torch_peer.torch, self.dtype)
+  def _best_of_pytorch(self, peer, count):
+    """The fastest of PyTorch's modes and batches, by name; `candidates` keeps what each reached in a trial."""
     if ON_CPU:
       sizes, modes = (16, 64), ("eager", "compiled")
     else:
       sizes = (256, 1024) if self.shape[0] > 32 else (1024, 4096)
       modes = ("eager", "compiled", "max-autotune")
-    peers, self.candidates = {}, {}
+    self.candidates = {}
     for mode, size in itertools.product(modes, sizes):
       name = f"{mode}, batch {size}"
       say("  trial of PyTorch:", name)
       try:
-        peer = torch_peer.Best(net, self.classes, size, dtype, mode)
-        peer.count(image, 2 * size, SIGMA)
-        steps = max(1, int(1 / seconds(peer.count, image, size, SIGMA)))
-        self.candidates[name] = steps * size / seconds(peer.count, image, steps * size, SIGMA)
-        peers[name] = peer
-      except Exception as error:  # one mode's failure is told, and the others tried
+        peer.ask("best", name=name, batch=size, dtype=self.dtype, mode=mode)
+        count(name)(2 * size)
+        steps = max(1, int(1 / seconds(count(name), size)))
+        self.candidates[name] = steps * size / seconds(count(name), steps * size)
+      except TorchError as error:  # one mode's failure is told, and the others tried
         self.candidates[name] = told(error)
-    return peers[max(peers, key=self.candidates.get)] if peers else None
+    rates = {name: rate for name, rate in self.candidates.items() if not isinstance(rate, str)}
+    return max(rates, key=rates.get) if rates else None
 
 
 def told(error):
   return f"{type(error).__name__}: {error}"[:300]
 
 
-def check_parity(torch_peer, net, lines):
+def check_parity(peer, lines):
   """Ends the run if PyTorch's network is not the same function."""
   images = np.random.default_rng(2).random((2, *lines.shape), dtype=np.float32)
   model = models.create(lines.arch, num_classes=lines.classes, mean=MEAN, std=STD)
   with jax.default_matmul_precision("highest"):
     apply, variables = models.inference(model, lines.plain)
     ours = np.asarray(devices.jit(apply)(variables, images))
-  theirs = torch_peer.logits(net, images)
+  theirs = np.array(peer.ask("logits", images=peer.save("images", images)))
   if not np.abs(ours - theirs).max() < 1e-3 * np.abs(theirs).max():
     sys.exit(f"PyTorch's {lines.arch} is another function than rsjax's: {ours[:, :3]} and {theirs[:, :3]}")
 
@@ -291,32 +290,39 @@ def measure(lines, budget, repeats):
 
 
 def ratio(found, name, other):
-  """How many times the draws/s of one line are another's, or None: the median over repetitions.
+  """How many times the draws/s of one line are another's, by repetition: (median, least, most), or None.
 
   Within a repetition both met the machine in about the same state.
   """
   rates = [found.get(n, {}).get("draws/s") for n in (name, other)]
-  return float(np.median(np.divide(*rates))) if all(rates) else None
+  return spread(np.divide(*rates)) if all(rates) else None
 
 
-def times(value):
-  return "-" if value is None else f"{value:.2f}x"
+def spread(values):
+  """(median, least, most)."""
+  return tuple(float(f(values)) for f in (np.median, np.min, np.max))
+
+
+def times(values):
+  """A ratio in words: its median, and its least and most."""
+  return "-" if values is None else "{:.2f}x ({:.2f} to {:.2f})".format(*values)
 
 
 def table(title, found, limit):
   rows = [
     f"\n{title}",
-    f"{'':24}{'draws/s':>12}{'least':>12}{'most':>12}{'of paper':>9}{'of limit':>10}{'first s':>9}",
+    f"{'':24}{'draws/s':>12}{'least':>12}{'most':>12}{'of limit':>10}{'first s':>9}",
   ]
   for name, line in found.items():
     if "failed" in line:
       rows.append(f"{name:24}failed: {line['failed']}")
       continue
-    over_paper = times(ratio(found, name, PEERS[0]))
     rows.append(
-      f"{name:24}{line['median']:12,.0f}{min(line['draws/s']):12,.0f}{max(line['draws/s']):12,.0f}{over_paper:>9}"
+      f"{name:24}{line['median']:12,.0f}{min(line['draws/s']):12,.0f}{max(line['draws/s']):12,.0f}"
       f"{line['median'] / limit:10.1%}{line['first s']:9.1f}"
     )
+  for peer in PEERS:
+    rows.append(f"CERTIFY over {peer}: {times(ratio(found, 'rsjax CERTIFY', peer))}")
   return "\n".join(rows)
 
 
@@ -333,7 +339,7 @@ def markdown(record):
   return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def architecture(arch, dtype, rows, budget, repeats, machine):
+def architecture(arch, dtype, rows, budget, repeats, machine, peer):
   say(arch)
   lines = Lines(arch, dtype, rows)
   draw_flops = flops(lines.apply, lines.variables, lines.shape)
@@ -342,13 +348,13 @@ def architecture(arch, dtype, rows, budget, repeats, machine):
   record = {"rows": lines.rows, "FLOPs a draw": draw_flops, "least bytes a draw": draw_bytes}
   record |= {"limit draws/s": limit}
   record["convolutions"] = fused_convolutions(lines.apply, lines.variables, lines.shape, min(lines.rows, 256))
-  record["lines"] = found = measure(lines.all(), budget, repeats)
+  record["lines"] = found = measure(lines.all(peer), budget, repeats)
   print(table(f"{arch}, {dtype}, {lines.rows} rows a step", found, limit))
   record["candidates for PyTorch, best"] = lines.candidates
   bare = ratio(found, "rsjax bare network", "rsjax CERTIFY")
   if bare:
-    record["overhead"] = bare - 1
-    print(f"CERTIFY over the bare network: {record['overhead']:+.1%}")
+    record["overhead"] = bare[0] - 1
+    print(f"CERTIFY's cost over the bare network: {record['overhead']:+.1%}")
   return record
 
 
@@ -401,18 +407,19 @@ def dispatch():
   return found
 
 
-def train(arch, dtype, budget, repeats):
-  """Images a second of training steps, data on the device, beside PyTorch's."""
-  batch, size = 128 if ON_CPU else 400, 4096
+def train(arch, dtype, budget, repeats, peer):
+  """Training steps beside PyTorch's, data on the device: images a second, and the ratio to PyTorch's best."""
+  photos = arch == "resnet50"
+  side, classes, size = (224, 1000, 256) if photos else (32, 10, 4096)
+  batch = (16 if photos else 128) if ON_CPU else (256 if photos else 400)
   rng = np.random.default_rng(0)
-  images, labels = rng.integers(0, 256, (size, 32, 32, 3), np.uint8), rng.integers(0, 10, size)
-  with tempfile.TemporaryDirectory() as folder:
-    path = pathlib.Path(folder) / "random.npz"
-    np.savez(path, x_train=images, y_train=labels, x_test=images[:10], y_test=np.arange(10))
-    dataset = data.load(str(path), "train")
+  images = rng.integers(0, 256, (size, side, side, 3), np.uint8)
+  labels = rng.integers(0, classes, size)
+  labels[-1] = classes - 1
   objective = training.Gaussian(noise_sd=SIGMA)
-  recipe = Recipe(batch=batch, augment="crop-flip").for_dataset(dataset)
-  model = models.create(arch, num_classes=10, mean=MEAN, std=STD, dtype=dtype)
+  dataset = data.Dataset("random", "train", images, labels, classes, None, "", augment="crop-flip")
+  recipe = Recipe(batch=batch).for_dataset(dataset)
+  model = models.create(arch, num_classes=classes, mean=MEAN, std=STD, dtype=dtype)
   place = batches.Place(devices.batch_mesh())
   source = batches.Held(dataset, place)
   step = training_step.make_step(model, objective, recipe, 1000, source.select, place.replicated)
@@ -428,25 +435,35 @@ def train(arch, dtype, budget, repeats):
     return time.perf_counter() - before
 
   lines = {"rsjax": ours}
-  try:
-    import torch_peer
-  except ImportError:
-    pass
-  else:
-    net = torch_peer.network(arch, 10, MEAN, STD, random_variables(model, (32, 32, 3)))
-    lines["PyTorch, eager"] = torch_peer.Training(net, images, labels, batch, SIGMA).steps
-  counts, found = {}, {name: [] for name in lines}
+  if peer is not None:
+    peer.network(arch, classes, MEAN, STD, random_variables(model, (side, side, 3)))
+    arrays = {"images": peer.save("images", images), "labels": peer.save("labels", labels)}
+    for mode in ("eager", "compiled"):
+      name = f"PyTorch, {mode}"
+      peer.ask("training", name=name, batch=batch, sigma=SIGMA, compiled=mode == "compiled", **arrays)
+      lines[name] = lambda count, name=name: peer.ask("steps", name=name, count=count)
+  counts, rates, record = {}, {}, {"batch": batch}
   for name, line in lines.items():
-    line(1)
-    counts[name] = max(2, int(budget / line(1)))
+    say(f"  first steps of training {arch}:", name)
+    try:
+      line(1)
+      counts[name], rates[name] = max(2, int(budget / line(1))), []
+    except TorchError as error:
+      record[f"{name}, failed"] = told(error)
   for _ in range(repeats):
-    for name, line in lines.items():
+    for name, count in counts.items():
       time.sleep(REST)
-      found[name].append(batch * counts[name] / line(counts[name]))
-  for name, rates in found.items():
-    print(f"training {arch}, batch {batch}, {name}: {np.median(rates):,.0f} images/s "
-          f"({min(rates):,.0f} to {max(rates):,.0f})")  # fmt: skip
-  return found
+      rates[name].append(batch * count / lines[name](count))
+  for name, values in rates.items():
+    middle, least, most = spread(values)
+    print(f"training {arch}, batch {batch}, {name}: {middle:,.1f} images/s ({least:,.1f} to {most:,.1f})")
+  record["images/s"] = rates
+  peers = [name for name in rates if name != "rsjax"]
+  if peers:
+    best = max(peers, key=lambda name: np.median(rates[name]))
+    record["time over PyTorch's best"] = found = spread(np.divide(rates[best], rates["rsjax"]))
+    print(f"time of a step over {best}: {times(found)}")
+  return record
 
 
 def busiest(directory, most=20):
@@ -480,6 +497,10 @@ def main(argv=None):
   parser.add_argument("--quick", action="store_true", help="cifar_resnet20 alone, 2 short repetitions")
   parser.add_argument("--training", action="store_true", help="training steps, too")
   parser.add_argument("--dtype", choices=models.DTYPES, help="default: float32 on CPU, else bfloat16")
+  parser.add_argument(
+    "--torch-python", type=pathlib.Path, metavar="PATH", help="interpreter that has PyTorch (default: this one)"
+  )
+  parser.add_argument("--no-onednn", action="store_true", help="as of `rsjax certify`")
   parser.add_argument("--rows", type=int, help="noisy images a step (default: as --batch auto chooses)")
   parser.add_argument("--repeats", type=int, default=5)
   parser.add_argument("--seconds", type=float, default=3.0, help="of a repetition of a line (default: 3)")
@@ -494,33 +515,48 @@ def main(argv=None):
   if args.markdown:
     print(markdown(json.loads(args.markdown.read_text())))
     return
-  archs = ["cifar_resnet20"] if args.quick else args.arch
-  repeats, budget = (2, 0.5) if args.quick else (args.repeats, args.seconds)
-  dtype = args.dtype or devices.default_dtype()
+  devices.use_onednn(not args.no_onednn)
   environment, today = provenance.environment(), datetime.date.today().isoformat()
-  try:
-    import torch
-
-    environment["torch"] = torch.__version__
-  except ImportError:
-    environment["torch"] = None
+  device = "".join(c if c.isalnum() else "-" for c in environment["device"].lower())
+  out = args.out or HERE / "benchmarks" / f"{today}-{device}{'-quick' if args.quick else ''}.json"
+  out.parent.mkdir(parents=True, exist_ok=True)
   record = {
     "date": today,
     "command": " ".join(["python experiments/benchmark.py", *(argv or sys.argv[1:])]),
-    "environment": environment | {"processor": processor(), "cores": os.cpu_count()},
-    "dtype": dtype,
-    "machine": ceilings(),
+    "environment": environment | {"processor": processor(), "cores": os.cpu_count(), "torch": None},
+    "compiler": devices.settings(),
+    "dtype": args.dtype or devices.default_dtype(),
   }
+  with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+    try:
+      peer = stack.enter_context(TorchProcess(args.torch_python, pathlib.Path(folder)))
+      record["environment"]["torch"] = peer.version
+    except TorchError as error:
+      if args.torch_python:
+        sys.exit(f"--torch-python: {error}")
+      say("PyTorch is not installed: its lines are left out (pip install torch, or --torch-python PATH)")
+      peer = None
+    for _ in parts(args, record, peer):  # what is measured is kept, whatever comes next
+      out.write_text(json.dumps(record, indent=1) + "\n")
+  say("record:", out)
+
+
+def parts(args, record, peer):
+  """Measures part by part into the record; yields after each."""
+  archs = ["cifar_resnet20"] if args.quick else args.arch
+  repeats, budget = (2, 0.5) if args.quick else (args.repeats, args.seconds)
+  dtype = record["dtype"]
+  record["machine"] = ceilings()
   print(", ".join(f"{name} {value / 1e9:,.0f} G" for name, value in record["machine"].items()))
-  record["architectures"] = {
-    arch: architecture(arch, dtype, args.rows, budget, repeats, record["machine"]) for arch in archs
-  }
+  record["architectures"] = {}
+  for arch in archs:
+    found = architecture(arch, dtype, args.rows, budget, repeats, record["machine"], peer)
+    record["architectures"][arch] = found
+    yield
   record["start-up"] = start_up()
   print("\nstart-up:", ", ".join(f"{name} {value:.2f}" for name, value in record["start-up"].items()))
   record["dispatch"] = dispatch()
-  if args.training:
-    small = [arch for arch in archs if arch.startswith("cifar_")]
-    record["training"] = {arch: train(arch, dtype, budget, repeats) for arch in small}
+  yield
   if args.profile:
     lines = Lines(archs[0], dtype, record["architectures"][archs[0]]["rows"])
     lines.certify(1)
@@ -530,11 +566,13 @@ def main(argv=None):
     print(f"\nwhere CERTIFY's time goes ({archs[0]}):", "" if record["profile"] else "see the profile itself")
     for name, share in record["profile"].items():
       print(f"{share:7.1%}  {name}")
-  device = "".join(c if c.isalnum() else "-" for c in environment["device"].lower())
-  out = args.out or HERE / "benchmarks" / f"{today}-{device}{'-quick' if args.quick else ''}.json"
-  out.parent.mkdir(parents=True, exist_ok=True)
-  out.write_text(json.dumps(record, indent=1) + "\n")
-  say("record:", out)
+    yield
+  if args.training:
+    devices.keep_pages()  # as `rsjax train` does
+    record["training"] = {}
+    for arch in archs:
+      record["training"][arch] = train(arch, dtype, budget, repeats, peer)
+      yield
 
 
 if __name__ == "__main__":

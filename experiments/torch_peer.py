@@ -1,10 +1,14 @@
 """The paper's algorithm in PyTorch, in its authors' form and at its fastest: what rsjax is measured against.
 
-Networks and loops are written for this comparison; weights come from the Flax variables of `rsjax.models`.
+Networks and loops are written for this comparison; weights come from the Flax variables of `rsjax.models`. Run
+as a script it answers the commands of `torch_process`.
 """
 
 import contextlib
 import copy
+import json
+import os
+import sys
 import time
 
 import numpy as np
@@ -189,8 +193,10 @@ class Best:
 class Training:
   """Steps of SGD on noisy, cropped and flipped images that lie on the device."""
 
-  def __init__(self, net, images, labels, batch, sigma):
+  def __init__(self, net, images, labels, batch, sigma, compiled):
     self._net = copy.deepcopy(net).to(device(), memory_format=torch.channels_last).train()
+    if compiled:
+      self._net = torch.compile(self._net)
     self._images = torch.from_numpy(np.moveaxis(images, 3, 1).copy()).to(device())
     self._labels = torch.from_numpy(labels.astype(np.int64)).to(device())
     self._batch, self._sigma = batch, sigma
@@ -218,3 +224,58 @@ class Training:
       self._sgd.step()
     loss.item()
     return time.perf_counter() - before
+
+
+class Server:
+  """The commands of another process: each method takes and gives what JSON can say."""
+
+  def __init__(self):
+    self._lines = {}
+
+  def network(self, arch, classes, mean, std, path):
+    variables = {}
+    for name, leaf in np.load(path).items():
+      *folders, last = name.split("/")
+      tree = variables
+      for folder in folders:
+        tree = tree.setdefault(folder, {})
+      tree[last] = leaf
+    self._net, self._classes = network(arch, classes, mean, std, variables), classes
+    self._lines.clear()
+
+  def logits(self, images):
+    return logits(self._net, np.load(images)).tolist()
+
+  def paper_form(self, name, batch):
+    self._lines[name] = PaperForm(self._net, self._classes, batch)
+
+  def best(self, name, batch, dtype, mode):
+    self._lines[name] = Best(self._net, self._classes, batch, getattr(torch, dtype), mode)
+
+  def training(self, name, images, labels, batch, sigma, compiled):
+    self._lines[name] = Training(self._net, np.load(images), np.load(labels), batch, sigma, compiled)
+
+  def count(self, name, image, n, sigma):
+    return int(self._lines[name].count(np.load(image), n, sigma).sum())
+
+  def steps(self, name, count):
+    return self._lines[name].steps(count)
+
+
+def serve():
+  """Answers each line [command, arguments] of the standard input by a line [answer, error]."""
+  answers = os.fdopen(os.dup(1), "w")
+  os.dup2(2, 1)  # what PyTorch prints is no answer
+  server = Server()
+  print(json.dumps([torch.__version__, None]), file=answers, flush=True)
+  for line in sys.stdin:
+    try:
+      command, arguments = json.loads(line)
+      said = [getattr(server, command)(**arguments), None]
+    except Exception as error:  # the other process tells it, and goes on
+      said = [None, f"{type(error).__name__}: {error}"[:300]]
+    print(json.dumps(said), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+  serve()

@@ -78,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     help="say so where OUTDIR has nothing to continue (continuing is the default)",
   )
   made.add_argument("--seed", type=int, default=0, help="of weights, order and noise (default: 0)")
+  arguments.add_onednn(made)
   made.add_argument(
     "--dtype",
     choices=("float32", "bfloat16"),
@@ -92,6 +93,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> None:
+  from rsjax import devices
   from rsjax.cli.progress import TrainProgress
   from rsjax.runs import training
   from rsjax.training import Gaussian, Recipe
@@ -100,6 +102,8 @@ def _body(args: argparse.Namespace) -> None:
   objective, recipe = Gaussian(**given(Gaussian)), Recipe(**given(Recipe))
   if args.workers < 0:
     raise InputError(f"workers must be at least 0, got {args.workers}")
+  devices.use_onednn(not args.no_onednn)
+  devices.keep_pages()
   progress = TrainProgress(args.resume)
   try:
     history = training.run(

@@ -2,11 +2,13 @@
 
 import json
 import pathlib
+import sys
 
 import benchmark
 import jax
 import numpy as np
 import pytest
+import torch_process
 
 from rsjax import models
 
@@ -54,15 +56,28 @@ def test_the_readmes_tables_are_made_from_records():
   assert readme.count("| draws/s, ") == sum(table in readme for table in tables) > 0
 
 
-def test_pytorchs_network_is_the_same_function(lines):
-  torch_peer = pytest.importorskip("torch_peer", reason="PyTorch is not installed", exc_type=ImportError)
-  net = torch_peer.network("cifar_resnet8", 10, benchmark.MEAN, benchmark.STD, lines.plain)
-  benchmark.check_parity(torch_peer, net, lines)
-  form = torch_peer.PaperForm(net, 10, batch=30)
-  counts = form.count(np.full((32, 32, 3), 0.5, np.float32), 100, 0.1)
-  assert counts.sum() == 100
-  other = models.init(lines.model, jax.random.key(1), lines.shape)
-  with pytest.raises(SystemExit, match="another function"):
-    benchmark.check_parity(
-      torch_peer, torch_peer.network("cifar_resnet8", 10, (0.5,) * 3, (0.2,) * 3, other), lines
-    )
+def test_a_python_without_pytorch_is_told(tmp_path):
+  with pytest.raises(torch_process.TorchError, match="does not start"):
+    torch_process.TorchProcess(tmp_path / "python", tmp_path)
+  (tmp_path / "torch.py").write_text("raise ImportError")
+  python = tmp_path / "python"
+  python.write_text(f"#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} $@ 2>/dev/null\n")
+  python.chmod(0o755)
+  with pytest.raises(torch_process.TorchError, match="ended with exit code 1"):
+    torch_process.TorchProcess(python, tmp_path)
+
+
+def test_pytorchs_network_is_the_same_function(lines, tmp_path):
+  pytest.importorskip("torch", reason="PyTorch is not installed", exc_type=ImportError)
+  with torch_process.TorchProcess(None, tmp_path) as peer:
+    peer.network("cifar_resnet8", 10, benchmark.MEAN, benchmark.STD, lines.plain)
+    benchmark.check_parity(peer, lines)
+    peer.ask("paper_form", name="paper", batch=30)
+    image = peer.save("image", np.full((32, 32, 3), 0.5, np.float32))
+    assert peer.ask("count", name="paper", image=image, n=100, sigma=0.1) == 100
+    with pytest.raises(torch_process.TorchError, match="KeyError"):
+      peer.ask("count", name="another", image=image, n=100, sigma=0.1)
+    other = models.init(lines.model, jax.random.key(1), lines.shape)
+    peer.network("cifar_resnet8", 10, (0.5,) * 3, (0.2,) * 3, other)
+    with pytest.raises(SystemExit, match="another function"):
+      benchmark.check_parity(peer, lines)

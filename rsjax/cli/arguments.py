@@ -11,6 +11,16 @@ DATASET_HELP = (
 )
 
 
+def add_onednn(made: argparse.ArgumentParser) -> None:
+  """Adds --no-onednn."""
+  made.add_argument(
+    "--no-onednn",
+    action="store_true",
+    help="on CPUs compute convolutions by XLA's own code, slower, instead of oneDNN's (which jax has from 0.11 "
+    "on); logits differ by rounding",
+  )
+
+
 def add_data_dir(made: argparse.ArgumentParser) -> None:
   """Adds --data-dir."""
   made.add_argument(
@@ -55,6 +65,7 @@ def run_parser(command: str, description: str, epilog: str) -> argparse.Argument
     help="keep compiled programs there for later runs; only you should be able to write to it "
     "(default: JAX_COMPILATION_CACHE_DIR, or none)",
   )
+  add_onednn(made)
   made.add_argument(
     "--distributed",
     action="store_true",

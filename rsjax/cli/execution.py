@@ -26,6 +26,7 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
     processes.start(*cluster)
   elif any(value is not None for value in cluster):
     raise InputError("--coordinator, --processes and --process need --distributed")
+  devices.use_onednn(not args.no_onednn)
   if args.compilation_cache:
     devices.keep_compiled(args.compilation_cache)
   alone = jax.process_count() == 1  # else others would wait for a process that stopped

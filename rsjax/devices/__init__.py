@@ -10,8 +10,12 @@ from rsjax.devices.compiling import (
   jit,
   keep_compiled,
   matmul_precision,
+  onednn,
+  settings,
+  use_onednn,
 )
-from rsjax.devices.meshes import AXIS, TRAIN_AXIS, batch_mesh, draws_mesh, memory_free, put
+from rsjax.devices.meshes import AXIS, TRAIN_AXIS, batch_mesh, draws_mesh, keep_pages, memory_free, put
+from rsjax.devices.nonfinite import keep_nan
 
 __all__ = [
   "AXIS",
@@ -22,7 +26,12 @@ __all__ = [
   "draws_mesh",
   "jit",
   "keep_compiled",
+  "keep_nan",
+  "keep_pages",
   "matmul_precision",
   "memory_free",
+  "onednn",
   "put",
+  "settings",
+  "use_onednn",
 ]

@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from rsjax.models import cpu
+
 EPSILON = 1e-5  # of batch norm
 
 # What the residual networks' modules call their convolutions, and the norm that is applied to each directly.
@@ -33,6 +35,9 @@ def conv_norm(
     like: the calling module, for its `dtype` and `folded`. The norm computes in float32 whatever the
       dtype; where it is folded it is the convolution's bias instead (see `folding`).
   """
+  if cpu.wanted() and train and not like.folded and x.dtype == like.dtype == jnp.float32:
+    x = cpu.Conv(features, kernel, stride, he_fan_out, name=names[0])(x)
+    return cpu.BatchNorm(0.9, EPSILON, name=names[1])(x)
   conv = nn.Conv(
     features,
     (kernel, kernel),
@@ -75,7 +80,7 @@ class Layer(nn.Module):
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     for i in range(self.blocks):
       stride = self.stride if i == 0 else 1
-      x = self.block(self.features, stride, self.dtype, self.folded, name=str(i))(x, train)
+      x = self.block(self.features, stride, self.dtype, self.folded, name=str(i))(cpu.held(x), train)
     return x
 
 

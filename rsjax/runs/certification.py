@@ -75,6 +75,7 @@ class Job:
         **procedure,
         "seed": self.seed,
         "precision": devices.matmul_precision(),
+        **devices.settings(),
         **(self._digests() if self.settings is None else self.settings),
       },
       indices=list(self.indices),

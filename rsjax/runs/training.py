@@ -177,6 +177,7 @@ def _metadata(
       "objective": objectives.describe(objective),
       "dtype": dtype or devices.default_dtype(),
       "init_from": begin_with and begin_with.digest,
+      **devices.settings(),
       **dataclasses.asdict(recipe),
     },
   }

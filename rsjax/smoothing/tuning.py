@@ -65,9 +65,9 @@ def best_rows(
     return start
   cache = default_cache() if cache is None else pathlib.Path(cache)
   device = mesh.devices.flat[0].device_kind
-  key = (
-    f"{device} x {mesh.size}, {name()}, {list(image_shape)}, jax {jax.__version__}, rsjax {rsjax.__version__}"
-  )
+  by = "".join(f", {setting} by {value}" for setting, value in devices.settings().items())
+  versions = f"jax {jax.__version__}{by}, rsjax {rsjax.__version__}"
+  key = f"{device} x {mesh.size}, {name()}, {list(image_shape)}, {versions}"
   remembered = int(processes.agree(_read(cache).get(key, 0)))
   if remembered:
     return remembered

@@ -144,6 +144,7 @@ def _hashable(function: Apply) -> Apply:
 @functools.lru_cache(maxsize=8)
 def _make_step(apply: Apply, perturb: Callable, mesh: Mesh, rows: int, slots: int, num_classes: int) -> Any:
   """step(variables, seed, parameters, images, index, slot, draw) -> votes: int32[slots, classes]."""
+  apply = devices.keep_nan(apply, mesh.devices.flat[0].platform)
 
   def local_votes(variables, seed, parameters, images, index, slot, draw):
     # images: uint8 or float32[slots, h, w, c]; index: uint32[slots]; slot, draw: [rows / devices].

@@ -1,5 +1,6 @@
 """One step of training: the weights and all that is carried with them, and the jitted update."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import optax
 
 from rsjax import devices, models
 from rsjax.errors import InputError
+from rsjax.models import cpu
 from rsjax.noise import threefry
 from rsjax.training.augment import augment
 from rsjax.training.objectives import Batch, Network, Objective
@@ -94,6 +96,9 @@ def make_step(
     replicated: the sharding of the state.
   """
   optimizer = make_optimizer(recipe, steps // recipe.accumulate)
+  mesh = replicated.mesh
+  one_cpu = mesh.size == 1 and mesh.devices.flat[0].platform == "cpu"
+  layers = functools.partial(cpu.gradients, devices.onednn()) if one_cpu else contextlib.nullcontext
 
   def step(state, arrays, batch):
     key = jax.random.fold_in(threefry.base_key(recipe.seed), TRAIN)
@@ -105,7 +110,8 @@ def make_step(
     def loss_of(params):
       def train(x, batch_stats):
         variables = state._replace(params=params, batch_stats=batch_stats).variables
-        logits, updates = model.apply(variables, x, train=True, mutable=["batch_stats"])
+        with layers():
+          logits, updates = model.apply(variables, x, train=True, mutable=["batch_stats"])
         return logits, updates.get("batch_stats", {})
 
       def evaluate(x):
@@ -126,7 +132,7 @@ def make_step(
     sums = jnp.where(state.step % steps == 0, 0.0, state.sums) + jnp.stack(told)
     return State(state.step + 1, params, loss.batch_stats, opt_state, sums), value
 
-  return devices.jit(step, donate_argnums=0, out_shardings=replicated)
+  return devices.jit(step, barriers=one_cpu, donate_argnums=0, out_shardings=replicated)
 
 
 @functools.cache

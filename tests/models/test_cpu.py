@@ -1,0 +1,151 @@
+"""Gradients made for CPUs are those of the plain layers: the same functions, the same statistics."""
+
+import contextlib
+import functools
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rsjax import devices, models
+from rsjax.models import cifar_resnet, cpu, layers, normalize, resnet
+
+# (h, w, c, o, k, stride): every kind of convolution of the architectures, and shapes that suit no trick.
+CONVOLUTIONS = [
+  (8, 8, 3, 16, 3, 1), (8, 8, 16, 16, 3, 1), (8, 8, 16, 32, 3, 2), (8, 8, 32, 32, 3, 1), (8, 8, 16, 32, 1, 2),
+  (4, 4, 64, 64, 3, 1), (8, 8, 24, 8, 1, 1), (16, 16, 3, 8, 7, 2), (9, 7, 16, 8, 3, 2), (9, 7, 8, 8, 1, 2),
+  (7, 7, 16, 16, 3, 1), (8, 6, 5, 7, 3, 2),
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def float64():
+  with jax.enable_x64(True):
+    yield
+
+
+def draw(*shape, seed=0):
+  return np.random.default_rng([seed, *shape]).normal(size=shape)
+
+
+def gap(found, wanted):
+  """The largest difference of two trees' leaves, over the largest value of each leaf."""
+  gaps = jax.tree.map(lambda a, b: np.abs(np.asarray(a) - b).max() / np.abs(b).max(), found, wanted)
+  return max(jax.tree.leaves(gaps))
+
+
+@pytest.mark.parametrize(("batch", "onednn"), [(3, False), (3, True), (48, True)])
+@pytest.mark.parametrize("shape", CONVOLUTIONS, ids=str)
+def test_gradients_of_convolutions_to_rounding_in_float64(shape, batch, onednn, monkeypatch):
+  monkeypatch.setattr(cpu, "_CACHED", 1)  # else such small batches would not be cut into parts
+  h, w, c, o, k, stride = shape
+  x, kernel = draw(batch, h, w, c), draw(k, k, c, o)
+
+  def plain(x, kernel):
+    pads = ((k // 2, k // 2),) * 2
+    layout = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (stride,) * 2, pads, dimension_numbers=layout)
+
+  loss = lambda f: lambda x, kernel: jnp.sin(f(x, kernel)).sum()
+  ours = functools.partial(lambda x, kernel: cpu.convolution(x, kernel, stride, onednn))
+  np.testing.assert_array_equal(ours(x, kernel), plain(x, kernel))
+  found, wanted = (devices.jit(jax.grad(loss(f), (0, 1)))(x, kernel) for f in (ours, plain))
+  assert gap(found, wanted) < 1e-13
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 8, 5), (3, 7, 5, 4), (64, 1, 1, 3)], ids=str)
+def test_batch_norm_and_its_gradients_to_rounding_in_float64(shape):
+  x, scale, bias = 1 + draw(*shape), draw(shape[-1], seed=1), draw(shape[-1], seed=2)
+
+  def plain(x, scale, bias):
+    mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    wide = lambda v: v.reshape(1, 1, 1, -1)
+    return (x - wide(mean)) * wide(scale / jnp.sqrt(var + 1e-5)) + wide(bias), mean, var
+
+  ours = lambda *args: cpu.batch_norm(*args, 1e-5)
+  assert gap(ours(x, scale, bias), plain(x, scale, bias)) < 1e-12
+  loss = lambda f: lambda *args: jnp.sin(f(*args)[0]).sum()
+  found, wanted = (devices.jit(jax.grad(loss(f), (0, 1, 2)))(x, scale, bias) for f in (ours, plain))
+  assert gap(found, wanted) < 1e-11
+
+
+def network(arch, dtype, monkeypatch):
+  """A network that computes in `dtype`, also where its code says float32."""
+  names = SimpleNamespace(**{**vars(jnp), "float32": dtype})
+  for module in (layers, cifar_resnet, resnet, normalize):
+    monkeypatch.setattr(module, "jnp", names)
+  fields = dict(num_classes=3, mean=(0.5,) * 3, std=(0.2,) * 3, dtype=dtype)
+  return resnet.ResNet50(**fields) if arch == "resnet50" else cifar_resnet.CifarResNet(depth=8, **fields)
+
+
+def step(model, variables, x, labels, dtype, onednn, once):
+  """(loss, batch statistics, gradients), by the plain layers (onednn None) or by those for CPUs."""
+  cast = lambda tree: jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
+
+  def loss_of(params):
+    given = {**cast(variables), "params": params}
+    with contextlib.nullcontext() if onednn is None else cpu.gradients(onednn):
+      logits, updates = model.apply(given, cast(x), train=True, mutable=["batch_stats"])
+    return -jax.nn.log_softmax(logits)[jnp.arange(len(labels)), labels].mean(), updates
+
+  step = devices.jit(jax.value_and_grad(loss_of, has_aux=True), barriers=True, once=once)
+  found = step(cast(variables["params"]))
+  (loss, updates), gradients = jax.device_get(found)
+  return loss, updates, gradients
+
+
+@pytest.mark.parametrize(
+  ("arch", "side", "forms", "once"),
+  [("cifar_resnet8", 16, (False, True), False), ("resnet50", 32, (True,), True)],  # the second compiles long
+)
+def test_a_network_trains_as_with_the_plain_layers(arch, side, forms, once, monkeypatch):
+  """In float64 to rounding; in float32 no farther from that than the plain layers are, or hardly."""
+  model = network(arch, jnp.float32, monkeypatch)
+  with jax.enable_x64(False):
+    variables = jax.device_get(models.init(model, jax.random.key(0), (side, side, 3)))
+  x, labels = 0.5 + 0.2 * draw(16, side, side, 3), np.arange(16) % 3
+  single = [step(model, variables, x, labels, np.float32, onednn, once) for onednn in (None, *forms)]
+  model = network(arch, jnp.float64, monkeypatch)
+  with jax.numpy_dtype_promotion("standard"):  # Flax's own layers name float32, too
+    exact, *others = (step(model, variables, x, labels, np.float64, form, True) for form in (None, *forms))
+  for found in others:
+    assert jax.tree.structure(found) == jax.tree.structure(exact)
+    assert found[2]["fc"]["kernel"].dtype == np.float64
+    assert gap(found, exact) < 1e-8
+  errors = [[distance(found[i], exact[i]) for i in range(3)] for found in single]
+  assert errors[0][2] > 1e-8  # the plain layers computed in float32
+  for found in errors[1:]:
+    assert all(ours <= 2 * plain + 1e-7 for ours, plain in zip(found, errors[0]))
+
+
+def distance(found, wanted):
+  """The Euclidean distance of two trees over the length of the second."""
+  length = lambda tree: np.sqrt(
+    sum(float((leaf.astype(np.float64) ** 2).sum()) for leaf in jax.tree.leaves(tree))
+  )
+  return length(jax.tree.map(np.subtract, found, wanted)) / length(wanted)
+
+
+@pytest.mark.parametrize(("batch", "part"), [(128, 16), (96, 16), (20, 20), (40, 20), (17, 17), (3, 3)])
+def test_a_batch_is_cut_into_equal_parts(batch, part):
+  assert cpu._part((batch, 32, 32, 16)) == part
+
+
+def test_outside_its_context_nothing_changes():
+  model = models.create("cifar_resnet8", num_classes=3, mean=(0.5,) * 3, std=(0.2,) * 3)
+  with jax.enable_x64(False):
+    variables = models.init(model, jax.random.key(0), (8, 8, 3))
+    x = draw(2, 8, 8, 3).astype(np.float32)
+
+    def program():
+      apply = lambda v: model.apply(v, x, train=True, mutable=["batch_stats"])
+      return jax.jit(apply).lower(variables).as_text()
+
+    before = program()
+    with cpu.gradients():
+      within = program()
+    assert program() == before != within
+    assert "optimization_barrier" in within
+    assert "optimization_barrier" not in before
