@@ -11,7 +11,16 @@ from rsjax.devices.compiling import (
   keep_compiled,
   matmul_precision,
 )
-from rsjax.devices.meshes import AXIS, TRAIN_AXIS, batch_mesh, draws_mesh, memory_free, put
+from rsjax.devices.meshes import (
+  AXIS,
+  TRAIN_AXIS,
+  batch_mesh,
+  draws_mesh,
+  memory_free,
+  put,
+  put_weights,
+  weight_formats,
+)
 
 __all__ = [
   "AXIS",
@@ -25,4 +34,6 @@ __all__ = [
   "matmul_precision",
   "memory_free",
   "put",
+  "put_weights",
+  "weight_formats",
 ]
