@@ -4,7 +4,9 @@
   JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 python experiments/gpu_program.py
 
 Compiles only, half a minute for all; nothing is tuned or run, so that it says nothing of speed. Counts the
-convolutions that stand alone, those that take bias, residual and ReLU along, and the other kernels of a step.
+convolutions that stand alone, those that take bias, residual and ReLU along, and the other kernels of a step:
+those that bring a convolution's weights into the order that cuDNN reads, were they not kept in it and as it is,
+and the rest, which --kernels lists with what they write.
 """
 
 import argparse
@@ -36,8 +38,8 @@ dnn_version_info { major: 9 minor: 10 patch: 0 } runtime_version { major: 12 min
 """
 
 
-def program(arch, dtype, rows, classes=10):
-  """The text of the compiled step, and its temporary memory in bytes."""
+def program(arch, dtype, rows, formats=devices.weight_formats, classes=10):
+  """The text of the compiled step, and its temporary memory in bytes; formats: how weights lie in memory."""
   topology = topologies.get_topology_desc("1x1x1", platform="cuda", target_config=H100, topology="1x1x1")
   mesh, noise = devices.draws_mesh(topology.devices), Gaussian(benchmark.SIGMA)
   shape = (224, 224, 3) if arch == "resnet50" else (32, 32, 3)
@@ -47,32 +49,59 @@ def program(arch, dtype, rows, classes=10):
   work = packing.Work()
   work.add(packing.Request(np.zeros(shape, np.uint8), 0, 0, rows))
   segments = work.take(rows, slots)
-  on = lambda tree, spec: jax.tree.map(
-    lambda a: jax.ShapeDtypeStruct(np.shape(a), np.asarray(a).dtype, sharding=NamedSharding(mesh, spec)), tree
+  everywhere, over_draws = NamedSharding(mesh, P()), NamedSharding(mesh, P(devices.AXIS))
+  on = lambda tree, formats: jax.tree.map(
+    lambda a, format: jax.ShapeDtypeStruct(np.shape(a), np.asarray(a).dtype, sharding=format), tree, formats
   )
-  same = (variables, np.uint32(0), noise.parameters(), *packing.step_images(segments, slots))
-  arguments = (*on(same, P()), *on(packing.step_draws(segments, rows, slots), P(devices.AXIS)))
-  compiled = votes._make_step(apply, noise.perturb, mesh, rows, slots, classes).lower(*arguments).compile()
+  all_on = lambda tree, sharding: on(tree, jax.tree.map(lambda _: sharding, tree))
+  same = (np.uint32(0), noise.parameters(), *packing.step_images(segments, slots))
+  draws = packing.step_draws(segments, rows, slots)
+  step = votes._make_step(apply, noise.perturb, mesh, rows, slots, classes)
+  weights = on(variables, formats(variables, everywhere))
+  compiled = step.lower(weights, *all_on(same, everywhere), *all_on(draws, over_draws)).compile()
   return compiled.as_text(), compiled.memory_analysis().temp_size_in_bytes
+
+
+def as_usual(tree, sharding):
+  """`devices.weight_formats` of a platform that has no other order."""
+  return jax.tree.map(lambda _: sharding, tree)
+
+
+def kernels(text):
+  """([what it writes and where it comes from] of the kernels on weights alone, the same of the others).
+
+  Convolutions are in neither: they are calls of cuDNN.
+  """
+  entry = text[text.index("\nENTRY") :]
+  found = re.findall(r" = (.+?) (?:fusion|copy|transpose|scatter)\((.*)", entry)
+  name = lambda rest: (re.findall(r'op_name="(.*?)"', rest) or re.findall(r"calls=%(\S+),", rest) or [""])[0]
+  lines = [(written, name(rest)) for written, rest in found]
+  of_weights = [
+    line for line in lines if line[1].startswith("args[0]")
+  ]  # the argument itself, otherwise placed
+  return of_weights, [line for line in lines if line not in of_weights]
 
 
 def main(argv=None):
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--arch", nargs="+", default=["cifar_resnet20", "cifar_resnet110", "resnet50"])
   parser.add_argument("--dtype", nargs="+", default=["bfloat16", "float32"], choices=models.DTYPES)
+  parser.add_argument("--kernels", action="store_true", help="list the kernels that are no convolutions")
   args = parser.parse_args(argv)
-  print(f"{'':28}{'rows':>6}{'alone':>7}{'fused':>7}{'other kernels':>15}{'MB':>7}")
+  print(f"{'':27}{'rows':>6}{'alone':>7}{'fused':>7}{'weights, were':>15}{'are':>5}{'others':>8}{'MB':>7}")
   for arch in args.arch:
     for dtype in args.dtype:
       rows = 256 if arch == "resnet50" else 4096
+      before, _ = kernels(program(arch, dtype, rows, as_usual)[0])
       text, memory = program(arch, dtype, rows)
+      of_weights, others = kernels(text)
       count = lambda target, text=text: len(re.findall(rf'custom_call_target="__cudnn\$conv{target}"', text))
-      entry = text[text.index("\nENTRY") :]
-      kernels = len(re.findall(r" (?:fusion|copy|transpose|scatter)\(", entry))
       print(
-        f"{arch + ', ' + dtype:28}{rows:6}{count('Forward'):7}{count('BiasActivationForward'):7}"
-        f"{kernels:15}{memory / 1e6:7.0f}"
+        f"{arch + ', ' + dtype:27}{rows:6}{count('Forward'):7}{count('BiasActivationForward'):7}"
+        f"{len(before):15}{len(of_weights):5}{len(others):8}{memory / 1e6:7.0f}"
       )
+      for written, origin in of_weights + others if args.kernels else ():
+        print(f"  {origin}: {written}")
 
 
 if __name__ == "__main__":

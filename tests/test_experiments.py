@@ -1,6 +1,9 @@
 """The experiments' scripts: the whole way on a small data set, the paper's numbers and its figures."""
 
+import json
+
 import cifar10
+import gpu_first
 import numpy as np
 import paper_figures
 import pipeline
@@ -49,6 +52,34 @@ def test_what_certification_would_refuse_is_refused_before_the_training(bad, wor
 def test_time_to_accuracy_is_that_of_the_first_epoch_that_reached_it():
   log = {"time": [10.0, 10.0, 10.0], "testacc": [0.35, 0.51, 0.48]}
   assert pipeline.time_to_accuracy(log) == {30: 10.0, 40: 20.0, 50: 20.0}
+
+
+def test_the_gpus_first_minutes_go_on_after_a_part_that_fails_and_do_nothing_twice(
+  tmp_path, monkeypatch, capsys
+):
+  """A part passes, one fails, one is ended at its limit with what it printed; those two alone run again."""
+  out, ran = tmp_path / "out", tmp_path / "ran"
+  note = f"print(file=open({str(ran)!r}, 'a'), end="
+  codes = {
+    "good": note + """'g'); print('{"draws/s": 2.5}')""",
+    "bad": note + "'b'); raise SystemExit('no')",
+    "slow": note + "'s'); print('begun', flush=True); import time; time.sleep(60)",
+  }
+  planned = {name: (["-c", code], 60) for name, code in codes.items()}
+  planned["slow"] = (["-c", codes["slow"]], 3)
+  monkeypatch.setattr(gpu_first, "parts", lambda *_: planned)
+  run = lambda: gpu_first.main(["--out", str(out), "--minutes", "10"])
+  assert run() == 1
+  records = json.loads((out / "summary.json").read_text())["parts"]
+  assert [records[name]["why"] for name in planned] == [None, "exit code 1", "over its time limit"]
+  assert records["good"]["result"] == {"draws/s": 2.5}
+  assert records["slow"]["tail"] == ["begun"]
+  assert json.loads((out / "bad.json").read_text()) == records["bad"]
+  assert run() == 1
+  planned |= {name: (["-c", note + "'+')"], 60) for name in ("bad", "slow")}
+  assert run() == 0
+  assert ran.read_text() == "gbs" + "bs" + "++"
+  assert "good" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not PUBLISHED.exists(), reason="the paper's result files are not at hand")

@@ -14,7 +14,17 @@ from rsjax.devices.compiling import (
   settings,
   use_onednn,
 )
-from rsjax.devices.meshes import AXIS, TRAIN_AXIS, batch_mesh, draws_mesh, keep_pages, memory_free, put
+from rsjax.devices.meshes import (
+  AXIS,
+  TRAIN_AXIS,
+  batch_mesh,
+  draws_mesh,
+  keep_pages,
+  memory_free,
+  put,
+  put_weights,
+  weight_formats,
+)
 from rsjax.devices.nonfinite import keep_nan
 
 __all__ = [
@@ -32,6 +42,8 @@ __all__ = [
   "memory_free",
   "onednn",
   "put",
+  "put_weights",
   "settings",
   "use_onednn",
+  "weight_formats",
 ]

@@ -20,9 +20,6 @@ _FIRST_WITH_ONEDNN = (0, 11)
 _KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}  # else they vanish before fusion
 _UNOPTIMIZED = {"xla_backend_optimization_level": 0}
 
-# JAX's warning that a program with oneDNN cannot be kept; compiling it again takes little time.
-UNKEPT = r"Error writing persistent compilation cache entry for .*: MemoryError"
-
 _wanted = [True]  # whether oneDNN is used where it is there
 
 
@@ -54,7 +51,11 @@ def compiler_options(platform_name: str) -> dict[str, Any]:
   """XLA options for a platform; {} where this jaxlib does not know (or need) them."""
   if platform_name != "cpu":
     return {}
-  return _known(_NO_YNN) | (_ONEDNN if onednn() else {})
+  if not onednn():
+    return _known(_NO_YNN)
+  # Such a program cannot be kept in JAX's cache of compiled programs, and compiles again in little time.
+  warnings.filterwarnings("ignore", r"Error writing persistent compilation cache entry for .*: MemoryError")
+  return _known(_NO_YNN) | _ONEDNN
 
 
 def onednn() -> bool:
@@ -94,7 +95,6 @@ def keep_compiled(directory: str | pathlib.Path) -> None:
   """
   jax.config.update("jax_compilation_cache_dir", str(directory))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-  warnings.filterwarnings("ignore", UNKEPT)
 
 
 def default_dtype() -> str:

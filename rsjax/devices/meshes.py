@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.layout import Format, Layout
 from jax.sharding import AxisType, Mesh, Sharding
 
 # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD and M_ARENA_MAX of glibc's malloc.h.
@@ -16,6 +17,9 @@ _KEEP = ((-4, 0), (-1, 2**31 - 1), (-2, 2**28), (-8, 1))
 
 AXIS = "draws"
 TRAIN_AXIS = "batch"
+
+# By platform, the order in which its library reads the axes of a convolution's weights [h, w, in, out].
+_KERNEL_ORDER = {"gpu": (3, 0, 1, 2)}  # cuDNN
 
 
 def draws_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -50,6 +54,24 @@ def keep_pages() -> None:
     mallopt = ctypes.CDLL(None).mallopt
     for parameter, value in _KEEP:
       mallopt(parameter, value)
+
+
+def put_weights(tree: Any, sharding: Sharding) -> Any:
+  """As `put`, and lying in memory as `weight_formats` says."""
+  return jax.tree.map(jax.device_put, put(tree, sharding), weight_formats(tree, sharding))
+
+
+def weight_formats(tree: Any, sharding: Sharding) -> Any:
+  """How a network's weights lie in memory: each array's `Format`, or just the sharding where it lies as usual.
+
+  The weights of convolutions, which arrays of four axes are taken to be, lie as the platform's library reads
+  them: each step would else bring them into that order. It is a matter of speed alone, since a program takes
+  its arguments however they lie.
+  """
+  device: Any = next(iter(sharding.device_set))
+  order = _KERNEL_ORDER.get(device.platform)
+  as_read = Format(Layout(order), sharding) if order else sharding
+  return jax.tree.map(lambda a: as_read if np.ndim(a) == 4 else sharding, tree)
 
 
 def memory_free(device: jax.Device) -> int | None:

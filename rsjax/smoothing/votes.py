@@ -55,8 +55,8 @@ class Steps:
     self._apply, self._perturb, self._execution = _hashable(apply), noise.perturb, execution
     self._everywhere = NamedSharding(execution.mesh, P())
     self._over_draws = NamedSharding(execution.mesh, P(devices.AXIS))
-    constants = (variables, np.uint32(seed), noise.parameters())
-    self._constants = devices.put(constants, self._everywhere)
+    weights = devices.put_weights(variables, self._everywhere)
+    self._constants = (weights, *devices.put((np.uint32(seed), noise.parameters()), self._everywhere))
     self._held_of: list[Request] = []  # the requests whose images are on the devices
     self._held: Any = ()
     self._in_flight: collections.deque[tuple[list[Segment], Any]] = collections.deque()  # the oldest first
@@ -99,7 +99,8 @@ def memory_needed(apply: Apply, variables: Any, image_shape: tuple[int, ...], ex
   everywhere, over_draws = NamedSharding(mesh, P()), NamedSharding(mesh, P(devices.AXIS))
   noise = Gaussian(1.0)
   images = packing.step_images(segments, slots)
-  arguments = devices.put((variables, np.uint32(0), noise.parameters(), *images), everywhere)
+  arguments = (devices.put_weights(variables, everywhere),)
+  arguments += devices.put((np.uint32(0), noise.parameters(), *images), everywhere)
   arguments += devices.put(packing.step_draws(segments, rows, slots), over_draws)
   num_classes = class_count(apply, variables, image_shape)
   step = _make_step(_hashable(apply), noise.perturb, mesh, rows, slots, num_classes)

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import linear
+from jax.sharding import NamedSharding, PartitionSpec
 
+from rsjax.devices import meshes
 from rsjax.errors import InputError
 from rsjax.noise import Gaussian, threefry
 from rsjax.smoothing import Execution, outcomes, votes
@@ -79,6 +81,25 @@ def test_votes_do_not_depend_on_devices_rows_or_depth(linear_variables, examples
   wanted = count(linear, linear_variables, examples, ASKED, Execution(16, cpu_mesh(1)))
   execution = Execution(rows, cpu_mesh(devices), depth=rows % 3)
   assert_same(count(linear, linear_variables, examples, ASKED, execution), wanted)
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_votes_do_not_depend_on_how_weights_lie_in_memory(examples, cpu_mesh, monkeypatch, devices):
+  """As cuDNN reads those of convolutions; the order of axes that the function sees stays the same."""
+
+  def apply(variables, x):
+    layout = ("NHWC", "HWIO", "NHWC")
+    y = jax.lax.conv_general_dilated(x, variables["kernel"], (1, 1), "SAME", dimension_numbers=layout)
+    return y.max((1, 2))
+
+  variables = {"kernel": np.random.default_rng(0).normal(size=(3, 3, 1, 5)).astype(np.float32)}
+  everywhere = NamedSharding(cpu_mesh(devices), PartitionSpec())
+  order = lambda: meshes.put_weights(variables, everywhere)["kernel"].format.layout.major_to_minor
+  assert order() == (0, 1, 2, 3)
+  wanted = count(apply, variables, examples, ASKED, Execution(64))
+  monkeypatch.setitem(meshes._KERNEL_ORDER, "cpu", (3, 0, 1, 2))
+  assert order() == (3, 0, 1, 2)
+  assert_same(count(apply, variables, examples, ASKED, Execution(64, cpu_mesh(devices))), wanted)
 
 
 @pytest.mark.parametrize("in_flight", [1, 2, 5])
