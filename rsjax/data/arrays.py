@@ -1,7 +1,7 @@
 """Data sets that are arrays: scikit-learn's digits and .npz files."""
 
 import hashlib
-import importlib
+import importlib.util
 import pathlib
 
 import numpy as np
@@ -18,14 +18,23 @@ def digits(split: str) -> Dataset:
 
   Pixels are 0..16 there and scaled to 0..255 here.
   """
-  try:
-    bunch = importlib.import_module("sklearn.datasets").load_digits()
-  except ImportError as error:
-    raise InputError("digits come with scikit-learn: pip install scikit-learn") from error
-  images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+  table = _digits_table()
+  images = np.rint(table[:, :-1].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
   part = slice(-_TEST_DIGITS, None) if split == "test" else slice(-_TEST_DIGITS)
-  classes = tuple(str(name) for name in bunch.target_names)
-  return _in_memory("digits", split, images[part], bunch.target.astype(np.int64)[part], 10, classes)
+  classes = tuple(str(digit) for digit in range(10))
+  return _in_memory("digits", split, images[part], table[part, -1].astype(np.int64), 10, classes)
+
+
+def _digits_table() -> np.ndarray:
+  """float64[images, 65]: pixels and label. The file is read as it lies: importing scikit-learn takes seconds."""
+  spec = importlib.util.find_spec("sklearn")
+  if spec is None or spec.origin is None:
+    raise InputError("digits come with scikit-learn: pip install scikit-learn")
+  file = pathlib.Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
+  if file.is_file():
+    return np.loadtxt(file, delimiter=",")
+  bunch = importlib.import_module("sklearn.datasets").load_digits()  # a version that keeps it elsewhere
+  return np.column_stack([bunch.data, bunch.target])
 
 
 def npz(name: str, path: pathlib.Path, split: str) -> Dataset:

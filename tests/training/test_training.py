@@ -11,7 +11,7 @@ import pytest
 
 from rsjax import data, devices, models
 from rsjax.errors import DivergedError, InputError
-from rsjax.training import Gaussian, Recipe, initial_state, train
+from rsjax.training import Gaussian, Recipe, initial_state, step, train
 from rsjax.training.augment import augment
 from rsjax.training.objectives import Batch, Network
 from rsjax.training.recipe import make_schedule
