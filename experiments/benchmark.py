@@ -175,7 +175,8 @@ class Lines:
     mesh = devices.draws_mesh()
     x = np.random.default_rng(0).random((self.rows, *self.shape), np.float32)
     x = jax.device_put(x, NamedSharding(mesh, P(devices.AXIS)))
-    return devices.jit(self.apply), devices.put_weights(self.variables, NamedSharding(mesh, P())), x
+    apply = devices.keep_nan(self.apply, jax.default_backend())
+    return devices.jit(apply), devices.put_weights(self.variables, NamedSharding(mesh, P())), x
 
   def plain_jax(self, draws):
     rows, counts = self.rows, np.zeros(self.classes, int)

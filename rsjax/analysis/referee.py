@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy import stats
 
 from rsjax import bounds
 from rsjax.analysis.labels import facts
@@ -142,6 +141,8 @@ def _too_close(
 
 def _p_of_accuracies(one: Results, other: Results, right: np.ndarray, right_other: np.ndarray) -> float:
   """Two-sided p-value that two accuracies are equal: on the same images McNemar's exact test, else Fisher's."""
+  from scipy import stats  # late: it takes a second, which most commands need not wait for
+
   if np.array_equal(one.columns["idx"], other.columns["idx"]):
     only = int((right & ~right_other).sum())
     return float(bounds.binomial_p_value(only, only + int((right_other & ~right).sum())))
@@ -151,6 +152,8 @@ def _p_of_accuracies(one: Results, other: Results, right: np.ndarray, right_othe
 
 def _p_of_acr(one: Results, other: Results) -> float:
   """The same for ACRs, by Student's t: of the images' differences, else Welch's; approximate for few images."""
+  from scipy import stats  # late, as above
+
   a, b = counted_radii(one), counted_radii(other)
   if np.array_equal(one.columns["idx"], other.columns["idx"]):
     if np.ptp(a - b) == 0:

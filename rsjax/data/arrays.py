@@ -26,7 +26,7 @@ def digits(split: str) -> Dataset:
 
 
 def _digits_table() -> np.ndarray:
-  """float64[images, 65]: pixels and label. The file is read as it lies: importing scikit-learn takes seconds."""
+  """float64[images, 65]: pixels and label, from the file itself: importing scikit-learn takes seconds."""
   spec = importlib.util.find_spec("sklearn")
   if spec is None or spec.origin is None:
     raise InputError("digits come with scikit-learn: pip install scikit-learn")
