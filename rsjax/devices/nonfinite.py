@@ -1,7 +1,7 @@
 """What is not a number stays so, also in programs whose convolutions are oneDNN's.
 
-XLA hands the ReLU after a convolution to oneDNN, whose ReLU of NaN is 0: a broken network would then give
-finite logits, and vote. A maximum that is written as a comparison is not handed over, and says the same.
+XLA hands a ReLU (and ReLU6) after a convolution to oneDNN, whose ReLU of NaN is 0: a broken network would then
+give finite logits, and vote. A maximum that is written as a comparison is not handed over, and says the same.
 """
 
 from collections.abc import Callable
@@ -44,6 +44,10 @@ def _evaluate(closed: ClosedJaxpr, values: Any) -> list[Any]:
     name, inputs = equation.primitive.name, [read(variable) for variable in equation.invars]
     if name == "max":
       found = [_maximum(*inputs)]
+    elif name == "clamp":
+      least, x, most = inputs
+      x = _maximum(x, least)
+      found = [jnp.where(most < x, most, x)]
     elif name in _CALLS:
       inner = next(equation.params[key] for key in ("jaxpr", "call_jaxpr") if key in equation.params)
       found = _evaluate(inner if hasattr(inner, "consts") else ClosedJaxpr(inner, ()), inputs)

@@ -107,7 +107,7 @@ class Smoothed:
       np.concatenate([x[None], others]),
       np.concatenate([further[:5], x[None], further[5:]]),
     )
-    logits = devices.jit(self.apply, once=True)
+    logits = devices.jit(devices.keep_nan(self.apply, jax.default_backend()), once=True)
     alone, first, sixth = (
       np.asarray(logits(self.variables, jnp.asarray(batch)), np.float64)[row]
       for batch, row in zip(batches, (0, 0, 5))

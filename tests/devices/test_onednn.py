@@ -79,24 +79,36 @@ def test_what_is_not_finite_shows_in_its_row_alone(network, value):
   np.testing.assert_array_equal(np.delete(found, 3, 0), np.delete(whole, 3, 0))
 
 
-def scanned(x):
-  return jax.lax.scan(lambda y, _: (jax.nn.relu(conv(y)), None), x, length=1)[0]
-
-
-def chosen(x):
-  return jax.lax.cond(x[0, 0, 0, 0] > -1e9, lambda x: jax.nn.relu(conv(x)), lambda x: x, x)
-
-
 def conv(x):
   kernel = np.random.default_rng(0).normal(size=(3, 3, 16, 16)).astype(np.float32)
   return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
+def block(x):
+  return jax.nn.relu(conv(x))
+
+
+@jax.custom_vjp
+def with_its_own_gradient(x):
+  return block(x)
+
+
+with_its_own_gradient.defvjp(lambda x: (block(x), None), lambda _, g: (g,))
+
+INSIDE = {
+  "scan": lambda x: jax.lax.scan(lambda y, _: (block(y), None), x, length=1)[0],
+  "condition": lambda x: jax.lax.cond(x[0, 0, 0, 0] > -1e9, block, lambda x: x, x),
+  "while": lambda x: jax.lax.while_loop(lambda c: c[0] < 1, lambda c: (c[0] + 1, block(c[1])), (0, x))[1],
+  "checkpoint": jax.checkpoint(block),
+  "gradient of its own": with_its_own_gradient,
+  "vmap": lambda x: jax.vmap(block)(x[None])[0],
+}
 ACTIVATIONS = {
   "relu": jax.nn.relu,
   "relu6": jax.nn.relu6,
   "maximum": lambda x: jnp.maximum(jnp.zeros_like(x), x),
   "clip": lambda x: jnp.clip(x, -1, 1),
+  "clamp": lambda x: jax.lax.clamp(np.float32(0), x, np.float32(6)),
   "elu": jax.nn.elu,
   "gelu": jax.nn.gelu,
   "exact gelu": lambda x: jax.nn.gelu(x, approximate=False),
@@ -107,12 +119,11 @@ ACTIVATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", [*ACTIVATIONS, "in a scan", "in a condition"])
+@pytest.mark.parametrize("name", [*ACTIVATIONS, *INSIDE])
 def test_no_activation_hides_a_nan(name):
   """Compiled as it is, a ReLU after a convolution makes 0 of NaN."""
-  others = {"in a scan": scanned, "in a condition": chosen}
   activation = ACTIVATIONS.get(name)
-  function = others[name] if activation is None else lambda x: activation(conv(x))
+  function = INSIDE[name] if activation is None else lambda x: activation(conv(x))
   x = np.random.default_rng(1).normal(size=(4, 8, 8, 16)).astype(np.float32)
   kept = devices.jit(devices.keep_nan(function, "cpu"))
   np.testing.assert_allclose(kept(x), function(x), rtol=1e-4, atol=1e-4)
