@@ -19,8 +19,16 @@ torchvision's resnet50, and safetensors, without executing anything in them; ref
 over, missing or of another shape. Needs PyTorch: pip install torch safetensors
 
 Weights work only under the normalisation that they were trained with, and the files do not say which it was.
-cifar10, imagenet: minus mean, over standard deviation (the paper, and most after it). center: minus the mean
-only, of CIFAR-10 or ImageNet by the images' size (SmoothAdv has had both). none: pixels in [0, 1] (MACER)."""
+cifar10, imagenet, cifar100, svhn_cropped: minus mean, over standard deviation (the paper, and most after it).
+center: minus the mean only, of CIFAR-10 or ImageNet by the images' size (SmoothAdv has had both).
+none: pixels in [0, 1] (MACER)."""
+
+
+# Of networks for 32x32 images, as most code that trains on these sets has them: mean and standard deviation.
+_OTHERS = {
+  "cifar100": ((0.507075, 0.486549, 0.440918), (0.267334, 0.256438, 0.27615)),
+  "svhn_cropped": ((0.437682, 0.44377, 0.472804), (0.19803, 0.201016, 0.197036)),
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
   add(
     "--normalization",
     metavar="NAME",
-    help="cifar10, imagenet, center, none, or six numbers, mean and standard deviation of each channel: "
+    help="cifar10, imagenet, cifar100, svhn_cropped, center, none, or six numbers, mean and standard deviation "
+    "of each channel for pixels in [0, 1]: "
     ".49,.48,.45,.20,.20,.20",
   )
   add(
@@ -103,6 +112,7 @@ def _candidates(image_shape: tuple[int, ...]) -> dict[str, Any]:
 
   found: dict[str, Any] = {name: named.SETS[name].statistics for name in ("cifar10", "imagenet")}
   mean, _ = found["cifar10" if image_shape[0] == 32 else "imagenet"]
+  found |= _OTHERS if image_shape[0] == 32 else {}
   return found | {"center": (mean, (1.0, 1.0, 1.0)), "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))}
 
 
@@ -120,6 +130,9 @@ def _given(text: str, candidates: dict[str, Any]) -> Any:
       f"normalization must be {', '.join(candidates)}, or six numbers (three means, three "
       f"deviations > 0), got {text}"
     )
+  from rsjax.classifiers import torch_files
+
+  torch_files.check_normalization(mean, std, "normalization")
   return mean, std
 
 

@@ -57,6 +57,11 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
       f"{name}: x_{split} must be uint8[images, height, width, channels] with pixels 0..255, "
       f"got {images.dtype}{list(images.shape)}"
     )
+  if images.shape[1] <= 4 < images.shape[3]:
+    raise InputError(
+      f"{name}: x_{split} is {list(images.shape)}, which looks like channels before height and width: give "
+      f"[images, height, width, channels], as np.moveaxis(x_{split}, 1, 3) makes it"
+    )
   if labels.shape != images.shape[:1]:
     raise InputError(f"{name}: y_{split} must be integers[{len(images)}], got shape {list(labels.shape)}")
   known = {key: y for key, y in arrays.items() if key in ("y_train", "y_test")}
@@ -72,10 +77,16 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
     most = len(classes)
   if lowest < 0 or highest >= most:
     raise InputError(f"{name}: labels must be in 0..{most - 1}, got {lowest}..{highest}")
-  return _in_memory(name, split, images, labels.astype(np.int64), most if classes else highest + 1, classes)
+  notes = []
+  if images.max() <= 1:
+    notes.append(f"{name}: no pixel is above 1, though pixels are taken as 0..255: were they divided by 255?")
+  if lowest > 0 and classes is None:
+    notes.append(f"{name}: no label is below {lowest}, though labels are taken as counted from 0")
+  num_classes = most if classes else highest + 1
+  return _in_memory(name, split, images, labels.astype(np.int64), num_classes, classes, tuple(notes))
 
 
-def _in_memory(name, split, images, labels, num_classes, classes):
+def _in_memory(name, split, images, labels, num_classes, classes, notes=()):
   digest = hashlib.sha256(np.ascontiguousarray(images))
   digest.update(repr((images.shape, labels.tolist(), num_classes)).encode())
-  return Dataset(name, split, images, labels, num_classes, classes, digest.hexdigest())
+  return Dataset(name, split, images, labels, num_classes, classes, digest.hexdigest(), notes=notes)

@@ -1,5 +1,6 @@
-"""Folders of image files: DIR/{train,test}/<class>/*.{png,jpg,jpeg}."""
+"""Folders of image files: DIR/{train,test}/<class>/*.{png,jpg,...}."""
 
+import collections
 import hashlib
 import pathlib
 from collections.abc import Sequence
@@ -9,33 +10,78 @@ import numpy as np
 from rsjax.data.dataset import Dataset
 from rsjax.errors import InputError
 
-_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 
 
 def folder(name: str, path: pathlib.Path, split: str) -> Dataset:
-  """DIR/{train,test}/<class>/*.{png,jpg,jpeg}; val/ counts as test. Order: class, then file name."""
+  """DIR/{train,test}/<class>/*.{png,jpg,...}; val/ counts as test.
+
+  Order: class, then file name; classes that are all integers in the order of numbers, else of text. What lies
+  there and is no image is told in the notes.
+
+  Raises:
+    InputError: for a split that is not there, a class without training images, or images that cannot be read.
+  """
   roots = [path / s for s in (("test", "val") if split == "test" else ("train",)) if (path / s).is_dir()]
   if len(roots) != 1:
     found = "both" if roots else "neither"
     wanted = "either test/ or val/" if split == "test" else "train/"
     raise InputError(f"{name} must hold {wanted}" + (f", it has {found}" if split == "test" else ""))
-  others = [path / s for s in ("train", "test", "val") if (path / s).is_dir()]
-  folders = [d for root in others for d in root.iterdir() if d.is_dir() and not d.name.startswith(".")]
-  classes = sorted({d.name for d in folders})
-  files, labels = [], []
-  for label, class_name in enumerate(classes):
-    here = sorted(f for f in (roots[0] / class_name).glob("[!.]*") if f.suffix.lower() in _IMAGE_SUFFIXES)
-    files += here
-    labels += [label] * len(here)
-  if not files:
-    raise InputError(f"{roots[0]} holds no <class>/*.png or *.jpg")
+  held = {s: _images(path / s) for s in ("train", "test", "val") if (path / s).is_dir()}
+  classes = sorted({c for found in held.values() for c, files in found.items() if files})
+  if classes and all(c.isdecimal() for c in classes):
+    classes.sort(key=int)
+  here = held[roots[0].name]
+  if not any(here.values()):
+    raise InputError(f"{roots[0]} holds no <class>/*{' or *'.join(_IMAGE_SUFFIXES[:3])}")
+  if "train" in held and (untrained := [c for c in classes if not held["train"].get(c)]):
+    raise InputError(
+      f"{name}: train/ has no images of {_some(untrained)}, which other splits have: give the splits the same "
+      "class folders, or move what is no class away"
+    )
+  files = [file for c in classes for file in here.get(c, ())]
+  labels = [label for label, c in enumerate(classes) for _ in here.get(c, ())]
   images = ImageFiles(files)
   digest = hashlib.sha256(repr((classes, labels, images.shape)).encode())
   for file in files:
     digest.update(file.name.encode(errors="surrogateescape") + b"\0" + _file_digest(file))
+  notes = tuple(f"{name}: {text}" for text in _ignored(roots[0], here))
   return Dataset(
-    name, split, images, np.array(labels, np.int64), len(classes), tuple(classes), digest.hexdigest()
+    name,
+    split,
+    images,
+    np.array(labels, np.int64),
+    len(classes),
+    tuple(classes),
+    digest.hexdigest(),
+    notes=notes,
   )
+
+
+def _images(root):
+  """{class: its image files, sorted} of one split."""
+  folders = [d for d in root.iterdir() if d.is_dir() and not d.name.startswith(".")]
+  is_image = lambda file: file.suffix.lower() in _IMAGE_SUFFIXES
+  return {d.name: sorted(filter(is_image, d.glob("[!.]*"))) for d in folders}
+
+
+def _ignored(root, held):
+  """What lies in a split and is not read, in words."""
+  others = [f for d in held for f in (root / d).glob("[!.]*") if f.suffix.lower() not in _IMAGE_SUFFIXES]
+  loose = [f for f in root.glob("[!.]*") if f.is_file()]
+  if others:
+    kinds = collections.Counter(f.suffix or "no suffix" for f in others)
+    told = _some([f"{count} of {kind}" for kind, count in kinds.most_common()])
+    yield f"{len(others)} files in class folders of {root.name}/ are no images and were ignored: {told}"
+  if loose:
+    told = _some(sorted(file.name for file in loose))
+    yield f"{len(loose)} files in {root.name}/ lie in no class folder and were ignored: {told}"
+  if empty := sorted(name for name, files in held.items() if not files):
+    yield f"folders of {root.name}/ without images were ignored: {_some(empty)}"
+
+
+def _some(names, most=4):
+  return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _file_digest(path):

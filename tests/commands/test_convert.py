@@ -120,6 +120,55 @@ def test_a_normalisation_that_cannot_be_used_is_refused(tmp_path, capsys):
   assert not (tmp_path / "out").exists()
 
 
+SOME = torch.tensor([0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize(
+  ("change", "found"),
+  [
+    ({"0.means": torch.tensor(0.5), "0.sds": torch.tensor([0.25])}, ([0.5] * 3, [0.25] * 3)),
+    ({"0.means": SOME.view(3, 1, 1)}, ([0.1, 0.2, 0.3], list(STD))),
+    ({"0.means": SOME.view(1, 3, 1, 1).repeat(1, 1, 32, 32)}, ([0.1, 0.2, 0.3], list(STD))),
+    ({"copy.mean": torch.tensor(MEAN), "copy.std": torch.tensor(STD)}, (list(MEAN), list(STD))),
+  ],
+)  # fmt: skip
+def test_a_normalisation_of_any_clear_form_is_read(change, found, tmp_path):
+  path = save(tmp_path / "c", published("cifar_resnet8", 10, saved=True)[1] | change)
+  metadata = converted([path, tmp_path / "out"]).metadata
+  np.testing.assert_allclose((metadata["mean"], metadata["std"]), found, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("change", "words"),
+  [
+    (
+      {"0.means": torch.tensor([125.3, 123.0, 113.9]), "0.sds": torch.tensor([63.0, 62.1, 66.7])},
+      "divide by 255",
+    ),
+    (
+      {"0.means": torch.zeros(64), "0.sds": torch.ones(64)},
+      "0.means is [64], not one number for each of three",
+    ),
+    ({"feature.mean": torch.zeros(64), "feature.sigma": torch.ones(64)}, "feature.mean is [64]"),
+    ({"0.means": torch.rand(3, 32, 32)}, "0.means is [3, 32, 32]"),
+    ({"other.mean": torch.zeros(3), "other.std": torch.ones(3)}, "several means, 0.means, other.mean"),
+  ],
+)
+def test_an_unclear_normalisation_is_refused_by_name(change, words, tmp_path, capsys):
+  path = save(tmp_path / "c", published("cifar_resnet8", 10, saved=True)[1] | change)
+  assert convert.main([str(path), str(tmp_path / "out")]) == 2
+  assert words in capsys.readouterr().err
+  assert not (tmp_path / "out").exists()
+
+
+def test_the_flag_takes_the_sets_names_and_no_grey_levels(tmp_path, capsys):
+  path = save(tmp_path / "c", published("cifar_resnet8", 10)[1])
+  assert convert.main([str(path), str(tmp_path / "no"), "--normalization", "125.3,123,113.9,63,62.1,66.7"]) == 2
+  assert "divide by 255" in capsys.readouterr().err
+  found = converted([path, tmp_path / "out", "--normalization", "cifar100"])
+  assert found.metadata["mean"] == pytest.approx([0.507075, 0.486549, 0.440918])
+
+
 def test_what_is_not_the_papers_is_not_written_as_such(tmp_path, capsys):
   path = save(tmp_path / "c", published("cifar_resnet8", 10)[1])
   converted([path, tmp_path / "out", "--normalization", "none"])

@@ -69,6 +69,23 @@ def test_bad_npz_is_refused(write_npz, overrides, message):
     data.load(str(write_npz(**overrides)), "test")
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_before_height_and_width_are_refused(write_npz, channels):
+  images = np.zeros((40, channels, 8, 8), np.uint8)
+  with pytest.raises(InputError, match=r"looks like channels before height and width: .*np\.moveaxis"):
+    data.load(str(write_npz(x_test=images)), "test")
+
+
+def test_pixels_divided_by_255_and_labels_from_1_are_noted(write_npz):
+  dark = np.random.default_rng(0).integers(0, 2, (40, 8, 8, 1), np.uint8)
+  (note,) = data.load(str(write_npz(x_test=dark)), "test").notes
+  assert "no pixel is above 1" in note
+  labels = np.arange(40) % 3 + 1
+  (note,) = data.load(str(write_npz(y_train=labels, y_test=labels)), "test").notes
+  assert "no label is below 1" in note
+  assert data.load(str(write_npz()), "test").notes == ()
+
+
 def test_npz_of_images_of_mixed_size_is_refused(write_npz):
   mixed = np.empty(40, object)
   mixed[:] = [np.zeros((8, 8 + i % 2, 1), np.uint8) for i in range(40)]
@@ -105,6 +122,47 @@ def test_folder(folder):
   wanted = np.asarray(Image.open(folder / "val" / "cow" / "1.png"))
   np.testing.assert_array_equal(test.images[4], wanted)
   assert train.array().shape == (9, 6, 5, 3)
+
+
+def test_classes_that_are_numbers_are_in_the_order_of_numbers(folder):
+  for old, new in (("ant", "10"), ("bee", "2"), ("cow", "0")):
+    for place in folder.glob(f"*/{old}"):
+      place.rename(place.with_name(new))
+  assert data.load(str(folder), "test").classes == ("0", "2", "10")
+  assert data.load(str(folder), "test").labels.tolist() == [0, 0, 0, 2, 2, 2]
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "webp", "PPM", "tif"])
+def test_common_image_formats_are_read(folder, suffix):
+  before = data.load(str(folder), "train").array()
+  for file in folder.glob("*/*/0.png"):
+    Image.open(file).save(file.with_suffix(f".{suffix}"), lossless=True)
+    file.unlink()
+  after = data.load(str(folder), "train")
+  np.testing.assert_array_equal(after.array(), before)
+  assert after.notes == ()
+
+
+def test_what_a_folder_holds_besides_images_is_told(folder):
+  for name in ("a.txt", "b.txt", "c"):
+    (folder / "val" / "cow" / name).write_text("no image")
+  (folder / "val" / "loose.png").write_text("")
+  (folder / "val" / "empty").mkdir()
+  told = data.load(str(folder), "test").notes
+  assert len(told) == 3
+  assert "3 files in class folders of val/ are no images and were ignored: 2 of .txt, 1 of no suffix" in told[0]
+  assert "loose.png" in told[1]
+  assert "empty" in told[2]
+  assert data.load(str(folder), "test").classes == ("ant", "bee", "cow")
+  assert data.load(str(folder), "train").notes == ()
+
+
+def test_classes_without_training_images_are_refused(folder):
+  (folder / "val" / "images").mkdir()
+  shutil.copy(folder / "val" / "ant" / "0.png", folder / "val" / "images")
+  for split in ("train", "test"):
+    with pytest.raises(InputError, match="train/ has no images of images"):
+      data.load(str(folder), split)
 
 
 def test_folder_of_grey_images_has_one_channel(folder):
