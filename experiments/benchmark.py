@@ -40,6 +40,8 @@ from rsjax.training import step as training_step
 
 HERE = pathlib.Path(__file__).parent
 SIGMA, MEAN, STD = 0.5, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+if __name__ == "__main__":
+  devices.keep_pages()  # as `rsjax train` does, before JAX looks for devices
 ON_CPU = jax.default_backend() == "cpu"
 REST = 0.5  # seconds between lines, for threads of the one before that still spin
 PEERS = ("PyTorch, paper's form", "PyTorch, best")
@@ -497,6 +499,7 @@ def main(argv=None):
   parser.add_argument("--arch", nargs="+", default=["cifar_resnet20", "cifar_resnet110", "resnet50"])
   parser.add_argument("--quick", action="store_true", help="cifar_resnet20 alone, 2 short repetitions")
   parser.add_argument("--training", action="store_true", help="training steps, too")
+  parser.add_argument("--training-only", action="store_true", help="training steps, and no more")
   parser.add_argument("--dtype", choices=models.DTYPES, help="default: float32 on CPU, else bfloat16")
   parser.add_argument(
     "--torch-python", type=pathlib.Path, metavar="PATH", help="interpreter that has PyTorch (default: this one)"
@@ -547,6 +550,18 @@ def parts(args, record, peer):
   archs = ["cifar_resnet20"] if args.quick else args.arch
   repeats, budget = (2, 0.5) if args.quick else (args.repeats, args.seconds)
   dtype = record["dtype"]
+  if not args.training_only:
+    yield from certifying(args, record, peer, archs, budget, repeats)
+  if args.training or args.training_only:
+    record["training"] = {}
+    for arch in archs:
+      record["training"][arch] = train(arch, dtype, budget, repeats, peer)
+      yield
+
+
+def certifying(args, record, peer, archs, budget, repeats):
+  """All but training."""
+  dtype = record["dtype"]
   record["machine"] = ceilings()
   print(", ".join(f"{name} {value / 1e9:,.0f} G" for name, value in record["machine"].items()))
   record["architectures"] = {}
@@ -568,12 +583,6 @@ def parts(args, record, peer):
     for name, share in record["profile"].items():
       print(f"{share:7.1%}  {name}")
     yield
-  if args.training:
-    devices.keep_pages()  # as `rsjax train` does
-    record["training"] = {}
-    for arch in archs:
-      record["training"][arch] = train(arch, dtype, budget, repeats, peer)
-      yield
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def labels(files: Sequence[Results]) -> list[str]:
   }
   texts = []
   for f, k in zip(files, known):
-    parts = [f"sigma = {k['sigma']:g}"] if k["sigma"] is not None else [pathlib.Path(f.path).stem]
+    parts = [f"sigma = {k['sigma']:g}"] if k["sigma"] is not None else [_name(f.path)]
     if ("noise" in differing or k["noise"] != k["sigma"]) and k["noise"] is not None:
       parts.append(f"training noise {k['noise']:g}")
     parts += [
@@ -53,3 +53,9 @@ def labels(files: Sequence[Results]) -> list[str]:
   return [
     text if f.complete else f"{text} (only {len(f)} of {f.expected} images)" for text, f in zip(texts, files)
   ]
+
+
+def _name(path: str) -> str:
+  """A file's name without the ending of a table; what else stands after a dot belongs to it ("noise_0.25")."""
+  file = pathlib.Path(path)
+  return file.stem if file.suffix.lower() in (".tsv", ".txt", ".csv") else file.name

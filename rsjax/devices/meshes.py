@@ -12,8 +12,8 @@ import numpy as np
 from jax.experimental.layout import Format, Layout
 from jax.sharding import AxisType, Mesh, Sharding
 
-# M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD and M_ARENA_MAX of glibc's malloc.h.
-_KEEP = ((-4, 0), (-1, 2**31 - 1), (-2, 2**28), (-8, 1))
+# M_MMAP_MAX, M_TRIM_THRESHOLD (-1: never), M_TOP_PAD and M_ARENA_MAX of glibc's malloc.h.
+_KEEP = ((-4, 0), (-1, -1), (-2, 2**28), (-8, 1))
 
 AXIS = "draws"
 TRAIN_AXIS = "batch"
@@ -45,10 +45,10 @@ def put(tree: Any, sharding: Sharding) -> Any:
 def keep_pages() -> None:
   """Lets a process on Linux keep the memory that it frees, which spares each training step new pages.
 
-  It is for the whole process, which then never gives memory back: commands call it, and no library code. Where
-  there is an accelerator, or no glibc, nothing is done.
+  It is for the whole process, which then never gives memory back: commands call it, and no library code. It
+  counts for threads that are not there yet: call it before JAX looks for devices. Elsewhere nothing is done.
   """
-  if jax.default_backend() != "cpu" or not sys.platform.startswith("linux"):
+  if not sys.platform.startswith("linux"):
     return
   with contextlib.suppress(OSError, AttributeError):
     mallopt = ctypes.CDLL(None).mallopt

@@ -135,6 +135,15 @@ def test_labels_tell_files_apart():
   assert analysis.labels([sampled(seed=1), sampled(seed=2)]) == ["sigma = 0.25 (1.tsv)", "sigma = 0.25 (2.tsv)"]
 
 
+@pytest.mark.parametrize(
+  ("name", "label"), [("mine_0.25", "mine_0.25"), ("mine.tsv", "mine"), ("mine_0.25.txt", "mine_0.25")]
+)
+def test_a_foreign_files_name_is_not_cut_at_a_dot(name, label, tmp_path):
+  (tmp_path / name).write_text("idx\tlabel\tpredict\tradius\n0\t1\t1\t0.5123\n")
+  (found,) = analysis.labels([results.read_any(tmp_path / name)])
+  assert found == label
+
+
 def test_a_file_without_rows_is_refused_by_name():
   empty = made()
   empty.columns.update({name: column[:0] for name, column in empty.columns.items()})
