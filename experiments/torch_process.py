@@ -42,8 +42,7 @@ class TorchProcess:
     return self
 
   def __exit__(self, *raised):
-    self._process.stdin.close()  # ends it
-    self._process.wait()
+    self._close()
 
   def ask(self, command, **arguments):
     """The answer to a command of `torch_peer.Server`; raises TorchError with what it says went wrong."""
@@ -67,8 +66,13 @@ class TorchProcess:
   def _answer(self):
     line = self._process.stdout.readline()
     if not line:
-      raise TorchError(f"PyTorch's process ended with exit code {self._process.wait()}")
+      raise TorchError(f"PyTorch's process ended with exit code {self._close()}")
     answer, error = json.loads(line)
     if error:
       raise TorchError(error)
     return answer
+
+  def _close(self):
+    self._process.stdin.close()  # which ends it
+    self._process.stdout.close()
+    return self._process.wait()

@@ -130,9 +130,9 @@ def _given(text: str, candidates: dict[str, Any]) -> Any:
       f"normalization must be {', '.join(candidates)}, or six numbers (three means, three "
       f"deviations > 0), got {text}"
     )
-  from rsjax.classifiers import torch_files
+  from rsjax.classifiers import normalization
 
-  torch_files.check_normalization(mean, std, "normalization")
+  normalization.check(mean, std, "normalization")
   return mean, std
 
 

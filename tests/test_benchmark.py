@@ -51,8 +51,9 @@ def test_a_line_that_fails_is_told_and_the_others_measured():
 def test_the_readmes_tables_are_made_from_records():
   root = pathlib.Path(__file__).parents[1]
   readme = (root / "README.md").read_text()
+  load = lambda path: json.loads(path.read_text())
   records = list((root / "experiments" / "benchmarks").glob("*.json"))
-  tables = [benchmark.markdown(json.loads(path.read_text())) for path in records]
+  tables = [benchmark.markdown(record) for record in map(load, records) if "architectures" in record]
   assert readme.count("| draws/s, ") == sum(table in readme for table in tables) > 0
 
 

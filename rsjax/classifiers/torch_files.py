@@ -21,12 +21,12 @@ import jax
 import numpy as np
 
 from rsjax import files
+from rsjax.classifiers import normalization
 from rsjax.classifiers.classifier import Spec, some
 from rsjax.errors import InputError
 
 _CONTAINERS = ("state_dict", "net", "model_state_dict", "model")  # where files keep their weights
 _EXTRA = "pip install torch safetensors"
-_MEANS, _STDS = ("mean", "means", "mu", "new_mean"), ("std", "stds", "sd", "sds", "sigma", "new_std")
 _IGNORED = "num_batches_tracked"
 _LAYERS = re.compile(r"(conv1|bn1|layer\d|fc)\.")
 
@@ -74,9 +74,9 @@ def read(path: str | pathlib.Path) -> File:
   own = {name: tensor for name, tensor in own.items() if not name.endswith(_IGNORED)}
   arch, num_classes, image_shape = _recognise(path, own)
   _check_shapes(path, own, rest, arch, num_classes, image_shape)
-  normalization = _normalization(path, rest) or about.pop("normalization", None)
+  pair = normalization.held(path, rest) or about.pop("normalization", None)
   digest = hashlib.sha256(path.read_bytes()).hexdigest()
-  return File(str(path), digest, arch, num_classes, image_shape, own, normalization, about)
+  return File(str(path), digest, arch, num_classes, image_shape, own, pair, about)
 
 
 def to_variables(file: File) -> Any:
@@ -176,7 +176,9 @@ def _state(path, content):
   told = held.get("normalization")
   if isinstance(told, dict) and {"mean", "std"} <= told.keys():
     try:
-      about["normalization"] = _checked_pair(path, *(tuple(map(float, told[key])) for key in ("mean", "std")))
+      about["normalization"] = normalization.checked(
+        path, *(tuple(map(float, told[key])) for key in ("mean", "std"))
+      )
     except TypeError as error:
       raise InputError(
         f"{path}: its normalization must be mean and std, three numbers each, got {told}"
@@ -218,7 +220,9 @@ def _check_shapes(path, own, rest, arch, num_classes, image_shape):
   wanted = {_name(place): _torch_shape(leaf.shape) for place, leaf in leaves}
   wrong = [f"missing {name}" for name in wanted if name not in own]
   wrong += [f"left over {name}" for name in own if name not in wanted]
-  wrong += [f"left over {name}" for name in rest if not _is_normalization(name) and not name.endswith(_IGNORED)]
+  wrong += [
+    f"left over {name}" for name in rest if not normalization.is_one(name) and not name.endswith(_IGNORED)
+  ]
   wrong += [
     f"{name} is {list(own[name].shape)}, not {list(shape)}"
     for name, shape in wanted.items()
@@ -230,60 +234,6 @@ def _check_shapes(path, own, rest, arch, num_classes, image_shape):
 
 def _variables_shapes(arch, num_classes, image_shape):
   return Spec(arch, num_classes, image_shape, mean=(0,) * 3, std=(1,) * 3).variables_shapes()
-
-
-def _is_normalization(name):
-  return name.rpartition(".")[2] in (*_MEANS, *_STDS)
-
-
-def check_normalization(mean: Any, std: Any, whose: str) -> None:
-  """Refuses what cannot be the mean and standard deviation of three channels of pixels in [0, 1].
-
-  Raises:
-    InputError: with `whose` (a file, a flag) in its message.
-  """
-  if not (len(mean) == len(std) == 3 and np.isfinite([*mean, *std]).all() and min(std) > 0):
-    raise InputError(f"{whose}: its normalisation cannot be used: mean {list(mean)}, std {list(std)}")
-  if np.abs(mean).max() > 1 or max(std) > 1:
-    raise InputError(
-      f"{whose}: its normalisation, mean {list(mean)} and std {list(std)}, is not of pixels in [0, 1]: where "
-      "it is of grey levels in 0..255, divide by 255"
-    )
-
-
-def _checked_pair(path, mean, std):
-  check_normalization(mean, std, str(path))
-  return mean, std
-
-
-def _normalization(path, rest):
-  """(mean, std) from tensors beside the network's, where both are there."""
-  pair = []
-  for kind, words in (("means", _MEANS), ("standard deviations", _STDS)):
-    found = {n: _channels(path, n, t) for n, t in rest.items() if n.rpartition(".")[2] in words}
-    if len(set(found.values())) > 1:
-      raise InputError(
-        f"{path} holds several {kind}, {some(list(found))}: save it with those alone that normalise the input"
-      )
-    pair += list(found.values())[:1]
-  if len(pair) == 1:
-    raise InputError(f"{path} holds a mean or a standard deviation, not both: save it without that layer")
-  return _checked_pair(path, *pair) if pair else None
-
-
-def _channels(path, name, tensor):
-  """The three numbers that a tensor is for: its one for all channels, or an image's, the same at each pixel."""
-  array = tensor.detach().double().numpy()
-  if array.size == 1:
-    array = np.repeat(array.reshape(1), 3)
-  elif array.ndim >= 3 and array[..., 0, 0].size == 3 and (array == array[..., :1, :1]).all():
-    array = array[..., 0, 0]
-  if array.size != 3:
-    raise InputError(
-      f"{path}: {name} is {list(tensor.shape)}, not one number for each of three channels: if it does not "
-      "normalise the input, save the file without it"
-    )
-  return tuple(round(float(value), 6) for value in array.flatten())
 
 
 def _name(path):

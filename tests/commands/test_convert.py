@@ -213,6 +213,8 @@ def test_check_finds_the_normalisation_that_the_weights_were_trained_under(tmp_p
   assert {line.split()[0] for line in said.splitlines() if "95 %" in line} == {
     "cifar10",
     "imagenet",
+    "cifar100",
+    "svhn_cropped",
     "center",
     "none",
   }
