@@ -5,12 +5,15 @@ import functools
 from types import SimpleNamespace
 
 import jax
+import jax.experimental
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from rsjax import devices, models
 from rsjax.models import cifar_resnet, cpu, layers, normalize, resnet
+
+x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64  # the latter until jax 0.8
 
 # (h, w, c, o, k, stride): every kind of convolution of the architectures, and shapes that suit no trick.
 CONVOLUTIONS = [
@@ -22,7 +25,7 @@ CONVOLUTIONS = [
 
 @pytest.fixture(autouse=True)
 def float64():
-  with jax.enable_x64(True):
+  with x64(True):
     yield
 
 
@@ -103,7 +106,7 @@ def step(model, variables, x, labels, dtype, onednn, once):
 def test_a_network_trains_as_with_the_plain_layers(arch, side, forms, once, monkeypatch):
   """In float64 to rounding; in float32 no farther from that than the plain layers are, or hardly."""
   model = network(arch, jnp.float32, monkeypatch)
-  with jax.enable_x64(False):
+  with x64(False):
     variables = jax.device_get(models.init(model, jax.random.key(0), (side, side, 3)))
   x, labels = 0.5 + 0.2 * draw(16, side, side, 3), np.arange(16) % 3
   single = [step(model, variables, x, labels, np.float32, onednn, once) for onednn in (None, *forms)]
@@ -135,7 +138,7 @@ def test_a_batch_is_cut_into_equal_parts(batch, part):
 
 def test_outside_its_context_nothing_changes():
   model = models.create("cifar_resnet8", num_classes=3, mean=(0.5,) * 3, std=(0.2,) * 3)
-  with jax.enable_x64(False):
+  with x64(False):
     variables = models.init(model, jax.random.key(0), (8, 8, 3))
     x = draw(2, 8, 8, 3).astype(np.float32)
 
