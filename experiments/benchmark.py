@@ -13,6 +13,7 @@ import collections
 import contextlib
 import datetime
 import functools
+import importlib.util
 import itertools
 import json
 import os
@@ -533,12 +534,14 @@ def main(argv=None):
   }
   with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
     try:
+      if args.torch_python is None and importlib.util.find_spec("torch") is None:
+        raise TorchError("PyTorch is not installed")
       peer = stack.enter_context(TorchProcess(args.torch_python, pathlib.Path(folder)))
       record["environment"]["torch"] = peer.version
     except TorchError as error:
       if args.torch_python:
         sys.exit(f"--torch-python: {error}")
-      say("PyTorch is not installed: its lines are left out (pip install torch, or --torch-python PATH)")
+      say(f"{error}: PyTorch's lines are left out (pip install torch, or --torch-python PATH)")
       peer = None
     for _ in parts(args, record, peer):  # what is measured is kept, whatever comes next
       out.write_text(json.dumps(record, indent=1) + "\n")
