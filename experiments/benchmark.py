@@ -264,6 +264,11 @@ def check_parity(peer, lines):
     sys.exit(f"PyTorch's {lines.arch} is another function than rsjax's: {ours[:, :3]} and {theirs[:, :3]}")
 
 
+def since(before):
+  """Seconds since a reading of the clock; never 0, which a coarse clock may say."""
+  return max(time.perf_counter() - before, 1e-9)
+
+
 def measure(lines, budget, repeats):
   """{line: {"draws/s": [...], "first s": seconds of the first call}}, repetitions interleaved."""
   found, size = {}, {}
@@ -275,7 +280,7 @@ def measure(lines, budget, repeats):
       while draws < rate * budget / 4 or not rate:
         draws *= 2
         before = time.perf_counter()
-        rate = function(draws) / (time.perf_counter() - before)
+        rate = function(draws) / since(before)
     except Exception as error:  # one line's failure is told, and the others measured
       found[name] = {"failed": told(error)}
       continue
@@ -286,7 +291,7 @@ def measure(lines, budget, repeats):
       time.sleep(REST)
       before = time.perf_counter()
       done = lines[name](draws)
-      found[name]["draws/s"].append(float(done / (time.perf_counter() - before)))
+      found[name]["draws/s"].append(float(done / since(before)))
   for line in found.values():
     if "draws/s" in line:
       line["median"] = float(np.median(line["draws/s"]))
