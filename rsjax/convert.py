@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     "of each channel for pixels in [0, 1]: "
     ".49,.48,.45,.20,.20,.20",
   )
+  add("--key", help="which network, where the file holds several (averaged weights, a teacher, an ensemble)")
   add(
     "--noise_sd", "--noise", type=float, help="noise it was trained with, to be kept with it (default: unknown)"
   )
@@ -82,9 +83,16 @@ def _body(args: argparse.Namespace) -> None:
   noise = Gaussian(sigma)
   bounds.check_noise(noise)
   out = args.outdir and _new(args.outdir)
-  file = torch_files.read(args.checkpoint)
+  file = torch_files.read(args.checkpoint, args.key)
   variables = torch_files.to_variables(file)
-  print(f"{args.checkpoint}: {file.arch}, {file.num_classes} classes", file=sys.stderr)
+  taken = f", the network under {file.about['key']!r}" if "key" in file.about else ""
+  print(f"{args.checkpoint}: {file.arch}, {file.num_classes} classes{taken}", file=sys.stderr)
+  if torch_files.untouched(file):
+    print(
+      "warning: all batch norms have the statistics they begin with, means 0 and variances 1: either it was "
+      "not trained, or its weights are an average (SWA, EMA) that still needs torch.optim.swa_utils.update_bn",
+      file=sys.stderr,
+    )
   candidates = _candidates(file.image_shape)
   given = None if args.normalization is None else _given(args.normalization, candidates)
   if file.normalization and given and not _close(given, file.normalization):
@@ -208,8 +216,8 @@ def _check(args: argparse.Namespace, file: Any, variables: Any, candidates: dict
 def _to_torch(args: argparse.Namespace) -> None:
   from rsjax.classifiers import checkpoint, torch_files
 
-  if any(value is not None for value in (args.normalization, args.check, args.noise_sd)):
-    raise InputError("--to-torch takes neither --normalization nor --noise_sd nor --check")
+  if any(value is not None for value in (args.normalization, args.check, args.noise_sd, args.key)):
+    raise InputError("--to-torch takes none of --normalization, --noise_sd, --check and --key")
   if pathlib.Path(args.outdir).exists():
     raise InputError(f"{args.outdir} exists: give a new file")
   classifier = checkpoint.load(args.checkpoint)

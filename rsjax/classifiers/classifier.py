@@ -91,7 +91,8 @@ def make(variables: Any, metadata: dict[str, Any]) -> Classifier:
   """The classifier of these weights.
 
   Raises:
-    InputError: where the weights do not fit the spec within the metadata, or are not finite.
+    InputError: where the weights do not fit the spec within the metadata, are not finite, or a variance is
+      below 0.
   """
   spec = Spec.from_metadata(metadata)
   wanted, found = named_leaves(spec.variables_shapes()), named_leaves(variables)
@@ -105,6 +106,9 @@ def make(variables: Any, metadata: dict[str, Any]) -> Classifier:
   bad = [name for name, leaf in found.items() if not np.isfinite(leaf).all()]
   if bad:
     raise InputError(f"weights are not finite: {some(bad)}")
+  below = [name for name, leaf in found.items() if _is_variance(name) and np.min(leaf) < 0]
+  if below:
+    raise InputError(f"variances of batch norm are below 0, which none can be: {some(below)}")
   return Classifier(variables, metadata, _digest(variables, metadata))
 
 
@@ -112,6 +116,10 @@ def named_leaves(tree: Any) -> dict[str, Any]:
   """{path, its parts joined by slashes: leaf} of a tree."""
   leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
   return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def _is_variance(name: str) -> bool:
+  return name.startswith("batch_stats/") and name.endswith("/var")
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

@@ -14,21 +14,17 @@ import dataclasses
 import hashlib
 import pathlib
 import re
-import warnings
 from typing import Any
 
 import jax
 import numpy as np
 
 from rsjax import files
-from rsjax.classifiers import normalization
+from rsjax.classifiers import normalization, torch_states
 from rsjax.classifiers.classifier import Spec, some
 from rsjax.errors import InputError
 
-_CONTAINERS = ("state_dict", "net", "model_state_dict", "model")  # where files keep their weights
-_EXTRA = "pip install torch safetensors"
-_IGNORED = "num_batches_tracked"
-_LAYERS = re.compile(r"(conv1|bn1|layer\d|fc)\.")
+_COUNTER = "num_batches_tracked"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +36,7 @@ class File:
     arch, num_classes, image_shape: the network, recognised by its tensors.
     tensors: name without prefix to torch tensor: those of the network.
     normalization: (mean, std) where the file holds it, else None.
-    about: what else it tells: epoch, arch.
+    about: what else it tells: epoch, arch; the key of the network where the file holds several.
   """
 
   path: str
@@ -53,25 +49,25 @@ class File:
   about: dict
 
 
-def read(path: str | pathlib.Path) -> File:
+def read(path: str | pathlib.Path, key: str | None = None) -> File:
   """The network in a PyTorch (or safetensors) file.
 
+  Args:
+    path: the file.
+    key: which network, where the file holds several that differ (see `torch_states`).
+
   Raises:
-    InputError: where the file cannot be read, would run code, holds no such network, or its tensors are left
-      over, missing or of other shapes (all are listed). No weight is looked at before its shape is right.
+    InputError: where the file cannot be read, would run code, holds no such network or several, or its tensors
+      are left over, missing or of other shapes (all are listed).
   """
   path = pathlib.Path(path)
-  content = _load(path)
-  state, about = _state(path, content)
-  prefix = _prefix(path, state)
-  own, rest = {}, {}
-  for name, tensor in state.items():
-    short = name.removeprefix(prefix)
-    if name.startswith(prefix) and _LAYERS.match(short):
-      own[short] = tensor
-    else:
-      rest[name] = tensor
-  own = {name: tensor for name, tensor in own.items() if not name.endswith(_IGNORED)}
+  content = torch_states.load(path)
+  about = _about(path, content)
+  copies = _copies(path, content)
+  copy = torch_states.choose(path, copies, key)
+  own, rest = copy.tensors, copy.rest
+  if len(copies) > 1:
+    about["key"] = copy.key
   arch, num_classes, image_shape = _recognise(path, own)
   _check_shapes(path, own, rest, arch, num_classes, image_shape)
   pair = normalization.held(path, rest) or about.pop("normalization", None)
@@ -83,7 +79,7 @@ def to_variables(file: File) -> Any:
   """{"params": ..., "batch_stats": ...}, float32 NumPy arrays, of `models.create(file.arch, ...)`.
 
   Raises:
-    InputError: for weights that are not finite floating-point numbers.
+    InputError: for weights that are not finite floating-point numbers, or variances below 0.
   """
   shapes = _variables_shapes(file.arch, file.num_classes, file.image_shape)
   odd = [name for name, t in file.tensors.items() if not t.dtype.is_floating_point]
@@ -93,7 +89,17 @@ def to_variables(file: File) -> Any:
   bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
   if bad:
     raise InputError(f"{file.path}: weights are not finite: {some(bad)}")
+  negative = [name for name, array in arrays.items() if name.endswith("running_var") and array.min() < 0]
+  if negative:
+    raise InputError(f"{file.path}: variances are below 0, which none can be: {some(negative)}")
   return jax.tree_util.tree_map_with_path(lambda path, leaf: _from_torch(arrays[_name(path)]), shapes)
+
+
+def untouched(file: File) -> bool:
+  """Whether all its batch norms still have the statistics they begin with: means 0 and variances 1."""
+  start = {"running_mean": 0, "running_var": 1}
+  values = [(t, start[n.rpartition(".")[2]]) for n, t in file.tensors.items() if n.rpartition(".")[2] in start]
+  return all(bool((tensor == value).all()) for tensor, value in values)
 
 
 def write(path: str | pathlib.Path, variables: Any, metadata: dict[str, Any]) -> None:
@@ -101,7 +107,7 @@ def write(path: str | pathlib.Path, variables: Any, metadata: dict[str, Any]) ->
 
   Adds "normalization", which that code leaves to the reader. Whole or not at all.
   """
-  torch = _torch()
+  torch = torch_states.import_torch()
   if not re.fullmatch(r"cifar_resnet\d+|resnet50", metadata["arch"]):
     raise InputError(
       f"the paper's code has no {metadata['arch']}: only cifar_resnetD and resnet50 can be written"
@@ -112,7 +118,7 @@ def write(path: str | pathlib.Path, variables: Any, metadata: dict[str, Any]) ->
     name = prefix + _name(path_in_tree)
     state[name] = torch.from_numpy(np.ascontiguousarray(_to_torch(np.asarray(leaf))))
     if name.endswith("running_var"):
-      state[name.replace("running_var", _IGNORED)] = torch.tensor(0)
+      state[name.replace("running_var", _COUNTER)] = torch.tensor(0)
   content = {
     "arch": metadata["arch"],
     "epoch": metadata.get("epoch", 0),
@@ -128,52 +134,12 @@ def write(path: str | pathlib.Path, variables: Any, metadata: dict[str, Any]) ->
     raise InputError(f"{path} cannot be written: {error}") from error
 
 
-def _torch():
-  try:
-    import torch
-  except ImportError as error:
-    raise InputError(f"PyTorch's files need PyTorch: {_EXTRA}") from error
-  return torch
-
-
-def _load(path):
-  torch = _torch()
-  if not path.is_file():
-    raise InputError(f"{path} is no file: give a checkpoint that PyTorch wrote")
-  try:
-    if path.suffix == ".safetensors":
-      from safetensors.torch import load_file
-
-      return load_file(path)
-    with warnings.catch_warnings():
-      warnings.simplefilter("ignore")  # of the unpickler; what it cannot read is an error
-      return torch.load(path, map_location="cpu", weights_only=True)
-  except ImportError as error:
-    raise InputError(f"{path} needs safetensors: {_EXTRA}") from error
-  except Exception as error:  # many kinds, by what is wrong; nothing was executed
-    reason = " ".join(str(error).split()).partition("WeightsUnpickler error: ")[2] or type(error).__name__
-    if code := re.match(r"Unsupported (?:global|class):? (?:GLOBAL )?(\S+)", reason):
-      raise InputError(
-        f"{path} holds more than weights ({code[1]}), which could run code, and was not read: save its "
-        "state_dict alone, where you trust it"
-      ) from error
-    raise InputError(f"{path} cannot be read as PyTorch's weights: {reason[:100]}") from error
-
-
-def _state(path, content):
-  """(name to tensor, what else the file tells)."""
-  is_state = lambda d: (
-    isinstance(d, dict) and d and all(isinstance(k, str) and hasattr(t, "dtype") for k, t in d.items())
-  )
-  if is_state(content):
-    return dict(content), {}
-  held = content if isinstance(content, dict) else {}
-  state = next((held[key] for key in _CONTAINERS if is_state(held.get(key))), None)
-  if state is None:
-    keys = f"it has {some([str(key) for key in held])}" if held else f"it is a {type(content).__name__}"
-    raise InputError(f"{path} holds no state_dict of tensors: {keys}")
-  about = {key: held[key] for key in ("arch", "epoch") if isinstance(held.get(key), str | int)}
-  told = held.get("normalization")
+def _about(path, content):
+  """What the file tells beside its weights: epoch, arch, normalization."""
+  if torch_states.is_state(content) or not isinstance(content, dict):
+    return {}
+  about = {key: content[key] for key in ("arch", "epoch") if isinstance(content.get(key), str | int)}
+  told = content.get("normalization")
   if isinstance(told, dict) and {"mean", "std"} <= told.keys():
     try:
       about["normalization"] = normalization.checked(
@@ -183,19 +149,31 @@ def _state(path, content):
       raise InputError(
         f"{path}: its normalization must be mean and std, three numbers each, got {told}"
       ) from error
-  return dict(state), about
+  return about
 
 
-def _prefix(path, state):
-  """What stands before conv1.weight, of the network's names: "", "module.", "1.", "1.module.", ..."""
-  found = [name.removesuffix("conv1.weight") for name in state if name.endswith("conv1.weight")]
-  found = [p for p in found if f"{p}fc.weight" in state]
-  if len(found) != 1:
+def _copies(path, content):
+  """The networks in what was read; refused where there is none."""
+  copies = torch_states.find(content)
+  if copies:
+    return copies
+  if torch_states.is_state(content):
+    names = list(content)
+  elif isinstance(content, dict):
+    names = [n for value in content.values() if torch_states.is_state(value) for n in value]
+  else:
+    names = []
+  if names:
     raise InputError(
       f"{path} is no network known here: of conv1, layer1, ..., fc, as in the paper's cifar_resnet and "
-      f"torchvision's resnet50, it has {some(list(state))}"
+      f"torchvision's resnet50, it has {some(names)}"
     )
-  return found[0]
+  keys = (
+    f"it has {some([str(key) for key in content])}"
+    if content and isinstance(content, dict)
+    else (f"it is a {type(content).__name__}")
+  )
+  raise InputError(f"{path} holds no state_dict of tensors: {keys}")
 
 
 def _recognise(path, own):
@@ -220,9 +198,7 @@ def _check_shapes(path, own, rest, arch, num_classes, image_shape):
   wanted = {_name(place): _torch_shape(leaf.shape) for place, leaf in leaves}
   wrong = [f"missing {name}" for name in wanted if name not in own]
   wrong += [f"left over {name}" for name in own if name not in wanted]
-  wrong += [
-    f"left over {name}" for name in rest if not normalization.is_one(name) and not name.endswith(_IGNORED)
-  ]
+  wrong += [f"left over {name}" for name in rest if not normalization.is_one(name)]
   wrong += [
     f"{name} is {list(own[name].shape)}, not {list(shape)}"
     for name, shape in wanted.items()

@@ -187,6 +187,65 @@ def test_parameters_and_odd_keys(tmp_path, capsys):
   assert "holds no state_dict of tensors" in capsys.readouterr().err
 
 
+def averaged():
+  """Two state_dicts of one network, the second with other weights, as an average has."""
+  return [networks.random_network("cifar_resnet8", 10, seed).state_dict() for seed in (0, 1)]
+
+
+def prefixed(state, prefix):
+  return {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+  ("file", "keys"),
+  [
+    (lambda a, b: {"state_dict": a, "state_dict_ema": b}, ("state_dict", "state_dict_ema")),
+    (lambda a, b: {"state_dict": {"net": a, "ema": b}}, ("state_dict/net", "state_dict/ema")),
+    (lambda a, b: {"ensemble": [a, b]}, ("ensemble/0", "ensemble/1")),
+    (lambda a, b: prefixed(a, "student.1.") | prefixed(b, "teacher.1."), ("student.1", "teacher.1")),
+    (
+      lambda a, b: {"model": a | prefixed(b, "ema.module.") | {"ema.n_averaged": torch.tensor(9)}},
+      ("model/", "model/ema.module"),
+    ),
+    (lambda a, b: prefixed(a, "") | prefixed(b, "_orig_mod."), ("", "_orig_mod")),
+  ],
+)
+def test_which_of_several_networks_must_be_said(file, keys, tmp_path, capsys):
+  states = averaged()
+  torch.save(file(*states), tmp_path / "c")
+  argv = [tmp_path / "c", tmp_path / "out", "--normalization", "none"]
+  assert convert.main([str(a) for a in argv]) == 2
+  said = capsys.readouterr().err
+  assert "holds several networks" in said and "say which is meant by its --key" in said
+  assert all((key or "''") in said for key in keys)
+  assert not (tmp_path / "out").exists()
+  for i, (key, state) in enumerate(zip(keys, states)):
+    found = converted([argv[0], tmp_path / f"out{i}", *argv[2:], "--key", key])
+    np.testing.assert_array_equal(found.variables["params"]["fc"]["kernel"], state["fc.weight"].numpy().T)
+    assert found.metadata["origin"]["key"] == key
+    assert f"the network under {key!r}" in capsys.readouterr().err
+  assert convert.main([*(str(a) for a in argv), "--key", "ema9"]) == 2
+  assert "no network under the key 'ema9'" in capsys.readouterr().err
+
+
+def test_copies_that_are_the_same_counters_and_wrappers_are_no_question(tmp_path, capsys):
+  state, _ = averaged()
+  swa = prefixed(state, "module.") | {"n_averaged": torch.tensor(5)}
+  compiled = prefixed(state, "module._orig_mod.")
+  inner = {f"0._orig_mod.{name}": tensor for name, tensor in state.items()}
+  for i, file in enumerate((swa, compiled, inner, {"state_dict": state, "best": dict(state)})):
+    torch.save(file, tmp_path / "c")
+    found = converted([tmp_path / "c", tmp_path / f"out{i}", "--normalization", "none"])
+    np.testing.assert_array_equal(found.variables["params"]["fc"]["kernel"], state["fc.weight"].numpy().T)
+  assert "the network under 'state_dict'" in capsys.readouterr().err
+
+
+def test_statistics_that_were_never_updated_are_told(tmp_path, capsys):
+  torch.save(networks.Network("cifar_resnet8", 10).state_dict(), tmp_path / "c")
+  converted([tmp_path / "c", tmp_path / "out", "--normalization", "none"])
+  assert "still needs torch.optim.swa_utils.update_bn" in capsys.readouterr().err
+
+
 def trained_network(images, labels, mean, std, steps=60):
   """A small network that knows these images, under one normalisation."""
   net = networks.random_network("cifar_resnet8", 3).train()
@@ -255,6 +314,17 @@ def hostile(kind, path):
   elif kind == "truncated":
     torch.save(state, path)
     path.write_bytes(path.read_bytes()[:-2000])
+  elif kind == "truncated old format":
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes()[:-2000])
+  elif kind == "truncated safetensors":
+    pytest.importorskip("safetensors.torch").save_file(state, path)
+    path.write_bytes(path.read_bytes()[:-2000])
+  elif kind == "one changed byte":
+    torch.save(state, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(state["layer3.0.conv2.weight"].numpy().tobytes()) + 7] ^= 64
+    path.write_bytes(content)
   elif kind == "ten gigabytes":
     claims_ten_gigabytes(path, state)
   elif kind == "ten gigabytes by strides":
@@ -269,6 +339,7 @@ def hostile(kind, path):
   else:
     change = {
       "NaN": lambda: state["layer2.0.conv1.weight"][0, 0].fill_(float("nan")),
+      "a variance below 0": lambda: state["layer1.0.bn1.running_var"][3].fill_(-0.1),
       "integers": lambda: state.update({"fc.weight": state["fc.weight"].int()}),
       "missing": lambda: state.pop("layer3.0.bn2.running_var"),
       "left over": lambda: state.update({"layer1.0.extra.weight": torch.zeros(1)}),
@@ -286,11 +357,15 @@ def hostile(kind, path):
   [
     ("code", "cannot be read as PyTorch's weights"),
     ("code in PyTorch's format", "which could run code"),
-    ("truncated", "cannot be read as PyTorch's weights"),
+    ("truncated", "cut short or damaged"),
+    ("truncated old format", "cut short or damaged"),
+    ("truncated safetensors", "cut short or damaged"),
+    ("one changed byte", "the checksum of"),
+    ("a variance below 0", "variances are below 0, which none can be: layer1.0.bn1.running_var"),
     ("ten gigabytes", "c.pth"),
     ("ten gigabytes by strides", "c.pth"),
     ("text", "cannot be read as PyTorch's weights"),
-    ("empty", "cannot be read as PyTorch's weights"),
+    ("empty", "cut short or damaged"),
     ("no weights", "holds no state_dict of tensors: it has epoch, arch"),
     ("NaN", "weights are not finite: layer2.0.conv1.weight"),
     ("integers", "weights are not floating-point numbers: fc.weight"),
@@ -304,13 +379,13 @@ def hostile(kind, path):
 )
 def test_hostile_files_are_refused_and_leave_nothing(kind, said, tmp_path, capsys, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  path = tmp_path / "c.pth"
+  path = tmp_path / ("c.safetensors" if "safetensors" in kind else "c.pth")
   hostile(kind, path)
   assert convert.main([str(path), "out", "--normalization", "none"]) == 2
   err = capsys.readouterr().err
   assert said in err
   assert len([line for line in err.splitlines() if "error" in line]) == 1 and "Traceback" not in err
-  assert {p.name for p in tmp_path.iterdir()} == {"c.pth"}
+  assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

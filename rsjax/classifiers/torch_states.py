@@ -1,0 +1,177 @@
+"""Which networks a PyTorch file holds: every state_dict in it, and every copy within one under another prefix.
+
+    copies = find(load(path))
+    copy = choose(path, copies, key=None)     # the only one, or the one that `key` names
+
+Files hold several where training kept averaged weights beside the others (EMA, SWA), a teacher, or an ensemble.
+Which of them a result is about must be said, so a file of different networks needs a key.
+"""
+
+import dataclasses
+import pathlib
+import re
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from rsjax.classifiers.classifier import some
+from rsjax.errors import InputError
+
+_EXTRA = "pip install torch safetensors"
+_CUT = re.compile(
+  "(?i)unexpected EOF|corrupted|incomplete|truncated|ran out of (data|input)|header ?too ?large"
+)
+_LAYERS = re.compile(r"(conv1|bn1|layer\d|fc)\.")
+_COMPILED = re.compile(r"(^|\.)_orig_mod(?=\.)")  # what torch.compile puts into names
+_DEPTH = 4  # of dictionaries within dictionaries that are searched
+
+
+@dataclasses.dataclass(frozen=True)
+class Copy:
+  """One network of a file.
+
+  Attributes:
+    key: what names it: the keys that lead to its state_dict, and its prefix where the state_dict has several.
+    tensors: name without prefix to torch tensor: those of the network.
+    rest: name to tensor: what else its state_dict holds, but for counters and other copies.
+  """
+
+  key: str
+  tensors: dict[str, Any]
+  rest: dict[str, Any]
+
+
+def import_torch() -> Any:
+  """PyTorch, or an InputError that says how to get it."""
+  try:
+    import torch
+  except ImportError as error:
+    raise InputError(f"PyTorch's files need PyTorch: {_EXTRA}") from error
+  return torch
+
+
+def load(path: pathlib.Path) -> Any:
+  """What a PyTorch (or safetensors) file holds, read without executing anything in it.
+
+  Raises:
+    InputError: where it cannot be read, would run code, or is damaged.
+  """
+  torch = import_torch()
+  if not path.is_file():
+    raise InputError(f"{path} is no file: give a checkpoint that PyTorch wrote")
+  try:
+    if damage := _damage(path):
+      raise InputError(f"{path} is cut short or damaged ({damage}): copy or download it again")
+    if path.suffix == ".safetensors":
+      from safetensors.torch import load_file
+
+      return load_file(path)
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore")  # of the unpickler; what it cannot read is an error
+      return torch.load(path, map_location="cpu", weights_only=True)
+  except ImportError as error:
+    raise InputError(f"{path} needs safetensors: {_EXTRA}") from error
+  except InputError:
+    raise
+  except Exception as error:  # many kinds, by what is wrong; nothing was executed
+    reason = " ".join(str(error).split()).partition("WeightsUnpickler error: ")[2] or type(error).__name__
+    if code := re.match(r"Unsupported (?:global|class):? (?:GLOBAL )?(\S+)", reason):
+      raise InputError(
+        f"{path} holds more than weights ({code[1]}), which could run code, and was not read: save its "
+        "state_dict alone, where you trust it"
+      ) from error
+    if _CUT.search(str(error)) or isinstance(error, EOFError):
+      raise InputError(f"{path} is cut short or damaged ({reason[:100]}): copy or download it again") from error
+    raise InputError(f"{path} cannot be read as PyTorch's weights: {reason[:100]}") from error
+
+
+def find(content: Any) -> list[Copy]:
+  """The networks in what PyTorch read, those with a conv1.weight and a fc.weight."""
+  return [copy for keys, state in _states(content, ()) for copy in _copies(keys, state)]
+
+
+def choose(path: Any, copies: list[Copy], key: str | None) -> Copy:
+  """The copy that the key names; without a key the first, where all are the same.
+
+  Raises:
+    InputError: where none has that key, or copies differ and none was named.
+  """
+  keys = some([copy.key or repr("") for copy in copies])
+  if key is not None:
+    named = [copy for copy in copies if copy.key == key]
+    if len(named) != 1:
+      raise InputError(f"{path} holds no network under the key {key!r}, but {keys}")
+    return named[0]
+  first, *others = copies
+  if not all(_same(first.tensors, copy.tensors) for copy in others):
+    raise InputError(f"{path} holds several networks, {keys}: say which is meant by its `key`")
+  return first
+
+
+def is_state(value: Any) -> bool:
+  """Whether something read is a state_dict: a dictionary from names to tensors."""
+  if not isinstance(value, dict) or not value:
+    return False
+  return all(isinstance(k, str) and hasattr(t, "dtype") and hasattr(t, "shape") for k, t in value.items())
+
+
+def _states(content: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+  """(keys that lead to it, state_dict) of every state_dict within."""
+  if is_state(content):
+    yield keys, content
+  elif len(keys) < _DEPTH and isinstance(content, dict | list | tuple):
+    parts = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in parts:
+      yield from _states(value, (*keys, str(key)))
+
+
+def _copies(keys: tuple[str, ...], state: dict[str, Any]) -> Iterator[Copy]:
+  """The copies within one state_dict."""
+  plain = {_COMPILED.sub("", name).removeprefix("."): tensor for name, tensor in state.items()}
+  if len(plain) < len(state):  # both a network and its compiled form: both under their own names
+    plain = state
+  prefixes = [name.removesuffix("conv1.weight") for name in plain if name.endswith("conv1.weight")]
+  prefixes = [p for p in prefixes if f"{p}fc.weight" in plain]
+  own: dict[str, dict[str, Any]] = {prefix: {} for prefix in prefixes}
+  rest = {}
+  for name, tensor in plain.items():
+    whose = [p for p in prefixes if name.startswith(p) and _LAYERS.match(name[len(p) :])]
+    if _counts(name, tensor):
+      continue
+    if whose:
+      own[whose[0]][name.removeprefix(whose[0])] = tensor
+    else:
+      rest[name] = tensor
+  for prefix, tensors in own.items():
+    yield Copy("/".join([*keys, *([prefix.rstrip(".")] if len(own) > 1 else [])]), tensors, rest)
+
+
+def _counts(name: str, tensor: Any) -> bool:
+  """Whether a tensor is a counter, such as num_batches_tracked or n_averaged: a whole number and no weight."""
+  whole = not tensor.dtype.is_floating_point and tensor.numel() == 1
+  return whole or name.endswith("num_batches_tracked")
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+  same_shape = lambda name: one[name].shape == other[name].shape and one[name].dtype == other[name].dtype
+  return one.keys() == other.keys() and all(
+    same_shape(name) and bool((one[name] == other[name]).all()) for name in one
+  )
+
+
+def _damage(path):
+  """What is wrong with a zip archive, PyTorch's format; None for a sound one, and for other formats.
+
+  PyTorch itself does not compare the checksums, and would read changed weights without a word.
+  """
+  with path.open("rb") as file:
+    if file.read(2) != b"PK":
+      return None
+  try:
+    with zipfile.ZipFile(path) as archive:
+      changed = archive.testzip()
+  except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
+    return " ".join(str(error).split())
+  return changed and f"the checksum of {changed} does not fit"
