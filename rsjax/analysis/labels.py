@@ -17,7 +17,7 @@ def facts(results: Results) -> dict[str, Any]:
     "norm": noise.from_settings(settings).norm if not noise.lacking(settings) else "l2",
     "sigma": settings.get("sigma"),
     "noise": checkpoint.get("noise_sd"),
-    "arch": checkpoint.get("arch"),
+    "arch": checkpoint.get("arch") or settings.get("classifier"),
     "dataset": about.get("dataset"),
     "split": settings.get("split"),
     "n": settings.get("n"),

@@ -7,6 +7,7 @@ platform needs to be right. processes: what several processes must agree on.
 from rsjax.devices.compiling import (
   compiler_options,
   default_dtype,
+  jax_defaults,
   jit,
   keep_compiled,
   matmul_precision,
@@ -34,6 +35,7 @@ __all__ = [
   "compiler_options",
   "default_dtype",
   "draws_mesh",
+  "jax_defaults",
   "jit",
   "keep_compiled",
   "keep_nan",

@@ -1,9 +1,10 @@
 """Compilation: `jax.jit` with the options that a platform's compiler needs to be right."""
 
+import contextlib
 import functools
 import pathlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -69,9 +70,19 @@ def use_onednn(use: bool) -> None:
   _wanted[0] = use
 
 
-def settings() -> dict[str, str]:
-  """What a manifest says of the compiler: what can change logits by rounding, and is not said elsewhere."""
-  return {"convolutions": "onednn"} if jax.default_backend() == "cpu" and onednn() else {}
+def settings() -> dict[str, Any]:
+  """What a manifest says of JAX and its compiler: what can change logits, and is not said elsewhere."""
+  by = {"convolutions": "onednn"} if jax.default_backend() == "cpu" and onednn() else {}
+  return by | ({"x64": True} if jax.config.jax_enable_x64 else {})  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def jax_defaults() -> Iterator[None]:
+  """JAX with its own defaults for what would change random numbers and dtypes, whatever the user has set."""
+  recent = hasattr(jax, "enable_x64")  # since jax 0.8
+  without_x64 = jax.enable_x64(False) if recent else jax.experimental.disable_x64()
+  with without_x64, jax.threefry_partitionable(True):
+    yield
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ import numpy as np
 
 def base_key(seed: int | jax.Array | np.uint32) -> jax.Array:
   """The key from which all noise of a seed is derived; seed is a uint32 scalar."""
-  return jax.random.key(jnp.asarray(seed, jnp.uint32), impl="threefry2x32")
+  words = jnp.stack([jnp.uint32(0), jnp.asarray(seed, jnp.uint32)])  # as jax.random.key, but for its settings
+  return jax.random.wrap_key_data(words, impl="threefry2x32")
 
 
 def standard_normal(key: jax.Array, index: jax.Array, draw: jax.Array, shape: tuple[int, ...]) -> jax.Array:

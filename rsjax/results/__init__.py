@@ -18,7 +18,7 @@ votes and rows (their text), manifest, writing, reading, foreign (files of the p
 """
 
 from rsjax.results.foreign import read_any, read_foreign
-from rsjax.results.manifest import FORMAT, Manifest, manifest_path
+from rsjax.results.manifest import FORMAT, Manifest, manifest_path, read_manifest
 from rsjax.results.reading import Results, parse_columns, read
 from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, columns_of, row_of, with_n
 from rsjax.results.votes import INVALID, format_counts, format_votes, parse_column, parse_votes
@@ -43,6 +43,7 @@ __all__ = [
   "read",
   "read_any",
   "read_foreign",
+  "read_manifest",
   "row_of",
   "save",
   "with_n",

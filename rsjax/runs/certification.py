@@ -6,8 +6,8 @@
   (True, [0, 2])
 
 There is this one way into a file, for checkpoints of rsjax and for a model of one's own. A file is continued
-where it was begun with the same images, labels, variables and settings; of `apply` itself nothing can be
-compared.
+where it was begun with the same images, labels, variables and settings, and a classifier that gives the same
+logits for its first image.
 """
 
 import contextlib
@@ -30,9 +30,11 @@ from rsjax.procedures import Outcome, Procedure
 from rsjax.results import Manifest, Results
 from rsjax.runs import provenance
 from rsjax.runs.progress import Progress
-from rsjax.smoothing import Execution, Smoothed, scheduling, tuning
+from rsjax.smoothing import Execution, Smoothed, inspection, scheduling, tuning
 
 IN_MEMORY = "(in memory)"  # the path of results that were not written
+_LOGITS = 100  # of a classifier of one's own, that its manifest keeps
+_LOOKS = 24  # images that are looked at before the first is certified
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Job:
     procedure: CERTIFY or PREDICT, with its numbers.
     seed: of the noise.
     settings: what else fixes the rows: data set, checkpoint, dtype; None: digests of images and variables.
+    classifier: the name of a classifier that settings do not identify; None: its variables do.
     about: what else is worth knowing of the file.
     name: what the choice of rows is remembered under; None: a digest of the program.
     notes: what is allowed, and often a mistake.
@@ -59,6 +62,7 @@ class Job:
   procedure: Procedure
   seed: int = 0
   settings: dict[str, Any] | None = None
+  classifier: str | None = None
   about: dict[str, Any] = dataclasses.field(default_factory=dict)
   name: Callable[[], str] | None = None
   notes: Sequence[str] = ()
@@ -79,14 +83,31 @@ class Job:
         **(self._digests() if self.settings is None else self.settings),
       },
       indices=list(self.indices),
-      about=self.about,
+      about=self.about | self._first_logits(),
       session=provenance.session(**session),
     )
 
   def _digests(self) -> dict[str, Any]:
     labels = [None] * len(self.indices) if self.labels is None else [self.labels[i] for i in self.indices]
     data = [(i, self.images[i], label) for i, label in zip(self.indices, labels)]
-    return {"dataset": provenance.digest(data), "checkpoint": provenance.digest(self.smoothed.variables)}
+    named = {} if self.classifier is None else {"classifier": self.classifier}
+    return {
+      "dataset": provenance.digest(data),
+      "checkpoint": provenance.digest(self.smoothed.variables),
+      **named,
+    }
+
+  def first_image(self) -> NDArray[Any]:
+    """The image of the first index, checked."""
+    index = self.indices[0]
+    return scheduling.checked((index, self.images[index]))[1]
+
+  def _first_logits(self) -> dict[str, Any]:
+    """Some logits for the first image, which tell functions with the same variables apart."""
+    if self.settings is not None or not self.indices:
+      return {}
+    logits = self.smoothed.inspector.logits(self.first_image())
+    return {"first logits": [float(f"{value:.7g}") for value in logits[:_LOGITS]]}
 
 
 def into_file(
@@ -106,7 +127,13 @@ def into_file(
   Raises:
     InputError: for anything that cannot be used, or a file that was begun with something else.
   """
+  identified = job.settings is not None or job.classifier is not None
+  if not identified and not jax.tree_util.tree_leaves(job.smoothed.variables):
+    raise InputError(
+      "variables hold no arrays, so a file could not tell this classifier from another: give smooth a name"
+    )
   manifest = processes.together(lambda: job.manifest(rows=execution.rows or "auto"))
+  processes.together(lambda: _check_answers(outfile, manifest) if processes.first() else None)
   processes.check_alike(json.dumps([manifest.settings, provenance.versions()], sort_keys=True))
   if job.labels is None:
     raise InputError("a result file holds labels: give `labels`")
@@ -153,8 +180,8 @@ def _outcomes(
   )
   if not todo:
     return
-  _, first = scheduling.checked((todo[0], job.images[todo[0]]))
-  if warning := job.smoothed.check_independence(first):
+  first = job.first_image()
+  for warning in _first_look(job, first):
     progress.note(warning)
   execution = _with_rows(job, execution, first.shape, len(todo) * draws)
   progress.rows(execution.rows or 0)
@@ -166,6 +193,36 @@ def _outcomes(
     now = time.perf_counter()
     yield index, outcome, now - before
     before = now
+
+
+def _first_look(job: Job, first: NDArray[Any]) -> Iterator[str]:
+  """What is odd about the classifier, before anything is drawn; refuses one whose rows are not independent."""
+  if warning := job.smoothed.inspector.independence(first):
+    yield warning
+  if len(job.indices) < inspection.FEWEST:
+    return
+  places = np.linspace(0, len(job.indices) - 1, min(_LOOKS, len(job.indices))).astype(int)
+  some = [job.indices[place] for place in places]
+  images = [scheduling.checked((i, job.images[i]), first)[1] for i in some]
+  labels = None if job.labels is None else job.labels[some]
+  yield from job.smoothed.inspector.look(images, labels).warnings
+
+
+def _check_answers(outfile: Any, manifest: Manifest) -> None:
+  """Refuses a file that was begun with the same settings and a classifier that answers otherwise."""
+  if not results.manifest_path(outfile).exists():
+    return
+  begun = results.read_manifest(outfile)
+  before, now = (about.get("first logits") for about in (begun["about"], manifest.about))
+  if begun["settings"] != manifest.settings or before is None or now is None:
+    return
+  last = begun["sessions"][-1] if begun["sessions"] else {}
+  same = all(last.get(name) == manifest.session[name] for name in ("jax", "device"))
+  if inspection.different(before, now, same):
+    raise InputError(
+      f"{outfile} was begun with another classifier: its variables are the same, its logits for image "
+      f"{manifest.indices[0]} are not; give another path"
+    )
 
 
 def _with_rows(job: Job, execution: Execution, image_shape: tuple[int, ...], draws: int) -> Execution:

@@ -6,6 +6,7 @@
 (array([0, 0]), array([0.36..., 0.26...]))
 """
 
+import dataclasses
 import operator
 import pathlib
 import warnings
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rsjax import devices, models
 from rsjax.analysis import Found
@@ -23,16 +24,54 @@ from rsjax.noise import WORD, Gaussian, check_seed
 from rsjax.procedures import Certify, Predict, Procedure
 from rsjax.runs import certification
 from rsjax.runs.progress import Bar, Progress
-from rsjax.smoothing import Execution, Smoothed
+from rsjax.smoothing import Execution, Smoothed, scheduling
+from rsjax.smoothing.inspection import Look
 from rsjax.smoothing.votes import Apply
 
 
+@dataclasses.dataclass(frozen=True)
 class SmoothedClassifier(Smoothed):
   """A base classifier and the noise that smooths it; `certify` and `predict` answer for many images.
 
   Attributes:
     apply, variables, noise: as for `smoothing.Smoothed`.
+    name: what result files call the classifier, and tell it from others by; None: its variables tell.
+
+  Raises:
+    InputError: as `smoothing.Smoothed`, and for a name that is empty or no string.
   """
+
+  name: str | None = None
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.name is not None and not (isinstance(self.name, str) and self.name.strip()):
+      raise InputError(f"name must be a string that is not empty, got {self.name!r}")
+
+  def check(self, images: Any, labels: ArrayLike | None = None, *, most: int = 256) -> Look:
+    """A look at the base classifier in seconds: accuracy without and with noise, and which classes it answers.
+
+    Args:
+      images, labels: as for `certify`.
+      most: how many images to look at, evenly spread over those given.
+
+    Returns:
+      What was found; printed, it is a line, and one for each thing that is odd.
+
+    Raises:
+      InputError: as `certify`, a classifier whose logits depend on the other images of the batch included.
+    """
+    if operator.index(most) < 1:
+      raise InputError(f"most must be at least 1, got {most}")
+    known = _checked_labels(images, labels)
+    if not len(images):
+      raise InputError("images must be at least one, got none")
+    places = np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)
+    first = scheduling.checked((0, images[0]))[1]
+    coupled = self.inspector.independence(first)
+    chosen = [scheduling.checked((int(i), images[i]), first)[1] for i in places]
+    look = self.inspector.look(chosen, None if known is None else known[places])
+    return dataclasses.replace(look, warnings=(*([coupled] if coupled else []), *look.warnings))
 
   def certify(
     self,
@@ -62,7 +101,7 @@ class SmoothedClassifier(Smoothed):
       seed: of the noise, which is a function of (seed, index, draw number).
       indices: which images, by their position; None: all. The position names an image to the noise.
       file: a result file to write each row to at once; if it is there with the same images, labels, variables
-        and settings, it is continued. Needs labels.
+        and settings, and logits for the first image that are the same, it is continued. Needs labels.
       progress: whether a bar is shown on stderr.
       execution: what decides speed, and never a result.
 
@@ -117,21 +156,21 @@ class SmoothedClassifier(Smoothed):
     execution: Execution,
   ) -> Found:
     seed = check_seed(seed)
-    if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
-      raise InputError(f"images must be a sequence of arrays, got {type(images).__name__}")
+    known = _checked_labels(images, labels)
     chosen = _chosen(len(images), indices)
-    known = None if labels is None else np.asarray(labels)
-    if known is not None and (known.shape != (len(images),) or not np.issubdtype(known.dtype, np.integer)):
-      raise InputError(
-        f"labels must be {len(images)} integers, one per image, got {known.dtype}{list(known.shape)}"
-      )
-    if known is not None and known.min(initial=0) < 0:
-      raise InputError(f"labels must be 0 or more, got {known.min()}")
     if known is None and file is not None:
       raise InputError("a result file holds labels: give `labels`")
-    name = pathlib.Path(file).stem if file is not None else "images"
-    about = {"dataset": name, "images": len(images)}
-    job = certification.Job(self, images, known, chosen, procedure, seed, about=about)
+    named = pathlib.Path(file).stem if file is not None else "images"
+    job = certification.Job(
+      self,
+      images,
+      known,
+      chosen,
+      procedure,
+      seed,
+      classifier=self.name,
+      about={"dataset": named, "images": len(images)},
+    )
     told = _Shown() if progress else _Noted()
     try:
       if file is None:
@@ -144,7 +183,7 @@ class SmoothedClassifier(Smoothed):
     return Found(written)
 
 
-def smooth(apply: Apply, variables: Any, *, sigma: float) -> SmoothedClassifier:
+def smooth(apply: Apply, variables: Any, *, sigma: float, name: str | None = None) -> SmoothedClassifier:
   """The classifier `apply` smoothed by Gaussian noise.
 
   Args:
@@ -152,11 +191,13 @@ def smooth(apply: Apply, variables: Any, *, sigma: float) -> SmoothedClassifier:
       normalisation is part of it, and each row's logits are independent of the other rows.
     variables: its pytree of arrays.
     sigma: standard deviation of the noise, in units of [0, 1] pixels.
+    name: what result files call the classifier. Needed for a file where variables hold no arrays, as when the
+      weights are within `apply`: nothing else would tell the file of one such classifier from another's.
 
   Raises:
-    InputError: for a sigma that is not a positive number.
+    InputError: for a sigma that is not a positive number, or an empty name.
   """
-  return SmoothedClassifier(apply, variables, Gaussian(sigma))
+  return SmoothedClassifier(apply, variables, Gaussian(sigma), name)
 
 
 def load(path: str | pathlib.Path, *, sigma: float, dtype: str | None = None) -> SmoothedClassifier:
@@ -174,6 +215,22 @@ def load(path: str | pathlib.Path, *, sigma: float, dtype: str | None = None) ->
   classifier = checkpoint.load(path)
   apply, variables = models.inference(classifier.model(dtype or devices.default_dtype()), classifier.variables)
   return SmoothedClassifier(apply, variables, noise)
+
+
+def _checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] | None:
+  """The labels as an array, where there are any; refuses images that are no sequence, and labels of others."""
+  if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
+    raise InputError(f"images must be a sequence of arrays, got {type(images).__name__}")
+  if labels is None:
+    return None
+  known = np.asarray(labels)
+  if known.shape != (len(images),) or not np.issubdtype(known.dtype, np.integer):
+    raise InputError(
+      f"labels must be {len(images)} integers, one per image, got {known.dtype}{list(known.shape)}"
+    )
+  if known.min(initial=0) < 0:
+    raise InputError(f"labels must be 0 or more, got {known.min()}")
+  return known
 
 
 def _chosen(count: int, indices: Iterable[int] | None) -> list[int]:

@@ -68,6 +68,22 @@ def run(
     InputError: for anything that cannot be used; no file was touched then.
     DivergedError: when the training is no longer finite; the last checkpoints stay.
   """
+  with devices.jax_defaults():  # other settings would give other weights, and could change when continued
+    return _run(dataset_name, arch, outdir, objective, recipe, data_dir, dtype, init_from, workers, progress)
+
+
+def _run(
+  dataset_name: str,
+  arch: str,
+  outdir: str | pathlib.Path,
+  objective: Objective,
+  recipe: Recipe,
+  data_dir: str | None,
+  dtype: str | None,
+  init_from: str | pathlib.Path | None,
+  workers: int,
+  progress: TrainingProgress,
+) -> dict[str, Any]:
   outdir = checkpoint.check_path(outdir)
   train_set, test_set = (data.load(dataset_name, split, data_dir) for split in ("train", "test"))
   if test_set.image_shape != train_set.image_shape:
@@ -177,6 +193,7 @@ def _metadata(
       "objective": objectives.describe(objective),
       "dtype": dtype or devices.default_dtype(),
       "init_from": begin_with and begin_with.digest,
+      "precision": devices.matmul_precision(),
       **devices.settings(),
       **dataclasses.asdict(recipe),
     },
@@ -185,7 +202,7 @@ def _metadata(
 
 def _fixed(metadata: dict[str, Any]) -> dict[str, Any]:
   """All that must be equal for a training to be continued: one dict, of metadata of this version or of 0.1."""
-  training_settings = dict(metadata["training"])
+  training_settings = {"precision": "default", "convolutions": None} | metadata["training"]
   objective = training_settings.pop("objective")
   if isinstance(objective, str):  # of 0.1, where its settings stood among the recipe's
     objective = {"name": objective}

@@ -8,7 +8,8 @@
 
 execution: what decides speed, and never a result. packing: rows of many images in one step. votes: the one
 hot program. scheduling: which draws are made when, and whose they are. tuning: how many rows a step.
-smoothed: a base classifier with its noise, the object that all of this serves.
+inspection: a first look at a classifier. smoothed: a base classifier with its noise, the object that all of
+this serves.
 """
 
 from rsjax.smoothing.execution import Execution

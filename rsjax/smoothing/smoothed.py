@@ -13,23 +13,18 @@ image is no argument here: a certificate cannot depend on it.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from rsjax import bounds, devices
+from rsjax import bounds
 from rsjax.errors import InputError
 from rsjax.noise import Noise, check_seed
 from rsjax.procedures import Outcome, Procedure
 from rsjax.smoothing import scheduling
 from rsjax.smoothing.execution import Execution
-from rsjax.smoothing.votes import Apply, class_count
-
-_ROUNDING, _COUPLED = 1e-4, 1e-2  # of the logits' size: what may differ unsaid, and what is refused
-_COMPANIONS = 7
+from rsjax.smoothing.inspection import Inspector
+from rsjax.smoothing.votes import Apply
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,46 +77,7 @@ class Smoothed:
       progress=progress,
     )
 
-  def check_independence(self, image: np.ndarray) -> str | None:
-    """Compares the logits of one noisy image alone and among others, at two places of a batch.
-
-    Args:
-      image: uint8[h, w, c], or float32[h, w, c] in [0, 1].
-
-    Returns:
-      None where they agree to rounding; else a warning.
-
-    Raises:
-      InputError: where they clearly differ: batch statistics or dropout are on, and void the guarantee.
-    """
-    x = np.asarray(image, np.float32) / (255 if image.dtype == np.uint8 else 1)
-    class_count(self.apply, self.variables, x.shape)
-    rng = np.random.default_rng(0)
-    normal = lambda *shape: rng.normal(size=(*shape, *x.shape)).astype(np.float32)
-    x = x + np.asarray(self.noise.sample(jax.random.key(0), x.shape))
-    scales = np.array([0.1, 1, 3, 0, 0.5, 2, 1], np.float32).reshape(_COMPANIONS, 1, 1, 1)
-    offsets = np.array([0, 0, 1, 1, 0.5, 0, -1], np.float32).reshape(_COMPANIONS, 1, 1, 1)
-    others, further = (offsets + scales * normal(_COMPANIONS) for _ in range(2))
-    batches = (
-      np.stack([x] * (1 + _COMPANIONS)),
-      np.concatenate([x[None], others]),
-      np.concatenate([further[:5], x[None], further[5:]]),
-    )
-    logits = devices.jit(devices.keep_nan(self.apply, jax.default_backend()), once=True)
-    alone, first, sixth = (
-      np.asarray(logits(self.variables, jnp.asarray(batch)), np.float64)[row]
-      for batch, row in zip(batches, (0, 0, 5))
-    )
-    found = np.stack([alone, first, sixth])
-    finite = np.isfinite(found)
-    size = max(np.abs(found[finite]).max(initial=0.0), 1e-30)
-    gap = np.ptp(np.where(finite.all(0), found, 0), axis=0).max() / size
-    told = (
-      f"the logits of one image depend on the other images of its batch (by {100 * gap:.2g} % of their size)"
-    )
-    if gap > _COUPLED or (finite != finite[0]).any():
-      raise InputError(
-        f"{told}, which voids the guarantee: give `apply` in evaluation mode, without batch statistics "
-        "and dropout"
-      )
-    return f"{told}: more than rounding explains" if gap > _ROUNDING else None
+  @functools.cached_property
+  def inspector(self) -> Inspector:
+    """For a first look at the classifier; its program is compiled once."""
+    return Inspector(self)

@@ -34,13 +34,13 @@ def augment(name: str | None, key: jax.Array, images: jax.Array) -> jax.Array:
   crop_key, flip_key = jax.random.split(key)
   images = _crop(crop_key, images)
   if name == "crop-flip":
-    flip = jax.random.bernoulli(flip_key, 0.5, (len(images), 1, 1, 1))
+    flip = jax.random.bernoulli(flip_key, jnp.float32(0.5), (len(images), 1, 1, 1))
     images = jnp.where(flip, images[:, :, ::-1], images)
   return images
 
 
 def _crop(key: jax.Array, images: jax.Array) -> jax.Array:
   padded = jnp.pad(images, ((0, 0), (PAD, PAD), (PAD, PAD), (0, 0)))
-  corners = jax.random.randint(key, (len(images), 2), 0, 2 * PAD + 1)
+  corners = jax.random.randint(key, (len(images), 2), 0, 2 * PAD + 1, jnp.int32)
   cut = lambda image, corner: jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), images.shape[1:])
   return jax.vmap(cut)(padded, corners)

@@ -23,7 +23,7 @@ def no_compilation(monkeypatch):
 
   monkeypatch.setattr(jax.stages.Lowered, "compile", refuse)
   monkeypatch.setattr("rsjax.smoothing.votes._make_step", refuse)
-  monkeypatch.setattr("rsjax.smoothing.Smoothed.check_independence", refuse)
+  monkeypatch.setattr("rsjax.smoothing.inspection.Inspector._run", refuse)
   monkeypatch.setattr("rsjax.training.step.make_step", refuse)
   monkeypatch.setattr("rsjax.training.step.make_init", refuse)
 
@@ -96,6 +96,20 @@ def test_draws_that_are_not_finite_are_reported(tmp_path, capsys):
   )
   assert "150 draws gave logits that are not finite" in capsys.readouterr().err
   assert results.read(tmp_path / "o").columns["predict"].tolist() == [-1]
+
+
+def test_a_classifier_at_chance_is_told_before_it_is_certified(tmp_path, capsys):
+  model = models.create("convnet", num_classes=10, mean=(0.3,), std=(0.3,))
+  variables = jax.device_get(models.init(model, jax.random.key(0), (8, 8, 1)))
+  metadata = {"arch": "convnet", "num_classes": 10, "image_shape": [8, 8, 1], "mean": [0.3], "std": [0.3]}
+  checkpoint.save(tmp_path / "m", variables, metadata)
+  for command, extra in ((certify, ["--N0", "1"]), (predict, [])):
+    out = tmp_path / command.__name__
+    assert (
+      command.main(["digits", str(tmp_path / "m"), "0.5", str(out), "--max", "16", "--N", "20", *extra]) == 0
+    )
+    said = capsys.readouterr().err
+    assert "note: accuracy with noise is at chance" in said or "is answered for" in said
 
 
 def test_certifying_never_augments(write_npz, tmp_path, monkeypatch):

@@ -115,3 +115,15 @@ def test_the_users_way_of_numbering_words_does_not_change_it():
     assert np.array_equal(draws([1, 1], [2, 3]), base)
     jitted = jax.jit(lambda i, j: threefry.standard_normal(threefry.base_key(0), i, j, SHAPE))
     np.testing.assert_allclose(jitted(jnp.uint32([1, 1]), jnp.uint32([2, 3])), base, rtol=0, atol=1e-6)
+
+
+def test_the_seed_alone_decides_the_key():
+  """JAX's setting of an offset for all seeds changes no certificate."""
+  wanted = jax.random.key_data(jax.random.key(5, impl="threefry2x32"))
+  before = jax.config.jax_random_seed_offset
+  jax.config.update("jax_random_seed_offset", 1)
+  try:
+    assert not np.array_equal(jax.random.key_data(jax.random.key(5, impl="threefry2x32")), wanted)
+    np.testing.assert_array_equal(jax.random.key_data(threefry.base_key(5)), wanted)
+  finally:
+    jax.config.update("jax_random_seed_offset", before)

@@ -203,6 +203,97 @@ def test_a_small_coupling_is_warned_of_and_none_is_not(g, linear_variables, imag
     g.certify(images, n=100, progress=False)
 
 
+def within(w, b):
+  """A classifier whose weights are part of the function."""
+  return lambda variables, x: linear((w, b), x)
+
+
+def test_a_file_is_of_one_classifier(linear_variables, images, tmp_path):
+  """Also where the variables tell nothing: the file of one function is not returned for another."""
+  w, b = linear_variables
+  run = lambda g, **more: g.certify(images, LABELS, n=100, progress=False, **more)
+  for variables in ((), {}, None):
+    with pytest.raises(rsjax.InputError, match="give smooth a name"):
+      run(rsjax.smooth(within(w, b), variables, sigma=0.25), file=tmp_path / "x.tsv")
+  run(rsjax.smooth(within(w, b), (), sigma=0.25))  # in memory nothing is mistaken
+  assert not (tmp_path / "x.tsv").exists()
+  path = tmp_path / "x.tsv"
+  found = run(rsjax.smooth(within(w, b), (), sigma=0.25, name="mine"), file=path)
+  again = run(rsjax.smooth(within(w, b), (), sigma=0.25, name="mine"), file=path)
+  assert again.radius.tolist() == found.radius.tolist()
+  assert found.settings["classifier"] == "mine"
+  with pytest.raises(rsjax.InputError, match='classifier was "mine", is now "yours"'):
+    run(rsjax.smooth(within(w, b), (), sigma=0.25, name="yours"), file=path)
+  with pytest.raises(rsjax.InputError, match="begun with another classifier"):
+    run(rsjax.smooth(within(w + 0.1, b), (), sigma=0.25, name="mine"), file=path)
+  both = [found.results, run(rsjax.smooth(within(w, b), (), sigma=0.25, name="yours")).results]
+  assert "mine" in analysis.table(both, [0.0]) and "yours" in analysis.table(both, [0.0])
+  for name in ("", " ", 3):
+    with pytest.raises(rsjax.InputError, match="name must be a string"):
+      rsjax.smooth(linear, linear_variables, sigma=0.25, name=name)
+
+
+def test_another_function_of_the_same_variables_does_not_continue_a_file(linear_variables, images, tmp_path):
+  path, other = tmp_path / "x.tsv", lambda variables, x: linear(variables, (x - 0.45) / 0.9)
+  run = lambda apply: rsjax.smooth(apply, linear_variables, sigma=0.25).certify(
+    images, LABELS, n=100, file=path, progress=False
+  )
+  run(linear)
+  before = path.read_text()
+  run(lambda variables, x: linear(variables, x) * 1)  # another function that is the same
+  with pytest.raises(rsjax.InputError, match=r"its variables are the same, its logits for image 0 are not"):
+    run(other)
+  assert path.read_text() == before
+
+
+@pytest.fixture(scope="module")
+def two_classes():
+  """40 images of two classes, by their brightness, and the network of grey levels that tells them apart."""
+  labels = np.arange(40) % 2
+  pixels = np.random.default_rng(0).integers(0, 100, (40, 4, 4, 1)) + 120 * labels[:, None, None, None]
+  variables = np.float32(4.0)
+  apply = lambda v, x: jnp.stack([110 * v - x.mean((1, 2, 3)) * v, x.mean((1, 2, 3)) * v - 110 * v], 1)
+  return apply, variables, pixels.astype(np.uint8), labels
+
+
+def test_a_look_tells_accuracy_and_answers(two_classes):
+  apply, variables, images, labels = two_classes
+  right = lambda v, x: apply(v, x * 255)
+  look = rsjax.smooth(right, variables, sigma=0.1).check(images, labels)
+  assert look.accuracy() == (1.0, 1.0) and not look.warnings
+  assert "40 images: accuracy 1.00 clean, 1.00 with noise; 2 of 2 classes answered" in str(look)
+  assert "accuracy" not in str(rsjax.smooth(right, variables, sigma=0.1).check(images, most=5))
+  with pytest.raises(rsjax.InputError, match="voids the guarantee"):
+    rsjax.smooth(lambda v, x: right(v, x - x.mean(0, keepdims=True)), variables, sigma=0.1).check(images)
+  for wrong, message in ((dict(labels=labels[1:]), "labels must be 40"), (dict(most=0), "most must be")):
+    with pytest.raises(rsjax.InputError, match=message):
+      rsjax.smooth(right, variables, sigma=0.1).check(images, **wrong)
+
+
+def test_inputs_on_another_scale_are_told_before_anything_is_certified(two_classes):
+  apply, variables, images, labels = two_classes
+  for known in (labels, None):
+    with pytest.warns(UserWarning, match=r"class 0 is answered for 24 of 24 noisy images.*\[0, 1\]"):
+      rsjax.smooth(apply, variables, sigma=0.1).certify(images, known, n=20, progress=False)
+  with pytest.warns(UserWarning, match="class 0 is answered"):
+    rsjax.smooth(apply, variables, sigma=0.1).predict(images, labels, n=20, progress=False)
+  [warning] = rsjax.smooth(apply, variables, sigma=0.1).check(images, labels).warnings
+  assert "class 0 is answered for 40 of 40" in warning
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")  # images that are of one class may have one answer
+    rsjax.smooth(apply, variables, sigma=0.1).check(images[::2], labels[::2])
+    assert not rsjax.smooth(apply, variables, sigma=0.1).check(images[::2], labels[::2]).warnings
+
+
+def test_accuracy_at_chance_is_told(two_classes):
+  apply, variables, images, labels = two_classes
+  right = lambda v, x: apply(v, x * 255)
+  [warning] = (
+    rsjax.smooth(right, variables, sigma=0.1).check(images, (labels + np.arange(40) // 20) % 2).warnings
+  )
+  assert "accuracy with noise is at chance, 20 of 40 images (without noise 20)" in warning
+
+
 def test_what_apply_raises_keeps_its_traceback(linear_variables, images):
   def broken(variables, x):
     raise LookupError("a bug in the model")

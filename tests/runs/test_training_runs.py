@@ -69,6 +69,37 @@ def without_times(outdir):
   return [[fields[0], *fields[2:7]] for fields in (line.split("\t") for line in log(outdir))]
 
 
+def set_by_the_user(name):
+  """JAX with a setting that changes its random numbers or dtypes."""
+  if name == "x64":
+    return jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64()
+  return jax.threefry_partitionable(False)
+
+
+@pytest.mark.parametrize("name", ["x64", "threefry_partitionable"])
+def test_what_is_set_in_jax_changes_no_training(name, small_npz, whole, tmp_path, save_each_epoch):
+  """Neither one that runs under it from the start, nor one that is continued without it."""
+  with set_by_the_user(name), pytest.raises(Killed):
+    run(small_npz, tmp_path / "out", progress=Interrupted(1))
+  run(small_npz, tmp_path / "out")
+  assert checkpoint.load(tmp_path / "out").digest == checkpoint.load(whole).digest
+
+
+def test_another_precision_or_compiler_continues_no_training(small_npz, tmp_path, monkeypatch):
+  run(small_npz, tmp_path / "out", recipe=dataclasses.replace(RECIPE, epochs=1))
+  recipe = dataclasses.replace(RECIPE, epochs=1)
+  with (
+    jax.default_matmul_precision("highest"),
+    pytest.raises(InputError, match="precision was default, is now highest"),
+  ):
+    run(small_npz, tmp_path / "out", recipe=recipe)
+  begun = checkpoint.load(tmp_path / "out").metadata["training"]
+  others = {} if "convolutions" in begun else {"convolutions": "onednn"}  # as another jax has it
+  monkeypatch.setattr("rsjax.devices.settings", lambda: others)
+  with pytest.raises(InputError, match="convolutions was"):
+    run(small_npz, tmp_path / "out", recipe=recipe)
+
+
 def test_a_run_continues_where_it_was_stopped(small_npz, tmp_path, save_each_epoch):
   recipe = dataclasses.replace(RECIPE, epochs=4)
   whole, stopped = tmp_path / "whole", tmp_path / "stopped"

@@ -250,7 +250,7 @@ def nan_spreads(variables, x):
 @pytest.mark.parametrize("coupled", [drops_by_place, nan_spreads])
 def test_logits_that_depend_on_the_other_images_are_refused(linear_variables, coupled):
   independent = Smoothed(linear, linear_variables, Gaussian(0.5))
-  assert independent.check_independence(IMAGE) is None
-  assert independent.check_independence((IMAGE / 255).astype(np.float32)) is None
+  assert independent.inspector.independence(IMAGE) is None
+  assert independent.inspector.independence((IMAGE / 255).astype(np.float32)) is None
   with pytest.raises(InputError, match="depend on the other images of its batch"):
-    Smoothed(coupled, linear_variables, Gaussian(0.5)).check_independence(IMAGE)
+    Smoothed(coupled, linear_variables, Gaussian(0.5)).inspector.independence(IMAGE)

@@ -39,5 +39,6 @@ class Gaussian:
   def __call__(self, network: Network, batch: Batch) -> Loss:
     noise = GaussianNoise(self.noise_sd).sample(batch.key, batch.images.shape)
     logits, batch_stats = network.train(batch.images + noise, network.batch_stats)
-    targets = optax.smooth_labels(jax.nn.one_hot(batch.labels, logits.shape[-1]), self.label_smoothing)
+    labels = jax.nn.one_hot(batch.labels, logits.shape[-1], dtype=logits.dtype)
+    targets = optax.smooth_labels(labels, self.label_smoothing)
     return Loss(optax.softmax_cross_entropy(logits, targets).mean(), logits, batch_stats)

@@ -1,0 +1,188 @@
+"""A first look at a base classifier, in seconds: are its rows independent, and can its answers be right?
+
+  >>> inspector = Inspector(Smoothed(apply, variables, Gaussian(0.25)))
+  >>> inspector.independence(images[0]) is None  # no warning
+  True
+  >>> print(inspector.look(images, labels))
+  6 images: accuracy 0.50 clean, 0.50 with noise; 2 of 3 classes answered, most often class 0 (3 times)
+
+A network that gets inputs on another scale than it was trained on answers one class for every image, and is
+certified for it at the largest radius. Nothing in a certificate tells that; a first look does.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from rsjax import devices
+from rsjax.errors import InputError
+from rsjax.noise import threefry
+from rsjax.smoothing.votes import class_count
+
+_ROUNDING, _COUPLED = 1e-4, 1e-2  # of the logits' size: what may differ unsaid, and what is refused
+_ROWS = 8  # of the one small program that looks
+FEWEST = 16  # images, below which answers say too little
+_NEARLY_ALL = 0.95  # of the answers, for one class
+_LUCK = 0.05  # accuracies that guessing reaches with at least this probability are at chance
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+  """What a first look at some images found.
+
+  Attributes:
+    clean, noisy: int64[images], the base classifier's answers, without noise and with one draw of it.
+    labels: int64[images], where they are known.
+    classes: how many logits it has.
+    warnings: what a referee would ask about; () where there is nothing.
+  """
+
+  clean: NDArray[np.int64]
+  noisy: NDArray[np.int64]
+  labels: NDArray[np.int64] | None
+  classes: int
+  warnings: tuple[str, ...] = ()
+
+  def accuracy(self) -> tuple[float, float]:
+    """(without noise, with noise), as fractions; needs labels."""
+    if self.labels is None:
+      raise InputError("accuracy needs labels: give `labels`")
+    return float((self.clean == self.labels).mean()), float((self.noisy == self.labels).mean())
+
+  def __str__(self) -> str:
+    count = np.bincount(np.maximum(self.noisy, 0), minlength=self.classes)
+    top = int(count.argmax())
+    known = "" if self.labels is None else "accuracy {:.2f} clean, {:.2f} with noise; ".format(*self.accuracy())
+    text = (
+      f"{len(self.noisy)} images: {known}{np.count_nonzero(count)} of {self.classes} classes answered, "
+      f"most often class {top} ({count[top]} times)"
+    )
+    return "\n".join([text, *(f"warning: {warning}" for warning in self.warnings)])
+
+  __repr__ = __str__
+
+
+class Inspector:
+  """Looks at a `Smoothed` through one small program, which is compiled once."""
+
+  def __init__(self, smoothed: Any) -> None:
+    self._noise, self._variables = smoothed.noise, smoothed.variables
+    self._apply = smoothed.apply
+    self._logits = devices.jit(devices.keep_nan(smoothed.apply, jax.default_backend()), once=True)
+
+  def independence(self, image: np.ndarray) -> str | None:
+    """Compares the logits of one noisy image alone and among others, at two places of a batch.
+
+    Args:
+      image: uint8[h, w, c], or float32[h, w, c] in [0, 1].
+
+    Returns:
+      None where they agree to rounding; else a warning.
+
+    Raises:
+      InputError: where they clearly differ: batch statistics or dropout are on, and void the guarantee.
+    """
+    class_count(self._apply, self._variables, image.shape)  # what is no classifier is said first
+    x = self._noisy(image, 0)
+    rng = np.random.default_rng(0)
+    normal = lambda: rng.normal(size=(_ROWS - 1, *x.shape)).astype(np.float32)
+    scales = np.array([0.1, 1, 3, 0, 0.5, 2, 1], np.float32).reshape(-1, 1, 1, 1)
+    offsets = np.array([0, 0, 1, 1, 0.5, 0, -1], np.float32).reshape(-1, 1, 1, 1)
+    others, further = (offsets + scales * normal() for _ in range(2))
+    among = self._run(np.concatenate([x[None], others]))[0]
+    sixth = self._run(np.concatenate([further[:5], x[None], further[5:]]))[5]
+    found = np.stack([self.logits(image), among, sixth])
+    gap, same_finite = _gap(found)
+    told = (
+      f"the logits of one image depend on the other images of its batch (by {100 * gap:.2g} % of their size)"
+    )
+    if gap > _COUPLED or not same_finite:
+      raise InputError(
+        f"{told}, which voids the guarantee: give `apply` in evaluation mode, without batch statistics "
+        "and dropout"
+      )
+    return f"{told}: more than rounding explains" if gap > _ROUNDING else None
+
+  def logits(self, image: np.ndarray) -> NDArray[np.float64]:
+    """float64[classes]: the logits of one noisy image, the same at each call: they tell classifiers apart."""
+    class_count(self._apply, self._variables, image.shape)
+    return self._run(np.stack([self._noisy(image, 0)] * _ROWS))[0]
+
+  def look(self, images: Sequence[np.ndarray], labels: NDArray[np.int64] | None = None) -> Look:
+    """The answers for some images, without noise and with one draw of it, and what is odd about them.
+
+    Args:
+      images: uint8[h, w, c], or float32[h, w, c] in [0, 1], of one shape.
+      labels: int64[images]; without them less can be told.
+    """
+    clean = self._answers([_pixels(image) for image in images])
+    noisy = self._answers([self._noisy(image, 1 + place) for place, image in enumerate(images)])
+    classes = class_count(self._apply, self._variables, images[0].shape)
+    look = Look(clean, noisy, labels, classes)
+    return dataclasses.replace(look, warnings=tuple(_suspicions(look)))
+
+  def _noisy(self, image: np.ndarray, number: int) -> np.ndarray:
+    return _pixels(image) + np.asarray(self._noise.sample(threefry.base_key(number), image.shape))
+
+  def _answers(self, inputs: list[np.ndarray]) -> NDArray[np.int64]:
+    """int64[inputs]: the class of the largest logit, -1 where they are not finite."""
+    found = []
+    for begin in range(0, len(inputs), _ROWS):
+      part = inputs[begin : begin + _ROWS]
+      logits = self._run(np.stack(part + [part[-1]] * (_ROWS - len(part))))[: len(part)]
+      found.append(np.where(np.isfinite(logits).all(1), logits.argmax(1), -1))
+    return np.concatenate(found)
+
+  def _run(self, batch: np.ndarray) -> NDArray[np.float64]:
+    return np.asarray(self._logits(self._variables, jnp.asarray(batch)), np.float64)
+
+
+def different(one: Sequence[float], other: Sequence[float], same_program: bool) -> bool:
+  """Whether logits of the same input differ by more than rounding: small within one program, larger across."""
+  if len(one) != len(other):
+    return True
+  gap, same_finite = _gap(np.array([one, other], np.float64))
+  return not same_finite or gap > (1e-3 if same_program else 5e-2)
+
+
+def _pixels(image: np.ndarray) -> np.ndarray:
+  return np.asarray(image, np.float32) / (255 if image.dtype == np.uint8 else 1)
+
+
+def _gap(found: np.ndarray) -> tuple[float, bool]:
+  """(largest difference of rows of logits relative to their size, whether the same of them are finite)."""
+  finite = np.isfinite(found)
+  size = max(np.abs(found[finite]).max(initial=0.0), 1e-30)
+  return float(np.ptp(np.where(finite.all(0), found, 0), axis=0).max() / size), bool(
+    (finite == finite[0]).all()
+  )
+
+
+def _suspicions(look: Look) -> list[str]:
+  """What is odd about some answers; nothing is said of fewer than 16 images."""
+  total = len(look.noisy)
+  if total < FEWEST:
+    return []
+  count = np.bincount(np.maximum(look.noisy, 0), minlength=look.classes)
+  top = int(count.argmax())
+  expected = 0.0 if look.labels is None else float((look.labels == top).mean())
+  if count[top] >= _NEARLY_ALL * total and expected <= 0.5:
+    return [
+      f"class {top} is answered for {count[top]} of {total} noisy images: does the classifier get pixels as it "
+      "was trained on them? It is given [0, 1], and has to normalise (or multiply by 255) by itself"
+    ]
+  if look.labels is None:
+    return []
+  clean, noisy = (int((answers == look.labels).sum()) for answers in (look.clean, look.noisy))
+  if special.betainc(max(noisy, 1), total - noisy + 1, 1 / look.classes) > _LUCK or noisy == 0:
+    return [
+      f"accuracy with noise is at chance, {noisy} of {total} images (without noise {clean}): is the classifier "
+      "trained with noise, and do its classes and normalisation fit?"
+    ]
+  return []
