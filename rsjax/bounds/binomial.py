@@ -20,6 +20,7 @@ from rsjax.errors import InputError
 # SciPy's inverse beta is right to about 1e-15 relative. Taking off a thousand times more keeps every bound
 # on the safe side and costs nothing visible.
 _SAFETY = 1e-12
+_SMALLEST_ALPHA = 1e-100  # see the test that compares with mpmath
 
 
 def lower_confidence_bound(k: ArrayLike, n: ArrayLike, alpha: float) -> NDArray[np.float64]:
@@ -98,9 +99,13 @@ def smallest_n_to_predict(alpha: float) -> int:
 
 
 def check_alpha(alpha: float) -> None:
-  """Raises InputError unless alpha is a number between 0 and 1."""
+  """Raises InputError unless alpha is a number between 1e-100 and 1: below, SciPy's inverse is not sound."""
   if not (isinstance(alpha, numbers.Real) and 0 < alpha < 1):
     raise InputError(f"alpha must be a number between 0 and 1, got {alpha!r}")
+  if alpha < _SMALLEST_ALPHA:
+    raise InputError(
+      f"alpha must be at least {_SMALLEST_ALPHA:g}, below which no bound is computed, got {alpha!r}"
+    )
 
 
 def _counts(k: ArrayLike, n: ArrayLike, smallest_n: int = 1) -> tuple[NDArray[np.float64], ...]:

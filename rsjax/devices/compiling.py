@@ -80,8 +80,8 @@ def settings() -> dict[str, Any]:
 def jax_defaults() -> Iterator[None]:
   """JAX with its own defaults for what would change random numbers and dtypes, whatever the user has set."""
   recent = hasattr(jax, "enable_x64")  # since jax 0.8
-  without_x64 = jax.enable_x64(False) if recent else jax.experimental.disable_x64()
-  with without_x64, jax.threefry_partitionable(True):
+  x64: Any = jax.enable_x64 if recent else jax.experimental.enable_x64  # type: ignore[attr-defined]
+  with x64(False), jax.threefry_partitionable(True):
     yield
 
 

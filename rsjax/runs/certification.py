@@ -183,7 +183,13 @@ def _outcomes(
   first = job.first_image()
   for warning in _first_look(job, first):
     progress.note(warning)
+  asked = execution.rows
   execution = _with_rows(job, execution, first.shape, len(todo) * draws)
+  if asked is not None and execution.rows != asked:
+    progress.note(
+      f"memory is too small for {asked} noisy images a step: going on with {execution.rows}, "
+      "on which no result depends"
+    )
   progress.rows(execution.rows or 0)
   examples = ((i, job.images[i]) for i in todo)
   before = time.perf_counter()
@@ -226,10 +232,11 @@ def _check_answers(outfile: Any, manifest: Manifest) -> None:
 
 
 def _with_rows(job: Job, execution: Execution, image_shape: tuple[int, ...], draws: int) -> Execution:
-  """The execution with rows chosen, where they are open."""
-  if execution.rows is not None:
-    return execution
+  """The execution with rows chosen, where they are open, and with fewer, where they are too many."""
   smoothed = job.smoothed
+  if execution.rows is not None:
+    rows = tuning.fitting_rows(smoothed.apply, smoothed.variables, image_shape, execution.rows, execution.mesh)
+    return dataclasses.replace(execution, rows=rows)
 
   def digest() -> str:
     rows = jax.ShapeDtypeStruct((2, *image_shape), jnp.float32)

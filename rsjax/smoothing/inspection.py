@@ -3,8 +3,8 @@
   >>> inspector = Inspector(Smoothed(apply, variables, Gaussian(0.25)))
   >>> inspector.independence(images[0]) is None  # no warning
   True
-  >>> print(inspector.look(images, labels))
-  6 images: accuracy 0.50 clean, 0.50 with noise; 2 of 3 classes answered, most often class 0 (3 times)
+  >>> inspector.look(images)
+  6 images: 2 of 2 classes answered, most often class 0 (3 times)
 
 A network that gets inputs on another scale than it was trained on answers one class for every image, and is
 certified for it at the largest radius. Nothing in a certificate tells that; a first look does.

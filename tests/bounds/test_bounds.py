@@ -136,3 +136,19 @@ def test_smallest_n_at_the_papers_alpha():
 def test_bad_input_is_refused(call):
   with pytest.raises(InputError):
     call()
+
+
+def test_an_alpha_below_which_the_inverse_is_not_sound_is_refused():
+  """Down to the smallest that is taken, the bound's own tail is at most alpha, by mpmath at 60 digits."""
+  mpmath = pytest.importorskip("mpmath", reason="mpmath is not installed: tiny alphas are not compared")
+  mpmath.mp.dps = 60
+  for alpha in (1e-20, 1e-100):
+    for k, n in ((1, 10), (9, 10), (10, 10), (2, 1000), (700, 1000), (999, 1000), (99_990, 100_000)):
+      p = float(bounds.lower_confidence_bound(k, n, alpha))
+      tail = mpmath.betainc(k, n - k + 1, 0, mpmath.mpf(p), regularized=True)
+      assert 0 < tail <= mpmath.mpf(alpha), (alpha, k, n)
+  for alpha in (1e-101, 1e-290, 5e-324):
+    with pytest.raises(InputError, match="alpha must be at least 1e-100"):
+      bounds.lower_confidence_bound(5, 10, alpha)
+    with pytest.raises(InputError, match="alpha must be at least 1e-100"):
+      bounds.smallest_n_to_certify(alpha)

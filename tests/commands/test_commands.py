@@ -112,6 +112,16 @@ def test_a_classifier_at_chance_is_told_before_it_is_certified(tmp_path, capsys)
     assert "note: accuracy with noise is at chance" in said or "is answered for" in said
 
 
+def test_a_batch_that_memory_has_no_room_for_is_made_smaller(trained, tmp_path, capsys, monkeypatch):
+  argv = lambda out: ["digits", trained, "0.25", str(tmp_path / out), "--max", "2", "--N", "300"]
+  assert certify.main(argv("usual")) == 0
+  monkeypatch.setattr("rsjax.devices.memory_free", lambda device: 10**8)
+  capsys.readouterr()
+  assert certify.main([*argv("large"), "--batch", str(2**24)]) == 0
+  assert f"memory is too small for {2**24} noisy images a step: going on with" in capsys.readouterr().err
+  assert without_time(tmp_path / "usual") == without_time(tmp_path / "large")
+
+
 def test_certifying_never_augments(write_npz, tmp_path, monkeypatch):
   """Whatever the split, and whatever the classifier was trained with."""
   path, model = write_npz(shape=(8, 8, 3)), tmp_path / "out"

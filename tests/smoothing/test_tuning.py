@@ -87,6 +87,21 @@ def test_a_real_search_answers_with_what_fits(linear_variables, cpu_mesh, tmp_pa
   assert find(tmp_path / "b") == 2  # one row for each device: the run itself then says what is wrong
 
 
+def test_far_too_many_rows_are_halved_until_they_fit(linear_variables, cpu_mesh, monkeypatch):
+  monkeypatch.setattr(execution, "default_rows", lambda image_shape, mesh: 64)
+  find = lambda rows: tuning.fitting_rows(linear, linear_variables, SHAPE, rows, cpu_mesh(1))
+  for free in (None, 2**40):
+    monkeypatch.setattr(tuning.devices, "memory_free", lambda device, free=free: free)
+    assert find(2**14) == 2**14
+  monkeypatch.setattr(tuning.devices, "memory_free", lambda device: 2**20)
+  rows = find(2**24)
+  need = lambda rows: votes.memory_needed(
+    linear, linear_variables, SHAPE, Execution(rows, cpu_mesh(1)).resolve(SHAPE)
+  )
+  assert need(rows) <= 2**20 < 8 * need(rows)
+  assert find(200) == 200  # no more than four times what is usual: not looked at
+
+
 def test_a_steps_memory_grows_with_its_rows(linear_variables, cpu_mesh):
   need = lambda rows: votes.memory_needed(
     linear, linear_variables, SHAPE, Execution(rows, cpu_mesh(1)).resolve(SHAPE)
