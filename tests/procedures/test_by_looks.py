@@ -102,9 +102,10 @@ def test_a_look_counts_the_first_draws_after_the_selection(stop, p):
 
 
 def test_the_class_is_selected_from_the_selection_votes_alone():
-  answers = np.r_[np.zeros(10, int), np.ones(1000, int)]
-  c = Draws(answers).run(CertifyByLooks(n0=10, n=1000, stop=Radii((0.5,))))
-  assert (c.selected, c.n_a, c.prediction, c.radius, c.n) == (0, 0, ABSTAIN, 0.0, 100)
+  """And whether it is settled is its own votes' matter: others lead, but not by enough for this radius."""
+  answers = np.r_[np.zeros(10, int), np.tile([0, 1, 1], 400)]
+  c = Draws(answers).run(CertifyByLooks(n0=10, n=1000, stop=Radii((0.4,))))
+  assert (c.selected, c.n_a, c.prediction, c.radius, c.n) == (0, 34, ABSTAIN, 0.0, 100)
 
 
 @pytest.mark.parametrize("p", [0.2, 0.7, 0.95, 1.0])
@@ -419,6 +420,13 @@ def test_predict_goes_on_where_the_leader_has_less_than_half_the_votes():
   for _ in range(20):
     found = Draws(rng.choice(14, 2000, p=shares), classes=14).run(PredictByLooks(n=2000))
     assert (found.prediction, found.n < 1000) == (0, True)
+
+
+def test_predict_expects_votes_for_the_leaders_in_proportion():
+  votes, n = np.array([55, 45, *[36] * 25]), 1000  # a tenth of the draws is for either of the two
+  assert PredictByLooks(n=1200).gives_up(votes, n)  # 20 more are expected for either
+  assert not PredictByLooks(n=20_000).gives_up(votes, n)
+  assert not PredictByLooks(n=1200, give_up=0).gives_up(votes, n)  # all 200 more may be for the leader
 
 
 def test_predict_gives_up_equal_classes_and_those_without_votes():
