@@ -7,7 +7,8 @@
   >>> float(bounds.certified_radius(p, sigma=0.5))
   1.144999
 
-binomial: bounds and tests of a proportion. radii: from a bound to a radius, by noise.
+binomial: bounds and tests of a proportion. sequential: those that hold at several looks at the votes at once.
+radii: from a bound to a radius, by noise.
 """
 
 from rsjax.bounds.binomial import (
@@ -27,19 +28,33 @@ from rsjax.bounds.radii import (
   radius,
   round_down,
 )
+from rsjax.bounds.sequential import (
+  Plan,
+  answers_at_look,
+  default_plan,
+  lower_bound_at_look,
+  votes_to_certify,
+  votes_to_predict,
+)
 
 __all__ = [
   "RADIUS_DIGITS",
+  "Plan",
   "abstains",
+  "answers_at_look",
   "binomial_p_value",
   "certified_radius",
   "check_alpha",
   "check_noise",
   "check_sigma",
+  "default_plan",
   "interval",
+  "lower_bound_at_look",
   "lower_confidence_bound",
   "radius",
   "round_down",
   "smallest_n_to_certify",
   "smallest_n_to_predict",
+  "votes_to_certify",
+  "votes_to_predict",
 ]

@@ -4,7 +4,7 @@ Everything is float64 and works elementwise on arrays. Every error of rounding i
 lower bound is never above the value that exact arithmetic gives.
 
 The bounds hold for one look at a number of draws that was fixed beforehand. They are not valid when the
-votes decide when to stop.
+votes decide when to stop; those of `sequential` are.
 """
 
 import math
@@ -40,9 +40,14 @@ def lower_confidence_bound(k: ArrayLike, n: ArrayLike, alpha: float) -> NDArray[
 
   Source: Clopper and Pearson 1934; LOWERCONFBOUND in Cohen et al. 2019, section 3.2.2.
   """
-  k, n = _counts(k, n)
   check_alpha(alpha)
-  lower = special.betaincinv(np.maximum(k, 1), n - k + 1, alpha)
+  return lower_bound_at_level(k, n, alpha)
+
+
+def lower_bound_at_level(k: ArrayLike, n: ArrayLike, level: ArrayLike) -> NDArray[np.float64]:
+  """`lower_confidence_bound` at a level of its own for each element: failure probabilities in (0, 1)."""
+  k, n = _counts(k, n)
+  lower = special.betaincinv(np.maximum(k, 1), n - k + 1, level)
   return np.where(k > 0, lower * (1 - _SAFETY), 0.0)
 
 

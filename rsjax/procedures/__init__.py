@@ -13,26 +13,39 @@
 A procedure is a frozen dataclass with a generator, `steps`, that asks for fresh draws of one image and is
 given their votes, as often as it likes, and ends in an outcome. Who draws, in what order and how many at
 once, is not its concern (see `rsjax.smoothing.scheduling`). counts: votes of many rows. fixed: procedures
-whose number of draws is fixed beforehand. outcomes: how they end.
+whose number of draws is fixed beforehand. sequential: those that look at the votes and stop. stopping: the
+rules by which they do. outcomes: how they end.
 """
 
 from rsjax.procedures.counts import Counts
 from rsjax.procedures.fixed import Certify, Predict, certify, predict
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Outcome, Prediction, Predictions
-from rsjax.procedures.procedure import Procedure, Steps
+from rsjax.procedures.procedure import EndNow, Procedure, Steps, end_now
+from rsjax.procedures.sequential import CertifyByLooks, PredictByLooks, certify_at_looks, predict_at_looks
+from rsjax.procedures.stopping import Anytime, Radii, StopRule, Tolerance
 
 __all__ = [
   "ABSTAIN",
+  "Anytime",
   "Certificate",
   "Certificates",
   "Certify",
+  "CertifyByLooks",
   "Counts",
+  "EndNow",
   "Outcome",
   "Predict",
+  "PredictByLooks",
   "Prediction",
   "Predictions",
   "Procedure",
+  "Radii",
   "Steps",
+  "StopRule",
+  "Tolerance",
   "certify",
+  "certify_at_looks",
+  "end_now",
   "predict",
+  "predict_at_looks",
 ]

@@ -6,7 +6,8 @@ votes again and checking a file against its votes all ask them.
 
 import dataclasses
 import numbers
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from rsjax.noise import WORD, Noise
 from rsjax.procedures.counts import Counts
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Prediction, Predictions
 from rsjax.procedures.procedure import Steps
+
+# Of votes int64[rows] for a class and draws int64[rows]: lower bounds float64[rows] of its probability.
+Bound: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Certify:
   n_varies: ClassVar[bool] = False
 
   def __post_init__(self) -> None:
-    _check_draws(self, "n0", "n")
+    check_draws(self, "n0", "n")
     smallest = bounds.smallest_n_to_certify(self.alpha)
     if self.n < smallest:
       raise InputError(f"n = {self.n} draws can never certify at alpha = {self.alpha}: give n >= {smallest}")
@@ -58,20 +62,8 @@ class Certify:
 
   def outcome(self, votes0: NDArray[np.int64], votes: NDArray[np.int64], noise: Noise) -> Certificate:
     """The certificate that int64[classes] selection and estimation votes give."""
-    counts0, counts = Counts.of_one(votes0, self.n0), Counts.of_one(votes, self.n)
-    found = certify(counts0, counts, self.alpha, noise)
-    return Certificate(
-      prediction=int(found.prediction[0]),
-      radius=float(found.radius[0]),
-      selected=int(found.selected[0]),
-      n=self.n,
-      n_a=int(found.n_a[0]),
-      p_lower=float(found.p_lower[0]),
-      votes0=votes0,
-      votes=votes,
-      invalid0=int(counts0.invalid[0]),
-      invalid=int(counts.invalid[0]),
-    )
+    found = certify(Counts.of_one(votes0, self.n0), Counts.of_one(votes, self.n), self.alpha, noise)
+    return Certificate.of_one(found, votes0, self.n0, votes, self.n)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +85,7 @@ class Predict:
   n_varies: ClassVar[bool] = False
 
   def __post_init__(self) -> None:
-    _check_draws(self, "n")
+    check_draws(self, "n")
     smallest = bounds.smallest_n_to_predict(self.alpha)
     if self.n < smallest:
       raise InputError(f"n = {self.n} draws can never answer at alpha = {self.alpha}: give n >= {smallest}")
@@ -111,29 +103,28 @@ class Predict:
 
   def outcome(self, votes: NDArray[np.int64]) -> Prediction:
     """The prediction that int64[classes] votes give."""
-    counts = Counts.of_one(votes, self.n)
-    found = predict(counts, self.alpha)
-    return Prediction(
-      prediction=int(found.prediction[0]),
-      p_value=float(found.p_value[0]),
-      n=self.n,
-      votes=votes,
-      invalid=int(counts.invalid[0]),
-    )
+    return Prediction.of_one(predict(Counts.of_one(votes, self.n), self.alpha), votes, self.n)
 
 
 def certify(votes0: Counts, votes: Counts, alpha: float, noise: Noise) -> Certificates:
   """CERTIFY's answers from selection and estimation votes, for each row at its own number of draws.
 
-  The class of most selection votes is selected, the lowest at a tie, class 0 where nobody voted. Draws that
-  voted for nobody count as votes against it. Each row's bound holds with probability at least 1 - alpha if
-  its number of draws did not depend on the votes.
+  Each row's bound holds with probability at least 1 - alpha if its number of draws did not depend on the votes.
 
   Source: CERTIFY in Cohen et al. 2019, section 3.2.2.
   """
+  return certificates(votes0, votes, lambda k, n: bounds.lower_confidence_bound(k, n, alpha), noise)
+
+
+def certificates(votes0: Counts, votes: Counts, bound: Bound, noise: Noise) -> Certificates:
+  """What a lower bound certifies of the selected class's votes, row by row.
+
+  The class of most selection votes is selected, the lowest at a tie, class 0 where nobody voted. Draws that
+  voted for nobody count as votes against it.
+  """
   selected = np.maximum(votes0.leaders(), 0)
   n_a = votes.of(selected)
-  p_lower = bounds.lower_confidence_bound(n_a, votes.draws(), alpha)
+  p_lower = bound(n_a, votes.draws())
   prediction = np.where(bounds.abstains(p_lower), ABSTAIN, selected)
   return Certificates(prediction, bounds.radius(p_lower, noise), selected, n_a, p_lower)
 
@@ -148,7 +139,7 @@ def predict(votes: Counts, alpha: float) -> Predictions:
   return Predictions(np.where(p_value <= alpha, votes.leaders(), ABSTAIN), p_value)
 
 
-def _check_draws(procedure: Any, *names: str) -> None:
+def check_draws(procedure: Any, *names: str) -> None:
   """Makes the named numbers of draws Python integers, and alpha a float, which NumPy's need not be."""
   for name in names:
     value = getattr(procedure, name)

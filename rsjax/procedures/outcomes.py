@@ -63,6 +63,24 @@ class Certificate:
   invalid0: int
   invalid: int
 
+  @classmethod
+  def of_one(
+    cls, found: Certificates, votes0: NDArray[np.int64], n0: int, votes: NDArray[np.int64], n: int
+  ) -> "Certificate":
+    """What was found for one row, from its votes of n0 and n draws."""
+    return cls(
+      prediction=int(found.prediction[0]),
+      radius=float(found.radius[0]),
+      selected=int(found.selected[0]),
+      n=n,
+      n_a=int(found.n_a[0]),
+      p_lower=float(found.p_lower[0]),
+      votes0=votes0,
+      votes=votes,
+      invalid0=n0 - int(votes0.sum()),
+      invalid=n - int(votes.sum()),
+    )
+
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
@@ -81,6 +99,11 @@ class Prediction:
   n: int
   votes: NDArray[np.int64]
   invalid: int
+
+  @classmethod
+  def of_one(cls, found: Predictions, votes: NDArray[np.int64], n: int) -> "Prediction":
+    """What was found for one row, from its votes of n draws."""
+    return cls(int(found.prediction[0]), float(found.p_value[0]), n, votes, n - int(votes.sum()))
 
 
 Outcome: TypeAlias = Certificate | Prediction

@@ -13,6 +13,26 @@ from rsjax.procedures.outcomes import Outcome
 Steps: TypeAlias = Generator[tuple[int, ...], tuple[NDArray[np.int64], ...], Outcome]
 
 
+class EndNow(Exception):
+  """Thrown into `Steps` that wait for votes: they end with the outcome of their last look, or raise it."""
+
+
+def end_now(steps: Steps) -> Outcome | None:
+  """Ends steps that wait for votes, which do not come any more; they are not to be used again.
+
+  Returns:
+    The outcome of the last look, which is as valid as that of any other; None where there was none: no look
+    has been passed, or the number of draws is fixed.
+  """
+  try:
+    steps.throw(EndNow())
+  except StopIteration as end:
+    return end.value
+  except EndNow:
+    pass
+  return None
+
+
 class Procedure(Protocol):
   """A frozen dataclass of settings, which are checked when it is made.
 
@@ -36,6 +56,7 @@ class Procedure(Protocol):
     """The procedure for one image.
 
     Each `yield` asks for fresh draws: `votes0, votes = yield n0, n` gets the votes of n0 draws and of n
-    others. A draw whose logits are not finite votes for nobody: a group's votes may sum to less.
+    others. A draw whose logits are not finite votes for nobody: a group's votes may sum to less. Where images
+    may end after different numbers of draws, `end_now` ends the steps at the last look that was passed.
     """
     ...

@@ -1,0 +1,219 @@
+"""When to stop drawing copies of an image: rules that see its votes at the looks of a plan. No JAX.
+
+  >>> plan = bounds.default_plan(100_000, 0.001)
+  >>> bool(Radii((0.25,)).stops(0, 99, plan, Gaussian(0.25)))  # 99 of 100 votes: its radius is above 0.25
+  True
+  >>> bool(Radii((0.25, 0.5)).stops(0, 99, plan, Gaussian(0.25)))  # whether it is above 0.5 is open
+  False
+
+A rule changes how many draws are made and how large the certified radius gets, never whether it is right: the
+bounds of a plan hold under every rule. Rules look at the votes of the one look alone, so that a row of a result
+file, with its n and its votes, says whether it was decided.
+
+A rule is a frozen dataclass with what `StopRule` names. What looks hopeless is given up: where the votes that
+may still come reach what the last look needs with probability `give_up` at most, as a normal approximation
+with the share of votes so far has it.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+import numbers
+from collections.abc import Hashable, Iterable
+from typing import Any, ClassVar, Protocol, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from rsjax import bounds
+from rsjax.bounds import Plan
+from rsjax.errors import InputError
+from rsjax.noise import Noise
+
+GIVE_UP = 0.01
+
+
+class StopRule(Protocol):
+  """A frozen dataclass of a rule's numbers, which are checked when it is made.
+
+  Attributes:
+    name: under which manifests know it.
+  """
+
+  name: ClassVar[str]
+
+  def settings(self) -> dict[str, Any]:
+    """What a manifest says of it: JSON values, `rule`, its name, among them."""
+    ...
+
+  def check(self, plan: Plan, noise: Noise) -> None:
+    """Raises InputError where the rule asks for what this plan and noise cannot give."""
+    ...
+
+  def stops(self, look: int, votes: ArrayLike, plan: Plan, noise: Noise) -> NDArray[np.bool_]:
+    """Whether to stop at the plan's look of this number, from 0 on, which is not the last; elementwise.
+
+    Args:
+      look: which look.
+      votes: integer array, how many of all draws so far voted for the selected class.
+    """
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Anytime:
+  """No rule: the plan's last look decides, or an earlier one where the run is ended before it."""
+
+  name: ClassVar[str] = "anytime"
+
+  def settings(self) -> dict[str, Any]:
+    return {"rule": self.name}
+
+  def check(self, plan: Plan, noise: Noise) -> None:
+    bounds.check_noise(noise)
+
+  def stops(self, look: int, votes: ArrayLike, plan: Plan, noise: Noise) -> NDArray[np.bool_]:
+    return np.zeros(np.shape(votes), np.bool_)
+
+
+@dataclasses.dataclass(frozen=True)
+class Radii:
+  """Stops when it is known which of some radii are certified, those that are given up counted as not.
+
+  An image's own radius is then a lower bound: one that passes the largest of them is not followed further.
+
+  Attributes:
+    radii: increasing, each >= 0, in units of [0, 1] pixels.
+    give_up: probability, in [0, 0.5), with which draws that are saved might still have certified the next
+      radius; 0 gives up only what no further votes can certify.
+
+  Raises:
+    InputError: for anything else.
+  """
+
+  radii: tuple[float, ...]
+  give_up: float = GIVE_UP
+
+  name: ClassVar[str] = "radii"
+
+  def __post_init__(self) -> None:
+    radii = tuple(self.radii) if isinstance(self.radii, Iterable) else ()
+    if not radii or not all(isinstance(r, numbers.Real) and 0 <= r < math.inf for r in radii):
+      raise InputError(f"radii must be numbers >= 0 (in units of [0, 1] pixels), got {self.radii!r}")
+    if not all(a < b for a, b in itertools.pairwise(radii)):
+      raise InputError(f"radii must be increasing, got {', '.join(map(str, radii))}")
+    object.__setattr__(self, "radii", tuple(float(r) for r in radii))
+    check_give_up(self)
+
+  def settings(self) -> dict[str, Any]:
+    return {"rule": self.name, "radii": list(self.radii), "give_up": self.give_up}
+
+  def check(self, plan: Plan, noise: Noise) -> None:
+    """Raises InputError for a radius that no votes certify, naming the largest."""
+    n = plan.looks[-1]
+    largest = float(bounds.radius(bounds.lower_bound_at_look(n, n, plan), noise))
+    if self.radii[-1] >= largest:
+      raise InputError(
+        f"radii must be below {largest}, which {n:,} draws that all agree certify with this noise, got "
+        f"{self.radii[-1]}: give smaller radii, or a larger `n`"
+      )
+
+  def stops(self, look: int, votes: ArrayLike, plan: Plan, noise: Noise) -> NDArray[np.bool_]:
+    s, needed = np.asarray(votes), _needed(self.radii, plan, cast(Hashable, noise))
+    certified = np.sum(s[..., None] >= needed[look], axis=-1)
+    next_radius = np.minimum(certified, len(self.radii) - 1)
+    n, n_max = plan.looks[look], plan.looks[-1]
+    return (certified == len(self.radii)) | hopeless(s, n, n_max, needed[-1][next_radius], self.give_up)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tolerance:
+  """Stops when the radius is within a tolerance of what all n draws are expected to certify.
+
+  Of the votes so far the expected radius is that of the same share of n draws, with n fixed beforehand. The
+  tolerance is relative, and at least the floor. It holds on average, not image by image: both radii are random.
+
+  Attributes:
+    relative: share of the expected radius, in [0, 1).
+    floor: in units of sigma, of Gaussian noise, >= 0; one of the two is positive.
+    give_up: as in `Radii`, for radius 0: an image that is expected to abstain is given up.
+
+  Raises:
+    InputError: for anything else.
+  """
+
+  relative: float = 0.05
+  floor: float = 0.02
+  give_up: float = GIVE_UP
+
+  name: ClassVar[str] = "tolerance"
+
+  def __post_init__(self) -> None:
+    if not (isinstance(self.relative, numbers.Real) and 0 <= self.relative < 1):
+      raise InputError(f"the tolerance must be a share of the radius below 1, got {self.relative!r}")
+    if not (isinstance(self.floor, numbers.Real) and 0 <= self.floor < math.inf):
+      raise InputError(f"the tolerance's floor must be a number >= 0 (in units of sigma), got {self.floor!r}")
+    if self.relative == self.floor == 0:
+      raise InputError("a tolerance of 0 stops nothing: give a larger one, or no rule for stopping")
+    for name in ("relative", "floor"):
+      object.__setattr__(self, name, float(getattr(self, name)))
+    check_give_up(self)
+
+  def settings(self) -> dict[str, Any]:
+    return {"rule": self.name, "relative": self.relative, "floor": self.floor, "give_up": self.give_up}
+
+  def check(self, plan: Plan, noise: Noise) -> None:
+    bounds.check_noise(noise)
+
+  def stops(self, look: int, votes: ArrayLike, plan: Plan, noise: Noise) -> NDArray[np.bool_]:
+    s, n, n_max = np.asarray(votes), plan.looks[look], plan.looks[-1]
+    now, expected = self.distances(s, n, plan)
+    close = now >= expected - np.maximum(self.floor, self.relative * expected)
+    needed = _needed((0.0,), plan, cast(Hashable, noise))[-1, 0]
+    return np.where(now > 0, close, hopeless(s, n, n_max, needed, self.give_up))
+
+  @staticmethod
+  def distances(votes: ArrayLike, n: int, plan: Plan) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The bound now and the one expected of all draws, as quantiles of the normal distribution."""
+    s, n_max = np.asarray(votes), plan.looks[-1]
+    x = np.maximum(s, 1) * n_max / n
+    expected = special.betaincinv(x, n_max - x + 1, plan.cumulative[-1])
+    return special.ndtri(bounds.lower_bound_at_look(s, n, plan)), special.ndtri(expected)
+
+
+def hopeless(
+  votes: ArrayLike, n: ArrayLike, n_max: ArrayLike, needed: ArrayLike, give_up: float
+) -> NDArray[np.bool_]:
+  """Whether too few of the votes that may still come are expected; elementwise.
+
+  Args:
+    votes: votes for the class so far.
+    n: draws so far, >= 1.
+    n_max: draws of the last look.
+    needed: votes that the last look needs.
+    give_up: probability, in [0, 0.5), of reaching them that is not worth the draws; 0: where they cannot be.
+  """
+  s, draws, last, target = (np.asarray(x) for x in (votes, n, n_max, needed))
+  more = last - draws
+  impossible = np.asarray(target > s + more)
+  if not give_up:
+    return impossible
+  q = (s + 0.5) / (draws + 1)
+  lacking = target - 0.5 - s - more * q
+  spread = np.sqrt(more * q * (1 - q) * last / draws)
+  return impossible | (lacking > -special.ndtri(give_up) * spread)
+
+
+@functools.lru_cache(maxsize=32)
+def _needed(radii: tuple[float, ...], plan: Plan, noise: Any) -> NDArray[np.int64]:
+  """int64[looks, radii]: the fewest votes that certify each radius at each look."""
+  return np.stack([bounds.votes_to_certify(r, plan, noise) for r in radii], axis=1)
+
+
+def check_give_up(rule: Any) -> None:
+  """Makes `give_up` a float; refuses what is no probability below one half."""
+  if not (isinstance(rule.give_up, numbers.Real) and 0 <= float(rule.give_up) < 0.5):
+    raise InputError(f"give_up must be a probability of at least 0 and below 0.5, got {rule.give_up!r}")
+  object.__setattr__(rule, "give_up", float(rule.give_up))
