@@ -70,6 +70,7 @@ class Plan:
       raise InputError(f"alphas must be one for each of {len(self.looks)} looks, got {len(self.alphas)}")
     if not (all(a > 0 for a in self.alphas) and math.fsum(self.alphas) < 1):
       raise InputError(f"alphas must be > 0 and their sum < 1, got {self.alphas}")
+    check_alpha(min(self.alphas))
 
   @property
   def alpha(self) -> float:
