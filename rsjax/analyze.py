@@ -85,7 +85,7 @@ def _body(args: argparse.Namespace) -> None:
       raise InputError(f"{name} must be a number between 0 and 1, got {value}")
   if args.alpha is not None:
     bounds.check_alpha(args.alpha)
-  files = [results.read_any(path) for path in args.results]
+  files = results.join([results.read_any(path) for path in args.results])
   if args.label and len(args.label) != len(files):
     raise InputError(
       f"--label was given {len(args.label)} times for {len(files)} files: give one for each, or none"

@@ -1,8 +1,12 @@
 """Arguments that several commands share."""
 
 import argparse
+import pathlib
+import re
+from typing import Any
 
 from rsjax.cli import console
+from rsjax.errors import InputError
 
 DATASET_HELP = (
   "digits (scikit-learn's, no download); cifar10, cifar100, svhn_cropped, mnist, fashion_mnist or imagenet, "
@@ -45,7 +49,23 @@ def run_parser(command: str, description: str, epilog: str) -> argparse.Argument
   add_data_dir(made)
   made.add_argument("--split", default="test", help="train or test (default: test)")
   made.add_argument("--skip", type=int, default=1, help="take every SKIPth image (default: 1)")
-  made.add_argument("--max", type=int, help="stop after MAX images; -1: all (default: all)")
+  made.add_argument(
+    "--max",
+    type=int,
+    help="stop after MAX images; -1: all (default: all). A file that was begun with fewer is continued",
+  )
+  made.add_argument("--start", type=int, default=0, help="index of the first image (default: 0)")
+  made.add_argument(
+    "--indices",
+    metavar="LIST",
+    help="these images, instead of --start and --skip: 0,20,40-49, or a file of such numbers",
+  )
+  made.add_argument(
+    "--shard",
+    metavar="I/N",
+    help="the I-th of N parts of all that, I from 1, for jobs that share the work, each with an OUTFILE of its "
+    "own; rsjax.analyze joins them",
+  )
   made.add_argument("--alpha", type=float, default=0.001, help="failure probability per image (default: 0.001)")
   made.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
   made.add_argument(
@@ -76,6 +96,39 @@ def run_parser(command: str, description: str, epilog: str) -> argparse.Argument
   made.add_argument("--processes", type=int, metavar="N", help="number of processes")
   made.add_argument("--process", type=int, metavar="I", help="this process's number, from 0")
   return made
+
+
+def selection(args: argparse.Namespace) -> Any:
+  """The `data.Selection` of a run's arguments.
+
+  Raises:
+    InputError: for what is none.
+  """
+  from rsjax.data.selection import Selection
+
+  shard = None
+  if args.shard is not None:
+    if not (found := re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", args.shard)):
+      raise InputError(f"--shard must be I/N, as 2/8 for the second of eight parts, got {args.shard}")
+    shard = int(found[1]), int(found[2])
+  indices = None if args.indices is None else _indices(args.indices)
+  return Selection(args.skip, None if args.max == -1 else args.max, args.start, indices, shard)
+
+
+def _indices(text: str) -> tuple[int, ...]:
+  """The numbers of a list as 0,20,40-49, or of the file of that name."""
+  path, given = pathlib.Path(text), "--indices"
+  if path.is_file():
+    given, text = f"{path}", re.sub(r"#.*", "", path.read_text(errors="replace"))
+  found: list[int] = []
+  for part in re.split(r"[\s,]+", text.strip(" \n\t,")):
+    if not (match := re.fullmatch(r"(\d+)(?:-(\d+))?", part)):
+      raise InputError(f"{given} must be numbers such as 0,20,40-49, or a file of them, got {part[:40]!r}")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last < first or last - first > 10**8:
+      raise InputError(f"{given}: {part} is no range of images: give the smaller number first")
+    found.extend(range(first, last + 1))
+  return tuple(found)
 
 
 def _batch(text: str) -> int | None:

@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+from rsjax.cli import arguments
 from rsjax.cli.progress import RunProgress
 from rsjax.errors import InputError
 from rsjax.runs.progress import Progress
@@ -38,11 +39,10 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
       Gaussian(args.sigma),
       procedure,
       args.outfile,
+      arguments.selection(args),
       seed=args.seed,
       data_dir=args.data_dir,
       split=args.split,
-      skip=args.skip,
-      max_images=None if args.max == -1 else args.max,
       dtype=args.dtype,
       rows=args.batch,
       progress=progress,

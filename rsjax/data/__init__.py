@@ -14,9 +14,10 @@ import pathlib
 
 from rsjax.data import arrays, folder, named
 from rsjax.data.dataset import Dataset
+from rsjax.data.selection import Selection
 from rsjax.errors import InputError
 
-__all__ = ["SPLITS", "Dataset", "load"]
+__all__ = ["SPLITS", "Dataset", "Selection", "load"]
 
 SPLITS = ("train", "test")
 

@@ -83,7 +83,7 @@ def _prepared(name, builder):
   if builder.info.file_format is None or builder.info.file_format.value != named.FORMAT:
     raise InputError(
       f"{builder.data_dir} holds {name} in another format ({builder.info.file_format}): give another "
-      "`data_dir`, or delete it"
+      "`data_dir`, or move it away"
     )
   return dict(builder.info.splits)
 

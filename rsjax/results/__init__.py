@@ -21,6 +21,7 @@ from rsjax.results.foreign import read_any, read_foreign
 from rsjax.results.manifest import FORMAT, Manifest, manifest_path, read_manifest
 from rsjax.results.reading import Results, parse_columns, read
 from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, columns_of, row_of, with_n
+from rsjax.results.shards import join
 from rsjax.results.votes import INVALID, format_counts, format_votes, parse_column, parse_votes
 from rsjax.results.writing import ResultWriter, open_for_append, save
 
@@ -35,6 +36,7 @@ __all__ = [
   "columns_of",
   "format_counts",
   "format_votes",
+  "join",
   "manifest_path",
   "open_for_append",
   "parse_column",

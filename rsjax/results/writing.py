@@ -95,7 +95,7 @@ def save(results: Results, path: str | pathlib.Path) -> None:
   if "votes" not in results.columns:
     raise InputError(f"{results.path} keeps no votes, which a result file holds: copy it instead")
   if path.exists() or manifest_path(path).exists():
-    raise InputError(f"{path} exists: give another path, or delete it")
+    raise InputError(f"{path} exists: give another path")
   base = CERTIFY_COLUMNS if "radius" in results.columns else PREDICT_COLUMNS
   varies = (results.columns["n"] != results.settings["n"]).any()
   columns = with_n(base) if varies else base
@@ -127,6 +127,12 @@ def _telling_how_to_go_on(path: str | pathlib.Path) -> Iterator[None]:
     ) from error
 
 
+def _only_grows(key: str, begun: dict[str, Any], manifest: Manifest) -> bool:
+  """Whether a setting differs only in that more images are asked for, after those that the file is of."""
+  was, now = begun["settings"].get(key), manifest.settings.get(key)
+  return key == "max" and was is not None and (now is None or now > was)
+
+
 def _check_resumable(path: pathlib.Path, manifest: Manifest, columns: Sequence[str]) -> tuple[int, int]:
   """(rows done, length in bytes of what to keep) of the file that `manifest` would continue."""
   if not manifest_path(path).exists():
@@ -137,12 +143,10 @@ def _check_resumable(path: pathlib.Path, manifest: Manifest, columns: Sequence[s
   differing = [
     f"{key} was {json.dumps(begun['settings'].get(key))}, is now {json.dumps(manifest.settings.get(key))}"
     for key in sorted(begun["settings"].keys() | manifest.settings.keys())
-    if begun["settings"].get(key) != manifest.settings.get(key)
+    if begun["settings"].get(key) != manifest.settings.get(key) and not _only_grows(key, begun, manifest)
   ]
   if differing:
-    raise InputError(
-      f"{path} was begun with other settings ({'; '.join(differing)}): give another path, or delete it"
-    )
+    raise InputError(f"{path} was begun with other settings ({'; '.join(differing)}): give another path")
   if not path.exists():
     return 0, 0
   header, rows, end = read_rows(path)

@@ -1,7 +1,8 @@
 """A split of a data set through CERTIFY or PREDICT of a checkpoint, both by name, into a result file.
 
   >>> noise, procedure = Gaussian(0.25), Certify(n=1000)
-  >>> file = run("digits", "out/checkpoint", noise, procedure, "digits.tsv", skip=50, max_images=2)
+  >>> selection = data.Selection(skip=50, max_images=2)
+  >>> file = run("digits", "out/checkpoint", noise, procedure, "digits.tsv", selection)
   >>> file.complete, file.columns["idx"].tolist()
   (True, [0, 50])
 
@@ -32,26 +33,25 @@ def run(
   noise: Noise,
   procedure: Procedure,
   outfile: str | pathlib.Path,
+  selection: data.Selection = data.Selection(),
   *,
   seed: int = 0,
   data_dir: str | None = None,
   split: str = "test",
-  skip: int = 1,
-  max_images: int | None = None,
   dtype: str | None = None,
   rows: int | None = None,
   progress: Progress = Progress(),
 ) -> Results | None:
-  """Certifies or predicts images 0, skip, 2 skip, ... of a split, at most max_images of them.
+  """Certifies or predicts selected images of a split.
 
   Args:
     dataset_name, data_dir, split: as for `data.load`.
     checkpoint_path: as for `checkpoint.load`.
     noise: of the smoothed classifier.
     procedure: CERTIFY or PREDICT, with its numbers.
-    outfile: the result file; continued where it was begun with the same settings.
+    outfile: the result file; continued where it was begun with the same settings, or with fewer images.
+    selection: which images.
     seed: of the noise.
-    skip, max_images: which images.
     dtype: "float32" or "bfloat16", what the classifier computes in; None: the device's default.
     rows: noisy images per device step; None: chosen by `tuning.best_rows`.
     progress: what is told meanwhile.
@@ -65,9 +65,7 @@ def run(
   execution = Execution(rows)  # refuses what is out of range
   check_seed(seed)
   job = processes.together(
-    lambda: job_of(
-      dataset_name, checkpoint_path, noise, procedure, seed, data_dir, split, skip, max_images, dtype
-    )
+    lambda: job_of(dataset_name, checkpoint_path, noise, procedure, selection, seed, data_dir, split, dtype)
   )
   return into_file(job, outfile, execution, progress)
 
@@ -77,22 +75,18 @@ def job_of(
   checkpoint_path: str | pathlib.Path,
   noise: Noise,
   procedure: Procedure,
+  selection: data.Selection,
   seed: int,
   data_dir: str | None,
   split: str,
-  skip: int,
-  max_images: int | None,
   dtype: str | None,
 ) -> Job:
   """The job of `run`, all of it checked."""
-  for name, value in (("skip", skip), ("max", 1 if max_images is None else max_images)):
-    if value < 1:
-      raise InputError(f"{name} must be at least 1, got {value}")
   dataset = data.load(dataset_name, split, data_dir)
   classifier = checkpoint.load(checkpoint_path)
   _check_match(dataset, classifier)
   dtype = dtype or devices.default_dtype()
-  indices = list(range(0, len(dataset), skip))[:max_images]
+  indices = selection.of(len(dataset))
   dataset.check(indices)
   model = classifier.model(dtype)
   apply, variables = models.inference(model, classifier.variables)
@@ -106,8 +100,7 @@ def job_of(
     settings={
       "dataset": dataset.digest,
       "split": split,
-      "skip": skip,
-      "max": max_images,
+      **selection.settings(),
       "checkpoint": classifier.digest,
       "dtype": dtype,
       "batch_norm": "folded" if hasattr(model, "CONVOLUTIONS") else "not folded",
@@ -115,6 +108,7 @@ def job_of(
     about={
       "dataset": dataset_name,
       "images": len(dataset),
+      "selected": len(selection.all_shards(len(dataset))),
       "notes": list(dataset.notes),
       "checkpoint": classifier.metadata,
     },

@@ -248,14 +248,12 @@ def _begun(outdir: pathlib.Path, metadata: dict[str, Any]) -> dict[str, Any] | N
   if begun is None:
     for name in ("checkpoint", "log.tsv"):
       if (outdir / name).exists() and not _is_our_log(outdir / name):
-        raise InputError(f"{outdir} holds another {name}: give another directory, or delete it")
+        raise InputError(f"{outdir} holds another {name}: give another directory")
     return None
   was, now = _fixed(begun), _fixed(metadata)
   differing = [f"{key} was {was.get(key)}, is now {now[key]}" for key in now if was.get(key) != now[key]]
   if differing:
-    raise InputError(
-      f"{outdir} was begun with other settings ({'; '.join(differing)}): give another directory, or delete it"
-    )
+    raise InputError(f"{outdir} was begun with other settings ({'; '.join(differing)}): give another directory")
   return begun
 
 

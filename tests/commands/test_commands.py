@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers import contents, refused, without_time
 
-from rsjax import certify, models, predict, quickstart, results, train
+from rsjax import analyze, certify, models, predict, quickstart, results, train
 from rsjax.classifiers import checkpoint
 from rsjax.cli import progress
 
@@ -122,6 +122,46 @@ def test_a_batch_that_memory_has_no_room_for_is_made_smaller(trained, tmp_path, 
   assert without_time(tmp_path / "usual") == without_time(tmp_path / "large")
 
 
+def rows_of(path):
+  return {row[0]: row for row in without_time(path)[1:]}
+
+
+def test_max_may_grow_on_a_file_and_its_rows_stay(trained, tmp_path, capsys):
+  argv = lambda out, *more: ["digits", trained, "0.25", str(tmp_path / out), "--N", "100", "--skip", "9", *more]
+  assert certify.main(argv("grown", "--max", "2")) == 0
+  before = (tmp_path / "grown").read_text()
+  assert certify.main(argv("grown", "--max", "4")) == 0
+  assert (tmp_path / "grown").read_text().startswith(before)
+  assert certify.main(argv("whole", "--max", "4")) == 0
+  assert without_time(tmp_path / "grown") == without_time(tmp_path / "whole")
+  assert results.read(tmp_path / "grown").expected == 4
+  capsys.readouterr()
+  kept = contents(tmp_path)
+  assert certify.main(argv("grown", "--max", "3")) == 2
+  said = capsys.readouterr().err
+  assert "max was 4, is now 3" in said and "delete" not in said
+  assert contents(tmp_path) == kept
+
+
+def test_chosen_images_and_shards_are_the_rows_of_a_whole_run(trained, tmp_path, capsys):
+  argv = lambda out, *more: ["digits", trained, "0.25", str(tmp_path / out), "--N", "100", *more]
+  assert certify.main(argv("whole", "--skip", "50", "--max", "5")) == 0
+  whole = rows_of(tmp_path / "whole")
+  assert certify.main(argv("some", "--indices", "150,50")) == 0
+  assert list(rows_of(tmp_path / "some").items()) == [(i, whole[i]) for i in ("150", "50")]
+  for i in (1, 2):
+    assert certify.main(argv(f"part{i}", "--skip", "50", "--max", "5", "--shard", f"{i}/2")) == 0
+  assert rows_of(tmp_path / "part1") | rows_of(tmp_path / "part2") == whole
+  table = lambda *names: analyze.main([str(tmp_path / name) for name in names]) or capsys.readouterr()
+  capsys.readouterr()
+  [wanted] = [line for line in table("whole").out.splitlines() if line.startswith("sigma")]
+  assert wanted in table("part2", "part1").out
+  half = table("part1")
+  assert "3 of 5" in half.out + half.err and "shards 2 of 2 are missing" in half.err
+  assert analyze.main([str(tmp_path / "part1"), str(tmp_path / "part1")]) == 2
+  assert "are both shard 1/2 of one run" in capsys.readouterr().err
+
+
 def test_certifying_never_augments(write_npz, tmp_path, monkeypatch):
   """Whatever the split, and whatever the classifier was trained with."""
   path, model = write_npz(shape=(8, 8, 3)), tmp_path / "out"
@@ -210,7 +250,7 @@ def test_an_output_file_of_another_run_is_refused(trained, tmp_path, capsys, req
   request.getfixturevalue("no_compilation")
   for main, sigma, images, said in (
     (certify.main, 0.5, 2, "sigma was 0.25, is now 0.5"),
-    (certify.main, 0.25, 3, "max was 2"),
+    (certify.main, 0.25, 1, "max was 2"),
     (predict.main, 0.25, 2, "command was"),
   ):
     arguments = ["digits", trained, sigma, out, "--max", images, "--N", 100]
