@@ -23,12 +23,11 @@ from rsjax.classifiers import checkpoint
 from rsjax.classifiers.classifier import Classifier, Spec
 from rsjax.data import streaming
 from rsjax.errors import InputError
-from rsjax.runs import provenance
+from rsjax.runs import provenance, training_directory
 from rsjax.runs.progress import TrainingProgress
-from rsjax.training import Epoch, Objective, Recipe, State, objectives
+from rsjax.training import Objective, Recipe, State
 from rsjax.training.step import check_batch, steps_per_epoch
 
-LOG_COLUMNS = ("epoch", "time", "lr", "train loss", "train acc", "testloss", "testacc", "images/s", "waited")
 SAVE_SECONDS = 10.0  # shorter epochs are not all saved; the last always is
 SAVE_WITHIN_SECONDS = 300.0  # between saves within a long epoch
 
@@ -69,10 +68,36 @@ def run(
     DivergedError: when the training is no longer finite; the last checkpoints stay.
   """
   with devices.jax_defaults():  # other settings would give other weights, and could change when continued
-    return _run(dataset_name, arch, outdir, objective, recipe, data_dir, dtype, init_from, workers, progress)
+    job = job_of(dataset_name, arch, outdir, objective, recipe, data_dir, dtype, init_from)
+    return _run(job, workers, progress)
 
 
-def _run(
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """A training, all of it checked; `init_from` are the weights to begin with."""
+
+  outdir: pathlib.Path
+  model: Any
+  train_set: data.Dataset
+  test_set: data.Dataset
+  objective: Objective
+  recipe: Recipe
+  init_from: Any
+  metadata: dict[str, Any]
+
+  @property
+  def steps(self) -> int:
+    """Gradient computations an epoch."""
+    return steps_per_epoch(self.recipe, len(self.train_set))
+
+  def start(self, variables: Any = None) -> State:
+    """The state to begin with."""
+    return training.initial_state(
+      self.model, self.train_set.image_shape, self.objective, self.recipe, variables
+    )
+
+
+def job_of(
   dataset_name: str,
   arch: str,
   outdir: str | pathlib.Path,
@@ -81,9 +106,8 @@ def _run(
   data_dir: str | None,
   dtype: str | None,
   init_from: str | pathlib.Path | None,
-  workers: int,
-  progress: TrainingProgress,
-) -> dict[str, Any]:
+) -> Job:
+  """The job of `run`, for the same arguments; refuses what cannot be used before anything is touched."""
   outdir = checkpoint.check_path(outdir)
   train_set, test_set = (data.load(dataset_name, split, data_dir) for split in ("train", "test"))
   if test_set.image_shape != train_set.image_shape:
@@ -96,13 +120,18 @@ def _run(
   check_batch(recipe, len(train_set), jax.device_count())
   begin_with = checkpoint.load(init_from) if init_from is not None else None
   spec = _spec(train_set, arch, begin_with)
-  metadata = _metadata(dataset_name, train_set, spec, objective, recipe, dtype, begin_with)
+  metadata = training_directory.metadata_of(dataset_name, train_set, spec, objective, recipe, dtype, begin_with)
+  training_directory.begun(outdir, metadata)  # refuses other settings
   model = spec.model(metadata["training"]["dtype"])
-  columns = LOG_COLUMNS + objective.statistics
-  _begun(outdir, metadata)  # refuses other settings before anything is touched
+  variables = begin_with and begin_with.variables
+  return Job(outdir, model, train_set, test_set, objective, recipe, variables, metadata)
+
+
+def _run(job: Job, workers: int, progress: TrainingProgress) -> dict[str, Any]:
+  outdir, metadata, train_set, recipe, steps = job.outdir, job.metadata, job.train_set, job.recipe, job.steps
+  columns = training_directory.LOG_COLUMNS + job.objective.statistics
   with files.alone(outdir / ".lock"):
-    begun = _begun(outdir, metadata)
-    steps = steps_per_epoch(recipe, len(train_set))
+    begun = training_directory.begun(outdir, metadata)
     progress.start(
       {
         "images": len(train_set),
@@ -110,22 +139,19 @@ def _run(
         "classes": train_set.num_classes,
         "epochs": recipe.epochs,
         "done": begun["step"] / steps if begun else 0,
-        "noise_sd": objective.noise_sd,
+        "noise_sd": job.objective.noise_sd,
         "augment": recipe.augment,
         "dtype": metadata["training"]["dtype"],
         "devices": jax.device_count(),
         "notes": list(train_set.notes),
       }
     )
-    start = lambda variables=None: training.initial_state(
-      model, train_set.image_shape, objective, recipe, variables
-    )
-    state, begun = _continue(outdir, begun, start, progress) if begun else (None, None)
+    state, begun = _continue(outdir, begun, job.start, progress) if begun else (None, None)
     if begun and begun["epoch"] == recipe.epochs:
       return begun
-    if state is None and begin_with:
-      state = start(begin_with.variables)
-    _start_log(outdir, columns, begun["epoch"] if begun else 0)
+    if state is None and job.init_from is not None:
+      state = job.start(job.init_from)
+    training_directory.start_log(outdir, columns, begun["epoch"] if begun else 0)
 
     def save(state: State, with_checkpoint: bool = False) -> dict[str, Any]:
       step = int(state.step)
@@ -137,10 +163,10 @@ def _run(
 
     saved = time.monotonic()
     for epoch in training.train(
-      model,
+      job.model,
       train_set,
-      test_set,
-      objective,
+      job.test_set,
+      job.objective,
       recipe,
       state,
       workers=workers,
@@ -148,7 +174,7 @@ def _run(
       save=save,
       save_seconds=SAVE_WITHIN_SECONDS,
     ):
-      _append_log(outdir, epoch)
+      training_directory.append_log(outdir, epoch)
       progress.epoch(epoch)
       if epoch.number + 1 == recipe.epochs or time.monotonic() - saved > SAVE_SECONDS:
         history = save(epoch.state, with_checkpoint=True)
@@ -170,47 +196,6 @@ def _spec(train_set: data.Dataset, arch: str, begin_with: Classifier | None) -> 
       if has != wanted:
         raise InputError(f"`init_from`: the checkpoint's {name} is {has}, needed is {wanted}")
   return spec
-
-
-def _metadata(
-  dataset_name: str,
-  train_set: data.Dataset,
-  spec: Spec,
-  objective: Objective,
-  recipe: Recipe,
-  dtype: str | None,
-  begin_with: Classifier | None,
-) -> dict[str, Any]:
-  """What the checkpoint will say."""
-  return {
-    **spec.metadata(),
-    "classes": train_set.classes and list(train_set.classes),
-    "dataset": dataset_name,
-    "dataset_digest": train_set.digest,
-    "notes": list(train_set.notes),
-    "noise_sd": objective.noise_sd,
-    "training": {
-      "objective": objectives.describe(objective),
-      "dtype": dtype or devices.default_dtype(),
-      "init_from": begin_with and begin_with.digest,
-      "precision": devices.matmul_precision(),
-      **devices.settings(),
-      **dataclasses.asdict(recipe),
-    },
-  }
-
-
-def _fixed(metadata: dict[str, Any]) -> dict[str, Any]:
-  """All that must be equal for a training to be continued: one dict, of metadata of this version or of 0.1."""
-  training_settings = {"precision": "default", "convolutions": None} | metadata["training"]
-  objective = training_settings.pop("objective")
-  if isinstance(objective, str):  # of 0.1, where its settings stood among the recipe's
-    objective = {"name": objective}
-  free = ("training", "dataset", "noise_sd", "notes")
-  others = {key: value for key, value in metadata.items() if key not in free}
-  fixed = {**others, **training_settings, "objective": objective["name"]}
-  own = {f"objective {key}" if key in fixed else key: v for key, v in objective.items() if key != "name"}
-  return fixed | own
 
 
 def _continue(
@@ -238,59 +223,3 @@ def _continue(
       checkpoint.save(outdir / "checkpoint", state.variables, begun)
     return state, begun
   raise damaged or InputError(f"{outdir} holds no state to continue from")
-
-
-def _begun(outdir: pathlib.Path, metadata: dict[str, Any]) -> dict[str, Any] | None:
-  """The metadata of this very training's newest saved state in `outdir`; None where nothing was saved."""
-  if outdir.exists() and not outdir.is_dir():
-    raise InputError(f"{outdir} is a file: give a directory")
-  begun = _newest_metadata(outdir / "state")
-  if begun is None:
-    for name in ("checkpoint", "log.tsv"):
-      if (outdir / name).exists() and not _is_our_log(outdir / name):
-        raise InputError(f"{outdir} holds another {name}: give another directory")
-    return None
-  was, now = _fixed(begun), _fixed(metadata)
-  differing = [f"{key} was {was.get(key)}, is now {now[key]}" for key in now if was.get(key) != now[key]]
-  if differing:
-    raise InputError(f"{outdir} was begun with other settings ({'; '.join(differing)}): give another directory")
-  return begun
-
-
-def _newest_metadata(path: pathlib.Path) -> dict[str, Any] | None:
-  damaged = None
-  for step in reversed(checkpoint.steps(path)):
-    try:
-      return checkpoint.read_metadata(path / str(step))
-    except InputError as error:
-      damaged = error
-  if damaged:
-    raise damaged
-  return None
-
-
-def _is_our_log(path: pathlib.Path) -> bool:
-  """Whether it is a log: that of a run which was stopped before it saved anything."""
-  return path.is_file() and path.read_bytes().startswith("\t".join(LOG_COLUMNS).encode())
-
-
-def _start_log(outdir: pathlib.Path, columns: tuple[str, ...], done: int) -> None:
-  """Leaves the header and the first `done` epochs in the log."""
-  path = outdir / "log.tsv"
-  lines = path.read_text().splitlines(keepends=True)[1 : 1 + done] if done and path.exists() else []
-  with files.whole(path) as file:
-    file.write("\t".join(columns) + "\n" + "".join(lines))
-
-
-def _append_log(outdir: pathlib.Path, epoch: Epoch) -> None:
-  values = (
-    epoch.number,
-    f"{epoch.seconds:.3f}",
-    f"{epoch.lr:g}",
-    *(f"{v:.5f}" for v in (epoch.train_loss, epoch.train_accuracy, epoch.test_loss, epoch.test_accuracy)),
-    f"{epoch.rate:.1f}",
-    f"{epoch.waited:.3f}",
-    *(f"{v:.5f}" for v in epoch.statistics.values()),
-  )
-  with open(outdir / "log.tsv", "a") as file:
-    file.write("\t".join(map(str, values)) + "\n")

@@ -1,0 +1,111 @@
+"""What a training directory holds: which settings it was begun with, where it stands, and its log."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+from rsjax import data, devices, files
+from rsjax.classifiers import checkpoint
+from rsjax.classifiers.classifier import Classifier, Spec
+from rsjax.errors import InputError
+from rsjax.training import Epoch, Objective, Recipe, objectives
+
+LOG_COLUMNS = ("epoch", "time", "lr", "train loss", "train acc", "testloss", "testacc", "images/s", "waited")
+
+
+def metadata_of(
+  dataset_name: str,
+  train_set: data.Dataset,
+  spec: Spec,
+  objective: Objective,
+  recipe: Recipe,
+  dtype: str | None,
+  begin_with: Classifier | None,
+) -> dict[str, Any]:
+  """What the checkpoint of a training will say."""
+  return {
+    **spec.metadata(),
+    "classes": train_set.classes and list(train_set.classes),
+    "dataset": dataset_name,
+    "dataset_digest": train_set.digest,
+    "notes": list(train_set.notes),
+    "noise_sd": objective.noise_sd,
+    "training": {
+      "objective": objectives.describe(objective),
+      "dtype": dtype or devices.default_dtype(),
+      "init_from": begin_with and begin_with.digest,
+      "precision": devices.matmul_precision(),
+      **devices.settings(),
+      **dataclasses.asdict(recipe),
+    },
+  }
+
+
+def _fixed(metadata: dict[str, Any]) -> dict[str, Any]:
+  """All that must be equal for a training to be continued: one dict, of metadata of this version or of 0.1."""
+  training_settings = {"precision": "default", "convolutions": None} | metadata["training"]
+  objective = training_settings.pop("objective")
+  if isinstance(objective, str):  # of 0.1, where its settings stood among the recipe's
+    objective = {"name": objective}
+  free = ("training", "dataset", "noise_sd", "notes")
+  others = {key: value for key, value in metadata.items() if key not in free}
+  fixed = {**others, **training_settings, "objective": objective["name"]}
+  own = {f"objective {key}" if key in fixed else key: v for key, v in objective.items() if key != "name"}
+  return fixed | own
+
+
+def begun(outdir: pathlib.Path, metadata: dict[str, Any]) -> dict[str, Any] | None:
+  """The metadata of this very training's newest saved state in `outdir`; None where nothing was saved."""
+  if outdir.exists() and not outdir.is_dir():
+    raise InputError(f"{outdir} is a file: give a directory")
+  found = _newest_metadata(outdir / "state")
+  if found is None:
+    for name in ("checkpoint", "log.tsv"):
+      if (outdir / name).exists() and not _is_our_log(outdir / name):
+        raise InputError(f"{outdir} holds another {name}: give another directory")
+    return None
+  was, now = _fixed(found), _fixed(metadata)
+  differing = [f"{key} was {was.get(key)}, is now {now[key]}" for key in now if was.get(key) != now[key]]
+  if differing:
+    raise InputError(f"{outdir} was begun with other settings ({'; '.join(differing)}): give another directory")
+  return found
+
+
+def _newest_metadata(path: pathlib.Path) -> dict[str, Any] | None:
+  damaged = None
+  for step in reversed(checkpoint.steps(path)):
+    try:
+      return checkpoint.read_metadata(path / str(step))
+    except InputError as error:
+      damaged = error
+  if damaged:
+    raise damaged
+  return None
+
+
+def _is_our_log(path: pathlib.Path) -> bool:
+  """Whether it is a log: that of a run which was stopped before it saved anything."""
+  return path.is_file() and path.read_bytes().startswith("\t".join(LOG_COLUMNS).encode())
+
+
+def start_log(outdir: pathlib.Path, columns: tuple[str, ...], done: int) -> None:
+  """Leaves the header and the first `done` epochs in the log."""
+  path = outdir / "log.tsv"
+  lines = path.read_text().splitlines(keepends=True)[1 : 1 + done] if done and path.exists() else []
+  with files.whole(path) as file:
+    file.write("\t".join(columns) + "\n" + "".join(lines))
+
+
+def append_log(outdir: pathlib.Path, epoch: Epoch) -> None:
+  """Adds an epoch to the log."""
+  values = (
+    epoch.number,
+    f"{epoch.seconds:.3f}",
+    f"{epoch.lr:g}",
+    *(f"{v:.5f}" for v in (epoch.train_loss, epoch.train_accuracy, epoch.test_loss, epoch.test_accuracy)),
+    f"{epoch.rate:.1f}",
+    f"{epoch.waited:.3f}",
+    *(f"{v:.5f}" for v in epoch.statistics.values()),
+  )
+  with open(outdir / "log.tsv", "a") as file:
+    file.write("\t".join(map(str, values)) + "\n")
