@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from rsjax.cli import arguments
-from rsjax.cli.progress import RunProgress
+from rsjax.cli.progress import Notes, RunProgress
 from rsjax.errors import InputError
 from rsjax.runs.progress import Progress
 
@@ -20,7 +20,8 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
   from rsjax import devices
   from rsjax.devices import processes
   from rsjax.noise import Gaussian
-  from rsjax.runs import split
+  from rsjax.runs import certification, split
+  from rsjax.smoothing import Execution
 
   cluster = (args.coordinator, args.processes, args.process)
   if args.distributed:
@@ -33,25 +34,43 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
   alone = jax.process_count() == 1  # else others would wait for a process that stopped
   progress = RunProgress(finish_images=alone) if processes.first() else Progress()
   try:
-    results = split.run(
+    job = split.job_of(
       args.dataset,
       args.checkpoint,
       Gaussian(args.sigma),
       procedure,
-      args.outfile,
       arguments.selection(args),
       seed=args.seed,
       data_dir=args.data_dir,
       split=args.split,
       dtype=args.dtype,
-      rows=args.batch,
-      progress=progress,
     )
+    how = Execution(args.batch)
+    if args.dry_run:
+      _say_what_it_takes(job, args.outfile, *certification.dry_run(job, args.outfile, how, Notes()))
+      return None, progress
+    results = certification.into_file(job, args.outfile, how, progress)
   finally:
     progress.close()
   if results is not None:
     report_invalid(results)
   return results, progress
+
+
+def _say_what_it_takes(job: Any, outfile: str, taken: Any, done: int) -> None:
+  """Prints what a run would take, for --dry-run."""
+  from rsjax.devices import processes
+  from rsjax.runs.estimate import images
+
+  if not processes.first():
+    return
+  most = "at most " if job.procedure.n_varies else ""
+  before = f", {done:,} of them done before" if done else ""
+  print(
+    f"{images(len(job.indices))}{before}; {most}{job.procedure.most_draws:,} draws an image, {taken.count:,} to make"
+  )
+  print(f"about {taken}" if taken.count else "nothing to do")
+  print(f"would write {outfile} and {outfile}.json; nothing was written")
 
 
 def report_invalid(results: Any) -> None:

@@ -8,7 +8,14 @@ from rsjax.cli import interrupts
 from rsjax.runs.progress import Progress, TrainingProgress, bar
 
 
-class RunProgress(Progress):
+class Notes(Progress):
+  """Prints what is told of a certification, and shows no bar."""
+
+  def note(self, text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
+
+
+class RunProgress(Notes):
   """Prints the plan of a certification and shows a bar over its draws."""
 
   def __init__(self, finish_images: bool = True) -> None:
@@ -30,8 +37,8 @@ class RunProgress(Progress):
     self._bar = bar((self._images - self._rows) * plan["draws per image"], " draws")
     self._bar.set_description("choosing --batch" if self._rows < self._images else "done")
 
-  def note(self, text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
+  def expect(self, estimate: Any) -> None:
+    print(f"about {estimate}", file=sys.stderr)
 
   def rows(self, rows: int) -> None:
     if self._rows < self._images:

@@ -23,7 +23,7 @@ from rsjax.results.reading import Results, parse_columns, read
 from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, columns_of, row_of, with_n
 from rsjax.results.shards import join
 from rsjax.results.votes import INVALID, format_counts, format_votes, parse_column, parse_votes
-from rsjax.results.writing import ResultWriter, open_for_append, save
+from rsjax.results.writing import ResultWriter, open_for_append, rows_done, save
 
 __all__ = [
   "CERTIFY_COLUMNS",
@@ -47,6 +47,7 @@ __all__ = [
   "read_foreign",
   "read_manifest",
   "row_of",
+  "rows_done",
   "save",
   "with_n",
 ]
