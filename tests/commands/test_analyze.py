@@ -60,7 +60,7 @@ def test_foreign_files_are_read_with_care(tmp_path, capsys):
   again.write_text(again.read_text() + "0\t1\t2\t0.5\t0\t1\n")
   read = results.read_any(again)
   assert len(read) == 120 and read.columns["radius"][0] == 0.123
-  assert "1 rows are of images that stand there before" in ran([again], capsys).err
+  assert "1 row is of an image that stands there before" in ran([again], capsys).err
   for bad, words in (
     ("x", "line 2: radius cannot be 'x'"),
     ("nan", "line 2: radius"),
@@ -87,7 +87,7 @@ def test_other_alpha_and_fewer_draws(capsys):
     ([DIGITS[0], "--rho", "2"], ["rho must be", "got 2.0"]),
     ([DIGITS[0], "--alpha", "0"], ["alpha must be", "got 0.0"]),
     ([DIGITS[0], "--radii", "-1"], ["radii must be numbers >= 0"]),
-    ([*DIGITS, "--label", "one"], ["--label was given 1 times for 3 files"]),
+    ([*DIGITS, "--label", "one"], ["--label was given 1 time for 3 files"]),
     ([DIGITS[0], "-o", DIGITS[0]], ["cannot be a directory"]),
     ([str(helpers.ROOT / "README.md")], ["line "]),
   ],
