@@ -144,7 +144,7 @@ def _certify(files, args, left_out):
   warnings = left_out + analysis.warnings(files, names, radii, args.rule, args.confidence)
   print(f"certified accuracy of the smoothed classifier at {rows[0]['norm']} radius\n")
   print(analysis.text(rows))
-  print(f"\n{textwrap.fill(analysis.caption(rows), 80)}")
+  print(f"\n{_wrapped(analysis.caption(rows))}")
   other = analysis.summarize(files, radii, rule="paper" if args.rule == "open" else "open")
   differing = sum(
     round(abs(a - b) * row["images"])
@@ -196,7 +196,7 @@ def _predict(files, args, left_out):
     rows[-1] |= shares
   categories = list(shares)
   truth = f"; accurate: the leading class of {reference.path}" if reference else ""
-  print(textwrap.fill(f"fractions of the images{truth}", 80) + "\n")
+  print(_wrapped(f"fractions of the images{truth}") + "\n")
   heads = [c.replace(", ", ",\n") for c in categories]
   lines = [(row["name"], [*(f"{row[c]:.3f}" for c in categories), str(row["images"])]) for row in rows]
   print(fitted("", [*heads, "images"], [*[12] * len(heads), 8], lines))
@@ -205,11 +205,19 @@ def _predict(files, args, left_out):
   if args.out:
     out = _folder(args.out)
     _write(out, "predictions.json", json.dumps({"files": rows, "warnings": warnings}, indent=1) + "\n")
-    heads = ["n", *categories, "images"]
-    lines = [heads, ["---:"] * len(heads)]
-    lines += [[str(row["n"]), *(f"{row[c]:.3f}" for c in categories), str(row["images"])] for row in rows]
+    heads = ["file", "n", *categories, "images"]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    for row in rows:
+      n = "" if row["n"] is None else str(row["n"])
+      lines.append([row["name"], n, *(f"{row[c]:.3f}" for c in categories), str(row["images"])])
     _write(out, "predictions.md", "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
     print(f"\nwrote {out}/predictions.md .json")
+
+
+def _wrapped(text):
+  from rsjax.analysis.columns import WIDTH
+
+  return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _warn(warnings):

@@ -95,6 +95,7 @@ def main(argv: list[str] | None = None) -> int:
 def _body(args: argparse.Namespace) -> None:
   from rsjax import devices
   from rsjax.cli.progress import TrainProgress
+  from rsjax.results import plural
   from rsjax.runs import training
   from rsjax.training import Gaussian, Recipe
 
@@ -120,7 +121,8 @@ def _body(args: argparse.Namespace) -> None:
     )
   finally:
     progress.close()
-  print(f"{args.outdir}/checkpoint: {args.arch}, {history['epoch']} epochs{progress.summary()}")
+  epochs = plural(history["epoch"], "epoch")
+  print(f"{args.outdir}/checkpoint: {args.arch}, {epochs}{progress.summary()}")
 
 
 if __name__ == "__main__":

@@ -31,12 +31,15 @@ def facts(results: Results) -> dict[str, Any]:
   }
 
 
-def differing(files: Sequence[Results]) -> set[str]:
-  """The settings that the files differ in; data of one digest is the same, whatever it is called."""
+def all_facts(files: Sequence[Results]) -> list[dict[str, Any]]:
+  """`facts` of each file; data of one digest is called as the first file calls it."""
   known = [facts(f) for f in files]
-  found = {name for name in known[0] if len({k[name] for k in known}) > 1}
-  digests = [f.settings.get("dataset") for f in files]
-  return found - {"dataset", "split"} if None not in digests and len(set(digests)) == 1 else found
+  called: dict[str, dict[str, Any]] = {}
+  for f, k in zip(files, known):
+    if digest := f.settings.get("dataset"):
+      first = called.setdefault(digest, k)
+      k |= {name: first[name] for name in ("dataset", "split")}
+  return known
 
 
 def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list[str]:
@@ -66,7 +69,8 @@ def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list
 
 
 def _settings(files: Sequence[Results]) -> list[str]:
-  known, differ = [facts(f) for f in files], differing(files)
+  known = all_facts(files)
+  differ = {name for name in known[0] if len({k[name] for k in known}) > 1}
   if all(k["noise"] == k["sigma"] for k in known):
     differ -= {"noise"}
   texts = []

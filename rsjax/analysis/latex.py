@@ -36,10 +36,11 @@ def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   heads = [r"$\sigma$"] * with_sigma + ["method"] * with_method
   columns = "l" * len(heads) + "r" * (len(rows[0]["radii"]) + 1)
   heads += [*(f"$r = {r:g}$" for r in rows[0]["radii"]), "ACR"]
+  grouped = len(rows) > len({row["sigma"] for row in rows})
   lines, before = [], object()
   for row, cells in body:
     new, before = row["sigma"] != before, row["sigma"]
-    if lines and new and with_method:
+    if lines and new and grouped:
       lines.append(r"\midrule")
     sigma = [f"{row['sigma']:g}" if new and row["sigma"] is not None else ""] * with_sigma
     lines.append(_line([*sigma, *[escaped(method(row))] * with_method, *cells]))

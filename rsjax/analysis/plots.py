@@ -1,6 +1,7 @@
 """The plot of certified accuracy against radius, readable in colour, by the colour-blind and in grey."""
 
 import pathlib
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, dark and light in turn, and a line style each.
 _COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
+_LEGEND = 50  # characters of a line of it
 _LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 3)))
 
 
@@ -84,7 +86,7 @@ def plot(
       accuracy = hits / len(f)
       reach = slice(np.count_nonzero(hits) + 1)  # to where it falls to 0
       handles += axes.plot(radii[reach], accuracy[reach], linewidth=2, **style)
-      texts.append(name)
+      texts.append(textwrap.fill(name, _LEGEND))
       if band:
         axes.fill_between(
           radii,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rsjax import bounds
-from rsjax.analysis.labels import differing, facts, some
+from rsjax.analysis.labels import all_facts, some
 from rsjax.analysis.reanalysis import decided_anew, lacking_settings
 from rsjax.analysis.spacing import looks_cut, order_and_gaps
 from rsjax.analysis.statistics import (
@@ -120,8 +120,8 @@ def _against_votes(f: Results) -> Iterator[str]:
 def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
   if len(files) < 2:
     return
-  known = [facts(f) for f in files]
-  for setting in sorted({"dataset", "split", "n", "alpha", "dtype"} & differing(files)):
+  known = all_facts(files)
+  for setting in ("dataset", "split", "n", "alpha", "dtype"):
     values = {k[setting] for k in known if k[setting] is not None}
     if len(values) > 1:
       yield f"the files differ in {setting}: {', '.join(str(v) for v in sorted(values))}"

@@ -16,7 +16,7 @@ import numpy as np
 
 from rsjax.analysis import statistics
 from rsjax.analysis.columns import fitted
-from rsjax.analysis.labels import facts, labels
+from rsjax.analysis.labels import all_facts, labels
 from rsjax.errors import InputError
 from rsjax.results import Results
 
@@ -46,17 +46,18 @@ def summarize(
   Raises:
     InputError: for files whose radii are in different norms, or that have no rows or no labels.
   """
-  norms = sorted({facts(f)["norm"] for f in files})
+  known = all_facts(files)
+  norms = sorted({k["norm"] for k in known})
   if len(norms) > 1:
     raise InputError(f"radii in {' and '.join(norms)} cannot be in one table: give files of one norm")
   rows = []
-  for f, name in zip(files, labels(files, names)):
+  for f, name, settings in zip(files, labels(files, names), known):
     hits = statistics.certified(f, radii, rule)
     low, high = statistics.accuracy_interval(hits, len(f), confidence)
     row = {
       "name": name,
       "file": f.path,
-      **facts(f),
+      **settings,
       "images": len(f),
       "expected": f.expected,
       "radii": [float(r) for r in radii],

@@ -56,12 +56,13 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
 
 def report_invalid(results: Any) -> None:
   """Warns of draws that voted for nobody."""
-  from rsjax.results import parse_column
+  from rsjax.results import parse_column, plural
 
   columns = [results.columns[name] for name in ("votes0", "votes") if name in results.columns]
   invalid = sum(int(parse_column(column).invalid.sum()) for column in columns)
   if invalid:
     print(
-      f"warning: {invalid:,} draws gave logits that are not finite; they count in n and vote for nobody",
+      f"warning: {plural(invalid, 'draw')} gave logits that are not finite, "
+      "which count in n and vote for nobody",
       file=sys.stderr,
     )

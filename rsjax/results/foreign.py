@@ -44,7 +44,7 @@ def read_foreign(path: str | pathlib.Path) -> Results:
       rows are proved.
   """
   header, rows, _ = read_rows(path, torn=False)
-  if not header:
+  if header in ([], [""]):
     raise InputError(f"{path} is empty: a result file begins with the names of its columns")
   header = [name.strip() for name in header]
   others = _check_header(path, header)
