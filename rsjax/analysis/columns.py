@@ -15,10 +15,14 @@ def fitted(
   Args:
     corner: the head of the names.
     heads: of the columns; a line break in one makes a head of two lines.
-    widths: of the columns, the space before them included.
+    widths: of the columns, the space before them included; they are narrower where that is needed to fit.
     lines: name and cells; cells that are missing at the end of a line are left empty.
   """
   name_width = max(len(name) for name in (corner, *(name for name, _ in lines)))
+  if name_width + sum(widths) > WIDTH:  # closer together
+    texts = [[*head.split("\n"), *(cells[c] for _, cells in lines if c < len(cells))]
+             for c, head in enumerate(heads)]  # fmt: skip
+    widths = [2 + max(map(len, column)) for column in texts]
   if name_width + sum(widths) > WIDTH:
     name_width = max(len(name) for name in (corner, *(n for n, _ in lines)) if len(name) <= _NAME)
   blocks: list[list[int]] = [[]]

@@ -37,7 +37,8 @@ def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   columns = "l" * len(heads) + "r" * (len(rows[0]["radii"]) + 1)
   heads += [*(f"$r = {r:g}$" for r in rows[0]["radii"]), "ACR"]
   grouped = len(rows) > len({row["sigma"] for row in rows})
-  lines, before = [], object()
+  lines: list[str] = []
+  before: Any = object()
   for row, cells in body:
     new, before = row["sigma"] != before, row["sigma"]
     if lines and new and grouped:

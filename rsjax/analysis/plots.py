@@ -72,9 +72,10 @@ def plot(
   elif len(shown) > 1:
     raise InputError(f"{len(shown)} panels do not fit into one `ax`: leave out `panels`, or `ax`")
   else:
-    figure, all_axes = ax.figure, [ax]
-    while figure.figure is not figure:  # of a subfigure
-      figure = figure.figure
+    parent, all_axes = ax.figure, [ax]
+    while not isinstance(parent, Figure):  # a subfigure
+      parent = parent.figure
+    figure = parent
   for axes, value in zip(all_axes, shown):
     chosen = [(f, name) for f, name, v in zip(files, names, values) if v == value]
     farthest = max(max(f.columns["radius"].max() for f, _ in chosen), 1e-6)
