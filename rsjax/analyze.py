@@ -65,7 +65,8 @@ def parser() -> argparse.ArgumentParser:
     "--label",
     action="append",
     metavar="TEXT",
-    help="name of a file, given once for each; sigma is added where the files differ in it (default: its settings)",
+    help="name of a file, given once for each; sigma is added where the files differ in it "
+    "(default: its settings)",
   )
   add("--panels", choices=("sigma", "noise"), help="a panel of the plot for each sigma, or training noise")
   add("--title", default="", help="of the plot")
