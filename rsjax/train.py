@@ -97,6 +97,7 @@ def main(argv: list[str] | None = None) -> int:
 def _body(args: argparse.Namespace) -> None:
   from rsjax import devices
   from rsjax.cli.progress import TrainProgress
+  from rsjax.results import plural
   from rsjax.runs import training
   from rsjax.training import Gaussian, Recipe
 
@@ -125,19 +126,22 @@ def _body(args: argparse.Namespace) -> None:
     )
   finally:
     progress.close()
-  print(f"{args.outdir}/checkpoint: {args.arch}, {history['epoch']} epochs{progress.summary()}")
+  epochs = plural(history["epoch"], "epoch")
+  print(f"{args.outdir}/checkpoint: {args.arch}, {epochs}{progress.summary()}")
 
 
 def _say_what_it_takes(args: argparse.Namespace, objective: Any, recipe: Any) -> None:
   """Prints what the training would take, for --dry-run."""
+  from rsjax.results import plural
   from rsjax.runs import training
-  from rsjax.runs.estimate import images, in_bytes
+  from rsjax.runs.estimate import in_bytes
 
   job = training.job_of(
     args.dataset, args.arch, args.outdir, objective, recipe, args.data_dir, args.dtype, args.init_from
   )
   taken, size = training.dry_run(job, args.workers)
-  print(f"{images(len(job.train_set))}, {recipe.epochs} epochs of {job.steps:,} steps, evaluation not counted")
+  images, epochs = plural(len(job.train_set), "image"), plural(recipe.epochs, "epoch")
+  print(f"{images}, {epochs} of {plural(job.steps, 'step')}, evaluation not counted")
   print(f"about {taken}")
   print(f"would write about {in_bytes(size)} below {args.outdir}; nothing was written")
 

@@ -60,27 +60,27 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
 def _say_what_it_takes(job: Any, outfile: str, taken: Any, done: int) -> None:
   """Prints what a run would take, for --dry-run."""
   from rsjax.devices import processes
-  from rsjax.runs.estimate import images
+  from rsjax.results import plural
 
   if not processes.first():
     return
   most = "at most " if job.procedure.n_varies else ""
   before = f", {done:,} of them done before" if done else ""
-  print(
-    f"{images(len(job.indices))}{before}; {most}{job.procedure.most_draws:,} draws an image, {taken.count:,} to make"
-  )
+  each = plural(job.procedure.most_draws, "draw")
+  print(f"{plural(len(job.indices), 'image')}{before}; {most}{each} an image, {taken.count:,} in all")
   print(f"about {taken}" if taken.count else "nothing to do")
   print(f"would write {outfile} and {outfile}.json; nothing was written")
 
 
 def report_invalid(results: Any) -> None:
   """Warns of draws that voted for nobody."""
-  from rsjax.results import parse_column
+  from rsjax.results import parse_column, plural
 
   columns = [results.columns[name] for name in ("votes0", "votes") if name in results.columns]
   invalid = sum(int(parse_column(column).invalid.sum()) for column in columns)
   if invalid:
     print(
-      f"warning: {invalid:,} draws gave logits that are not finite; they count in n and vote for nobody",
+      f"warning: {plural(invalid, 'draw')} gave logits that are not finite, "
+      "which count in n and vote for nobody",
       file=sys.stderr,
     )

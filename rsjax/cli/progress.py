@@ -25,9 +25,12 @@ class RunProgress(Notes):
     self._finish_images = finish_images
 
   def start(self, plan: dict[str, Any]) -> None:
+    from rsjax.results import plural  # late: NumPy takes its time, which --help need not wait for
+
     self._rows, self._images = plan["done"], plan["images"]
     print(
-      f"{self._images} images, {self._rows} of them done before; {plan['draws per image']:,} draws an image, "
+      f"{plural(self._images, 'image')}, {self._rows} of them done before; "
+      f"{plural(plan['draws per image'], 'draw')} an image, "
       f"{plan['dtype']}, {plan['devices']} x {plan['device']}",
       file=sys.stderr,
     )
@@ -67,9 +70,13 @@ class RunProgress(Notes):
 
   def summary(self, outfile: str) -> str:
     """The last line of a run: how much, how fast."""
+    from rsjax.results import plural
+
     seconds = time.perf_counter() - self._started
-    rate = f"{self._draws:,} draws in {seconds:.1f} s, {self._draws / seconds:,.0f} draws/s with compilation"
-    return f"{outfile}: {self._rows} of {self._images} images; {rate if self._draws else 'all done before'}"
+    draws = plural(self._draws, "draw")
+    rate = f"{draws} in {seconds:.1f} s, {self._draws / seconds:,.0f} draws/s with compilation"
+    images = plural(self._images, "image")
+    return f"{outfile}: {self._rows} of {images}; {rate if self._draws else 'all done before'}"
 
 
 class PrepareProgress:

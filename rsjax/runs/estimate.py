@@ -7,6 +7,8 @@
 import dataclasses
 import math
 
+from rsjax.results import plural
+
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
@@ -39,8 +41,9 @@ def in_time(seconds: float) -> str:
     return f"{seconds / 86_400:.1f} days"
   if seconds >= 7200:
     return f"{seconds / 3600:.1f} hours"
-  count, unit = (math.ceil(seconds / 60), "minute") if seconds >= 120 else (math.ceil(seconds), "second")
-  return f"{count} {unit}" + ("" if count == 1 else "s")
+  if seconds >= 120:
+    return plural(math.ceil(seconds / 60), "minute")
+  return plural(math.ceil(seconds), "second")
 
 
 def in_bytes(count: float) -> str:
