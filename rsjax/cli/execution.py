@@ -8,6 +8,8 @@ from rsjax.cli.progress import Notes, RunProgress
 from rsjax.errors import InputError
 from rsjax.runs.progress import Progress
 
+_ROW, _VOTE = 80, 9  # bytes of a row of a result file without its votes, and of the votes for a class: about
+
 
 def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
   """Runs `runs.split.run` with a bar for the arguments of `arguments.run_parser`.
@@ -61,6 +63,7 @@ def _say_what_it_takes(job: Any, outfile: str, taken: Any, done: int) -> None:
   """Prints what a run would take, for --dry-run."""
   from rsjax.devices import processes
   from rsjax.results import plural
+  from rsjax.runs.estimate import in_bytes
 
   if not processes.first():
     return
@@ -69,7 +72,8 @@ def _say_what_it_takes(job: Any, outfile: str, taken: Any, done: int) -> None:
   each = plural(job.procedure.most_draws, "draw")
   print(f"{plural(len(job.indices), 'image')}{before}; {most}{each} an image, {taken.count:,} in all")
   print(f"about {taken}" if taken.count else "nothing to do")
-  print(f"would write {outfile} and {outfile}.json; nothing was written")
+  size = in_bytes(len(job.indices) * (_ROW + 2 * _VOTE * min(20, job.num_classes)))
+  print(f"would write {outfile}, about {size}, and {outfile}.json; nothing was written")
 
 
 def report_invalid(results: Any) -> None:

@@ -14,8 +14,8 @@ the settings it was begun with; a torn last line is dropped then. Votes are kept
 `class:count` pairs, so that any other bound can be computed from them later.
 
 The label enters here, beside the certificate, and nowhere else. A file of this package holds one idea:
-votes and rows (their text), manifest, writing, reading, shards (files of jobs that shared a run), foreign (files
-of other tools), wording.
+votes and rows (their text), manifest, writing, reading, shards (of one run), foreign (files of other tools),
+wording.
 """
 
 from rsjax.results.foreign import read_any, read_foreign

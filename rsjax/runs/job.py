@@ -12,6 +12,7 @@ from rsjax.procedures import Procedure
 from rsjax.results import Manifest
 from rsjax.runs import provenance
 from rsjax.smoothing import Smoothed, scheduling
+from rsjax.smoothing.votes import class_count
 
 _LOGITS = 100  # of a classifier of one's own, that its manifest keeps
 
@@ -75,6 +76,11 @@ class Job:
       "checkpoint": provenance.digest(self.smoothed.variables),
       **named,
     }
+
+  @property
+  def num_classes(self) -> int:
+    """How many logits the classifier gives."""
+    return class_count(self.smoothed.apply, self.smoothed.variables, self.first_image().shape)
 
   def first_image(self) -> NDArray[Any]:
     """The image of the first index, checked."""

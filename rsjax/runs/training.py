@@ -134,7 +134,7 @@ def dry_run(job: Job, workers: int = 4) -> tuple[Estimate, int]:
   Evaluation after each epoch is not counted.
   """
   with devices.jax_defaults():
-    state = jax.eval_shape(job.start)
+    state = job.start()
     rate = timing.images_a_second(job.model, job.train_set, job.objective, job.recipe, workers)
   size = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
   part = min(job.recipe.batch, len(job.train_set)) // job.recipe.accumulate

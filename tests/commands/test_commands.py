@@ -154,12 +154,35 @@ def test_chosen_images_and_shards_are_the_rows_of_a_whole_run(trained, tmp_path,
   assert rows_of(tmp_path / "part1") | rows_of(tmp_path / "part2") == whole
   table = lambda *names: analyze.main([str(tmp_path / name) for name in names]) or capsys.readouterr()
   capsys.readouterr()
-  [wanted] = [line for line in table("whole").out.splitlines() if line.startswith("sigma")]
+  wanted = next(line for line in table("whole").out.splitlines() if line.startswith("sigma"))
   assert wanted in table("part2", "part1").out
   half = table("part1")
   assert "3 of 5" in half.out + half.err and "shards 2 of 2 are missing" in half.err
   assert analyze.main([str(tmp_path / "part1"), str(tmp_path / "part1")]) == 2
   assert "are both shard 1/2 of one run" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_a_run_takes_and_writes_nothing(trained, tmp_path, capsys, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  argv = ["digits", trained, "0.25", "c.tsv", "--max", "3"]
+  assert certify.main([*argv, "--dry-run"]) == 0
+  said = capsys.readouterr().out
+  assert "3 images; 100,100 draws an image, 300,300 in all" in said
+  assert "draws/s, as measured here; memory" in said and "would write c.tsv, about" in said
+  assert predict.main([*argv, "--dry-run"]) == 0
+  assert "3 images; 1,000 draws an image, 3,000 in all" in capsys.readouterr().out
+  assert train.main(["digits", "convnet", "out", "--epochs", "2", "--batch", "64", "--dry-run"]) == 0
+  said = capsys.readouterr().out
+  assert "1,437 images, 2 epochs of 23 steps" in said and "images/s, as measured here" in said
+  assert contents(tmp_path) == {}
+  argv += ["--N", "100"]
+  assert certify.main(argv) == 0
+  before = contents(tmp_path)
+  assert certify.main([*argv, "--dry-run"]) == 0
+  said = capsys.readouterr().out
+  assert "3 of them done before" in said and "nothing to do" in said
+  assert certify.main(["digits", trained, "0.5", *argv[3:], "--dry-run"]) == 2
+  assert contents(tmp_path) == before
 
 
 def test_certifying_never_augments(write_npz, tmp_path, monkeypatch):
