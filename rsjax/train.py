@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 
-from rsjax.cli import arguments, console
+from rsjax.cli import arguments, console, parsing
 from rsjax.errors import InputError
 
 EPILOG = """example:
@@ -15,7 +15,7 @@ continue where it was interrupted, with the same result. All devices share each 
 
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
-  made = console.parser("train", "Train a base classifier under Gaussian noise (Cohen et al. 2019).", EPILOG)
+  made = parsing.parser("train", "Train a base classifier under Gaussian noise (Cohen et al. 2019).", EPILOG)
   made.add_argument("dataset", metavar="DATASET", help=arguments.DATASET_HELP)
   made.add_argument(
     "arch",
@@ -93,6 +93,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> None:
+  arguments.check_grey_levels(args.noise_sd, "--noise")
   from rsjax import devices
   from rsjax.cli.progress import TrainProgress
   from rsjax.runs import training

@@ -52,7 +52,8 @@ def test_one_process_at_a_time(tmp_path):
     [sys.executable, "-c", code, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
   ) as other:
     assert other.stdout.readline() == "in\n"
-    with pytest.raises(InputError, match="folder is being written by another process"), files.alone(lock):
+    said = rf"folder is being written by process {other.pid} on .*{lock}"
+    with pytest.raises(InputError, match=said), files.alone(lock):
       pass
     other.kill()
   with files.alone(lock):  # free again, though it was killed

@@ -1,10 +1,12 @@
 """The plot of certified accuracy against radius, readable in colour, by the colour-blind and in grey."""
 
+import os
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
+from rsjax import files as local_files
 from rsjax.analysis import statistics
 from rsjax.analysis.labels import facts, labels
 from rsjax.errors import InputError
@@ -41,12 +43,8 @@ def plot(
   Raises:
     InputError: where Matplotlib is missing, with the command that mends it.
   """
-  try:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-  except ImportError as error:
-    raise InputError("plots need Matplotlib: pip install matplotlib") from error
-
+  targets = [local_files.local(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+  FigureCanvasAgg, Figure = _matplotlib()
   for f in files:
     statistics.check_rows(f)
   names = labels(files) if names is None else names
@@ -91,5 +89,30 @@ def plot(
       text.set_parse_math(False)
   all_axes[0].set_ylabel("certified accuracy")
   figure.suptitle(title, fontsize="large", parse_math=False)
-  for path in [paths] if isinstance(paths, str | pathlib.Path) else paths:
-    figure.savefig(path, dpi=150)
+  for path in targets:
+    try:
+      figure.savefig(path, dpi=150)
+    except OSError as error:
+      raise local_files.unwritable(path, error) from error
+
+
+def _matplotlib():
+  """(FigureCanvasAgg, Figure); MPLBACKEND, which a notebook leaves to its commands, plays no part."""
+  try:
+    try:
+      return _imported()
+    except ValueError:  # it names a backend that is not there
+      backend = os.environ.pop("MPLBACKEND")
+      try:
+        return _imported()
+      finally:
+        os.environ["MPLBACKEND"] = backend
+  except ImportError as error:
+    raise InputError("plots need Matplotlib: pip install matplotlib") from error
+
+
+def _imported():
+  from matplotlib.backends.backend_agg import FigureCanvasAgg
+  from matplotlib.figure import Figure
+
+  return FigureCanvasAgg, Figure

@@ -15,6 +15,7 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
   Returns:
     (results, RunProgress); results is None in processes that do not write.
   """
+  arguments.check_grey_levels(args.sigma, "SIGMA")
   import jax
 
   from rsjax import devices
@@ -47,6 +48,14 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
       rows=args.batch,
       progress=progress,
     )
+  except jax.errors.JaxRuntimeError as error:
+    if alone:
+      raise
+    processes.leave_without_others(1)
+    reason = str(error).splitlines()[0][:200]
+    raise OSError(
+      f"another process ended, or cannot be reached ({reason}): start all again, and they continue"
+    ) from error
   finally:
     progress.close()
   if results is not None:

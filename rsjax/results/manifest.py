@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -42,7 +43,7 @@ class Manifest:
 
 def manifest_path(path: str | pathlib.Path) -> pathlib.Path:
   """Where the manifest of the result file at `path` is."""
-  return pathlib.Path(f"{path}.json")
+  return files.local(f"{os.fsdecode(path)}.json")
 
 
 def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from rsjax import data, devices, models
+from rsjax import data, devices, files, models
 from rsjax.classifiers import checkpoint
 from rsjax.classifiers.classifier import Classifier
 from rsjax.devices import processes
@@ -62,6 +62,8 @@ def run(
   Raises:
     InputError: for anything that cannot be used; nothing was compiled and no file touched then.
   """
+  for path in (dataset_name, checkpoint_path, outfile, data_dir or ""):
+    files.local(path)
   execution = Execution(rows)  # refuses what is out of range
   check_seed(seed)
   job = processes.together(
@@ -106,7 +108,7 @@ def job_of(
       "batch_norm": "folded" if hasattr(model, "CONVOLUTIONS") else "not folded",
     },
     about={
-      "dataset": dataset_name,
+      "dataset": str(dataset_name),
       "images": len(dataset),
       "selected": len(selection.all_shards(len(dataset))),
       "notes": list(dataset.notes),
