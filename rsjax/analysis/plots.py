@@ -1,7 +1,9 @@
 """The plot of certified accuracy against radius, readable in colour, by the colour-blind and in grey."""
 
+import contextlib
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -47,7 +49,7 @@ def plot(
   FigureCanvasAgg, Figure = _matplotlib()
   for f in files:
     statistics.check_rows(f)
-  names = labels(files) if names is None else names
+  names = [_drawable(name) for name in (labels(files) if names is None else names)]
   values = [facts(f)[panels] for f in files] if panels else [None] * len(files)
   shown = sorted(set(values), key=lambda v: (v is None, v))
   figure = Figure(figsize=(1.2 + 4.8 * len(shown), 4), layout="constrained")
@@ -88,7 +90,7 @@ def plot(
     for text in legend.get_texts():
       text.set_parse_math(False)
   all_axes[0].set_ylabel("certified accuracy")
-  figure.suptitle(title, fontsize="large", parse_math=False)
+  figure.suptitle(_drawable(title), fontsize="large", parse_math=False)
   for path in targets:
     try:
       figure.savefig(path, dpi=150)
@@ -97,22 +99,24 @@ def plot(
 
 
 def _matplotlib():
-  """(FigureCanvasAgg, Figure); MPLBACKEND, which a notebook leaves to its commands, plays no part."""
+  """(FigureCanvasAgg, Figure); MPLBACKEND, as a notebook leaves it to its commands, may be of no use here."""
+  first = "matplotlib" not in sys.modules
+  backend = os.environ.pop("MPLBACKEND", None) if first else None
   try:
-    try:
-      return _imported()
-    except ValueError:  # it names a backend that is not there
-      backend = os.environ.pop("MPLBACKEND")
-      try:
-        return _imported()
-      finally:
-        os.environ["MPLBACKEND"] = backend
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
   except ImportError as error:
     raise InputError("plots need Matplotlib: pip install matplotlib") from error
-
-
-def _imported():
-  from matplotlib.backends.backend_agg import FigureCanvasAgg
-  from matplotlib.figure import Figure
-
+  finally:
+    if backend is not None:
+      os.environ["MPLBACKEND"] = backend
+  if backend:  # for the figures of others
+    with contextlib.suppress(ValueError):
+      matplotlib.rcParams["backend"] = backend
   return FigureCanvasAgg, Figure
+
+
+def _drawable(text):
+  """A text with what is no Unicode, as in names of files, written out."""
+  return text.encode("utf-8", "backslashreplace").decode()

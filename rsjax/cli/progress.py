@@ -9,7 +9,7 @@ from rsjax.runs.progress import Progress, TrainingProgress, bar
 
 _PATIENCE = 10.0  # seconds for which an interrupted run goes on with its image; it is drawn again
 # Of training, for 80 columns: 1000 epochs of ten hours fit.
-_EPOCHS = "{desc} {percentage:3.0f}% {elapsed}<{remaining} {rate_fmt}"
+_EPOCHS = "{desc}{percentage:3.0f}% {elapsed}<{remaining} {rate_fmt}"
 
 
 class RunProgress(Progress):
@@ -129,7 +129,7 @@ class TrainProgress(TrainingProgress):
   def _describe(self, running: int) -> None:
     """Shows the epoch that is running, and what the one before it gave."""
     gave = f", loss {self._last.train_loss:.3g}, acc {self._last.test_accuracy:.0%}" if self._last else ""
-    self._bar.set_description_str(f"epoch {running}/{self._epochs}{gave}", refresh=False)
+    self._bar.set_description(f"epoch {running}/{self._epochs}{gave}", refresh=False)
 
   def damaged(self, path: Any) -> None:
     print(f"warning: {path} cannot be read; continuing from the save before it", file=sys.stderr)

@@ -74,7 +74,10 @@ SETS = {
 
 def builder(name: str, data_dir: str | pathlib.Path | None = None) -> Any:
   """TFDS's own builder of a name in SETS, for array_record files under data_dir."""
-  files.local(data_dir or os.environ.get("TFDS_DATA_DIR", ""))
+  chosen = data_dir or os.environ.get("TFDS_DATA_DIR")
+  if not chosen and os.path.expanduser("~") == "~":
+    raise InputError(f"there is no home directory to look for {name} in: give `data_dir`")
+  files.local(chosen or "")
   import tensorflow_datasets as tfds
 
   with quiet():

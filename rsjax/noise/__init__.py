@@ -14,7 +14,7 @@ from typing import Any
 from rsjax.errors import InputError
 from rsjax.noise.gaussian import ABSURD_SIGMA, Gaussian, grey_levels
 from rsjax.noise.noise import Noise
-from rsjax.noise.numbering import WORD, check_seed
+from rsjax.noise.numbering import WORD, check_seed, make_plain, plain
 
 __all__ = [
   "ABSURD_SIGMA",
@@ -26,7 +26,9 @@ __all__ = [
   "from_settings",
   "grey_levels",
   "lacking",
+  "make_plain",
   "parameter_names",
+  "plain",
 ]
 
 KINDS: dict[str, Any] = {kind.name: kind for kind in (Gaussian,)}  # by the name that stands in manifests

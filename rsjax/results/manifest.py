@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 from typing import Any
 
@@ -43,7 +42,7 @@ class Manifest:
 
 def manifest_path(path: str | pathlib.Path) -> pathlib.Path:
   """Where the manifest of the result file at `path` is."""
-  return files.local(f"{os.fsdecode(path)}.json")
+  return pathlib.Path(f"{files.local(path)}.json")
 
 
 def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
