@@ -23,6 +23,7 @@ def parser(command: str, description: str, epilog: str) -> "Parser":
     description=description,
     epilog=console.as_typed(epilog),
     formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,  # else --n, for --N, would be --no-onednn
   )
   made.add_argument("--version", action="version", version=f"rsjax {rsjax.__version__}")
   return made

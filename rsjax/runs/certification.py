@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from rsjax import devices, results
+from rsjax import devices, files, results
 from rsjax.devices import processes
 from rsjax.errors import InputError
 from rsjax.procedures import Outcome, Procedure
@@ -127,6 +127,7 @@ def into_file(
   Raises:
     InputError: for anything that cannot be used, or a file that was begun with something else.
   """
+  files.local(outfile)
   identified = job.settings is not None or job.classifier is not None
   if not identified and not jax.tree_util.tree_leaves(job.smoothed.variables):
     raise InputError(
