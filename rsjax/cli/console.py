@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from rsjax.cli import interrupts, streams
 from rsjax.errors import DivergedError, InputError
@@ -81,7 +81,7 @@ def _say_interrupted(name: str) -> int:
   return interrupts.code() or interrupts.CODES[signal.SIGINT]
 
 
-def leave(code: int) -> None:
+def leave(code: int) -> NoReturn:
   """Ends the process with `run`'s exit code, or 1 where what it printed could not be written.
 
   Interrupted, it ends at once: where Ctrl-C came during a compilation, XLA's destructors can crash, and

@@ -50,6 +50,12 @@ class Parser(argparse.ArgumentParser):
     self._print_message(f"usage: {usage} [options]; --help lists them\n", sys.stderr)
     self.exit(2, f"{self.prog}: error: {message}\n")
 
+  def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+    """As argparse's; where nobody reads the help, as in `--help | head`, that is no error."""
+    if message:
+      self._print_message(message, sys.stderr)
+    console.leave(status)
+
   def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
     try:
       return super()._get_value(action, arg_string)  # type: ignore[misc]

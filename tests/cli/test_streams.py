@@ -8,6 +8,7 @@ import sys
 import pytest
 from helpers import DIGITS
 
+from rsjax import certify
 from rsjax.cli import console
 
 
@@ -37,6 +38,8 @@ def test_a_reader_that_goes_away_ends_no_run(monkeypatch):
   assert done == [0, 1, 2]
   with pytest.raises(SystemExit, match="0"):
     console.leave(0)
+  with pytest.raises(SystemExit, match="0"):
+    certify.main(["--help"])
   out.stream.close()
   err.stream.close()
 

@@ -37,7 +37,8 @@ GIVEN = {
   "name": "cifar10",
   "source": "originals",
 }
-NO_PATHS = {"arch", "index", "name", "split", "coordinator", "normalization", "label", "title"}
+# Any other argument that takes text is tested as a path: sort a new one in here where it is none.
+NO_PATHS = {"arch", "index", "key", "name", "split", "coordinator", "normalization", "label", "title"}
 
 
 def text_arguments(command):
