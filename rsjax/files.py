@@ -48,7 +48,7 @@ def without_patterns(path: Any, what: str) -> pathlib.Path:
   """
   found = local(path).absolute()
   if odd := sorted(_GLOB & set(str(found))):
-    raise InputError(f"{what} cannot have {' '.join(odd)} in its path: {found}")
+    raise InputError(f"{what}'s path cannot have {' '.join(odd)}: {found}")
   return found
 
 
@@ -114,8 +114,8 @@ def alone(path: str | pathlib.Path, target: str | pathlib.Path | None = None) ->
     lock = _acquired(path)
   except filelock.Timeout as error:
     raise InputError(
-      f"{target} is being written by {holder or 'another process'}: wait for it, or, where it runs no more, "
-      f"delete its lock {path}"
+      f"{target} is being written by another process{holder and f', {holder}'}: wait for it, or, where it runs no "
+      f"more, delete its lock {path}"
     ) from error
   except OSError as error:
     if path.exists():
@@ -147,16 +147,16 @@ def _acquired(path: pathlib.Path) -> Any:
   return lock
 
 
-def _holder(path: pathlib.Path) -> str | None:
-  """Who a lock file says holds it, or held it last."""
+def _holder(path: pathlib.Path) -> str:
+  """Who a lock file says holds it, or held it last: process and host; "" where it does not say."""
   with contextlib.suppress(OSError):
     pid, host, *_ = [*path.read_text(errors="replace").splitlines(), "", ""]
     if pid.isdecimal() and host:
-      return f"process {pid} on {host}"
-  return None
+      return f"{pid} on {host}"
+  return ""
 
 
-def _why_not(path: pathlib.Path, holder: str | None, error: OSError) -> str:
+def _why_not(path: pathlib.Path, holder: str, error: OSError) -> str:
   """Why a lock file that is there cannot be locked, and the mend."""
   why = f"its lock {path}: {error.strerror or error}"
   try:
@@ -166,7 +166,7 @@ def _why_not(path: pathlib.Path, holder: str | None, error: OSError) -> str:
   except (ImportError, KeyError, OSError):
     owner = "another user"
   if isinstance(error, PermissionError):
-    last = f", held last by {holder}" if holder else ""
+    last = f", held last by process {holder}" if holder else ""
     return f"{why}, the file belongs to {owner}{last}; where no run of theirs writes there, have them delete it"
   return f"{why}; give a path on another file system, and copy"
 

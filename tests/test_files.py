@@ -56,7 +56,7 @@ def test_one_process_at_a_time(tmp_path):
     [sys.executable, "-c", code, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
   ) as other:
     assert other.stdout.readline() == "in\n"
-    said = rf"folder is being written by process {other.pid} on .*{lock}"
+    said = rf"folder is being written by another process, {other.pid} on .*{lock}"
     with pytest.raises(InputError, match=said), files.alone(lock):
       pass
     other.kill()
@@ -78,11 +78,11 @@ def test_where_there_is_no_flock_the_file_itself_is_the_lock(missing, tmp_path, 
   for _ in range(2):
     with files.alone(lock):
       assert lock.read_text().startswith(f"{os.getpid()}\n{socket.gethostname()}\n")
-      with pytest.raises(InputError, match=f"written by process {os.getpid()} on"), files.alone(lock):
+      with pytest.raises(InputError, match=f"written by another process, {os.getpid()} on"), files.alone(lock):
         pass
     assert not lock.exists()
   lock.write_text("123\nnode17\n")  # of a process that was killed on another host
-  said = rf"written by process 123 on node17: .*where it runs no more, delete its lock {lock}"
+  said = rf"written by another process, 123 on node17: .*where it runs no more, delete its lock {lock}"
   with pytest.raises(InputError, match=said), files.alone(lock):
     pass
   lock.unlink()

@@ -59,7 +59,7 @@ def prepare(
   if not source.is_dir():
     raise InputError(f"{source} is no folder: give the one that holds the originals of {name}")
   builder = named.builder(name, data_dir)
-  target = files.without_patterns(builder.data_dir, "where data sets are kept")
+  target = files.without_patterns(builder.data_dir, "the data directory")
   _prepared(name, builder)
   found = originals.find(name, source, None if unverified else _checksums(builder))
   _check(name, builder, found, unverified)
