@@ -114,8 +114,8 @@ def alone(path: str | pathlib.Path, target: str | pathlib.Path | None = None) ->
     lock = _acquired(path)
   except filelock.Timeout as error:
     raise InputError(
-      f"{target} is being written by another process{holder and f', {holder}'}: wait for it, or, where it runs no "
-      f"more, delete its lock {path}"
+      f"{target} is being written by another process{holder and f', {holder}'}: wait for it, or, where it runs "
+      f"no more, delete its lock {path}"
     ) from error
   except OSError as error:
     if path.exists():

@@ -1,11 +1,11 @@
 """Arguments that several commands share."""
 
 import argparse
-import pathlib
 import re
 import sys
 from typing import Any
 
+from rsjax import files
 from rsjax.cli import parsing
 from rsjax.errors import InputError
 
@@ -118,7 +118,7 @@ def selection(args: argparse.Namespace) -> Any:
 
 def _indices(text: str) -> tuple[int, ...]:
   """The numbers of a list as 0,20,40-49, or of the file of that name."""
-  path, given = pathlib.Path(text), "--indices"
+  path, given = files.local(text), "--indices"
   if path.is_file():
     given, text = f"{path}", re.sub(r"#.*", "", path.read_text(errors="replace"))
   found: list[int] = []

@@ -19,7 +19,9 @@ def check_seed(seed: int) -> int:
 
 
 def plain(value: Any) -> Any:
-  """NumPy's numbers as Python's, which go into manifests; anything else as it is."""
+  """NumPy's numbers as Python's, which go into manifests, within tuples too; anything else as it is."""
+  if isinstance(value, tuple):
+    return tuple(plain(part) for part in value)
   is_number = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
   return value.item() if is_number else value
 

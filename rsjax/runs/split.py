@@ -19,7 +19,7 @@ from rsjax.classifiers import checkpoint
 from rsjax.classifiers.classifier import Classifier
 from rsjax.devices import processes
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian, Noise, check_seed, plain
+from rsjax.noise import Gaussian, Noise, check_seed
 from rsjax.procedures import Procedure
 from rsjax.results import Results
 from rsjax.runs.certification import Job, into_file
@@ -65,7 +65,7 @@ def run(
   for path in (dataset_name, checkpoint_path, outfile, data_dir or ""):
     files.local(path)
   execution = Execution(rows)  # refuses what is out of range
-  seed, skip, max_images = check_seed(seed), plain(skip), plain(max_images)
+  seed = check_seed(seed)
   job = processes.together(
     lambda: job_of(dataset_name, checkpoint_path, noise, procedure, selection, seed, data_dir, split, dtype)
   )

@@ -9,7 +9,7 @@ import pytest
 from helpers import DIGITS, ran, refused
 
 import rsjax
-from rsjax import analysis, certify, convert, prepare, results, train, visualize
+from rsjax import analysis, certify, convert, data, prepare, results, train, visualize
 from rsjax.noise import Gaussian
 from rsjax.procedures import Certify, Predict
 from rsjax.runs import split, training
@@ -66,9 +66,10 @@ def test_numpys_numbers_and_paths_are_as_good_as_pythons(write_npz, tmp_path):
   for procedure in (Certify(i(10), i(50), f(0.01)), Predict(np.array(50), f(0.01))):
     out = tmp_path / f"{procedure.command}.tsv"
     for _ in range(2):
-      settings = dict(seed=i(0), skip=i(2), max_images=i(2), rows=i(64))
-      found = split.run(given, tmp_path / "m", Gaussian(f(0.25)), procedure, out, **settings)
-    assert found.complete and found.settings["skip"] == 2
+      chosen = data.Selection(skip=i(2), max_images=i(2), start=i(1))
+      noise, settings = Gaussian(f(0.25)), dict(seed=i(0), rows=i(64))
+      found = split.run(given, tmp_path / "m", noise, procedure, out, chosen, **settings)
+    assert found.complete and found.columns["idx"].tolist() == [1, 3]
   changed = analysis.with_alpha(analysis.with_draws(results.read(tmp_path / "certify.tsv"), i(20)), f(0.1))
   results.save(changed, tmp_path / "again.tsv")
 

@@ -38,7 +38,7 @@ GIVEN = {
   "source": "originals",
 }
 # Any other argument that takes text is tested as a path: sort a new one in here where it is none.
-NO_PATHS = {"arch", "index", "key", "name", "split", "coordinator", "normalization", "label", "title"}
+NO_PATHS = {"arch", "index", "key", "name", "split", "coordinator", "normalization", "label", "title", "shard"}
 
 
 def text_arguments(command):
@@ -158,6 +158,7 @@ INNER = {
   "results/reading parse_columns",
   "results/reading column",
   "runs/split job_of",
+  "runs/training job_of",
 }
 
 
@@ -259,5 +260,5 @@ def test_an_argument_is_either_a_path_or_known_not_to_be():
   """A new argument that takes any text must be sorted into NO_PATHS, or it is tested above."""
   texts = {dest for command in test_architecture.COMMANDS for dest in text_arguments(command)}
   assert texts == {"dataset", "checkpoint", "outfile", "outdir", "data_dir", "compilation_cache", "init_from",
-                   "results", "out", "reference", "check", "source"}  # fmt: skip
+                   "results", "out", "reference", "check", "source", "indices"}  # fmt: skip
   assert isinstance(certify.parser(), argparse.ArgumentParser)
