@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import textwrap
 
 from rsjax.cli import console, parsing
 from rsjax.errors import InputError
@@ -63,7 +64,8 @@ def parser() -> argparse.ArgumentParser:
     "--label",
     action="append",
     metavar="TEXT",
-    help="name of a file, given once for each (default: its settings)",
+    help="name of a file, given once for each; sigma is added where the files differ in it "
+    "(default: its settings)",
   )
   add("--panels", choices=("sigma", "noise"), help="a panel of the plot for each sigma, or training noise")
   add("--title", default="", help="of the plot")
@@ -88,17 +90,39 @@ def _body(args: argparse.Namespace) -> None:
     local(path)
   files = results.join([results.read_any(path) for path in args.results])
   if args.label and len(args.label) != len(files):
+    given = results.plural(len(args.label), "time")
     raise InputError(
-      f"--label was given {len(args.label)} times for {len(files)} files: give one for each, or none"
+      f"--label was given {given} for {results.plural(len(files), 'file')}: give one for each, or none"
     )
+  files, left_out = _with_rows(files, args)
   kinds = {"certify" if "radius" in f.columns else "predict" for f in files}
   if len(kinds) > 1:
     raise InputError("files of CERTIFY and of PREDICT cannot be in one table: give one kind (and --reference)")
   files = [_again(f, args) for f in files]
   if kinds == {"predict"} or args.reference:
-    _predict(files, args)
+    _predict(files, args, left_out)
   else:
-    _certify(files, args)
+    _certify(files, args, left_out)
+
+
+def _with_rows(files, args):
+  """The files that have rows, and a warning of those that have none; --label is kept in step with them."""
+  from rsjax import results
+  from rsjax.analysis import statistics
+
+  kept = [len(f) > 0 for f in files]
+  if not any(kept):
+    statistics.check_rows(files[0])
+  if args.label:
+    args.label = [label for label, has_rows in zip(args.label, kept) if has_rows]
+  empty = [f for f, has_rows in zip(files, kept) if not has_rows]
+  files = [f for f, has_rows in zip(files, kept) if has_rows]
+  if not empty:
+    return files, []
+  more = f" and {results.plural(len(empty) - 3, 'more file')}" if len(empty) > 3 else ""
+  names = "; ".join(f"{f.path}{'' if f.expected is None else f' (of {f.expected})'}" for f in empty[:3])
+  has = "has" if len(empty) == 1 else "have"
+  return files, [f"{names}{more} {has} no rows yet, and {'is' if len(empty) == 1 else 'are'} left out"]
 
 
 def _again(f, args):
@@ -110,17 +134,16 @@ def _again(f, args):
   return f if args.alpha is None else analysis.with_alpha(f, args.alpha)
 
 
-def _certify(files, args):
-  from rsjax import analysis
-  from rsjax.analysis import statistics
+def _certify(files, args, left_out):
+  from rsjax import analysis, results
 
-  for f in files:
-    statistics.check_rows(f)
   farthest = max(files, key=lambda f: f.columns["radius"].max())
   radii = args.radii or analysis.grid(farthest)
-  names = args.label or analysis.labels(files)
-  rows = analysis.summarize(files, radii, names=names, rule=args.rule, confidence=args.confidence, rho=args.rho)
-  warnings = analysis.warnings(files, names, radii, args.rule, args.confidence)
+  rows = analysis.summarize(
+    files, radii, names=args.label, rule=args.rule, confidence=args.confidence, rho=args.rho
+  )
+  names = [row["name"] for row in rows]
+  warnings = left_out + analysis.warnings(files, names, radii, args.rule, args.confidence)
   other = analysis.summarize(files, radii, rule="paper" if args.rule == "open" else "open")
   differing = sum(
     round(abs(a - b) * row["images"])
@@ -131,7 +154,7 @@ def _certify(files, args):
     out = _folder(args.out)
     caption = analysis.caption(rows, args.intervals)
     _write(out, "certified_accuracy.md", f"{analysis.markdown(rows, args.intervals)}\n\n{caption}\n")
-    _write(out, "certified_accuracy.tex", f"% {caption}\n{analysis.latex(rows, args.intervals)}\n")
+    _write(out, "certified_accuracy.tex", f"{analysis.latex(rows, args.intervals)}\n")
     _write(out, "certified_accuracy.csv", analysis.csv(rows))
     _write(out, "certified_accuracy.json", json.dumps({"files": rows, "warnings": warnings}, indent=1) + "\n")
     plots = [out / f"certified_accuracy.{ending}" for ending in ("png", "pdf", "svg")]
@@ -139,7 +162,7 @@ def _certify(files, args):
       files,
       plots,
       args.title,
-      names=names,
+      names=args.label,
       panels=args.panels,
       rule=args.rule,
       rho=args.rho,
@@ -147,24 +170,23 @@ def _certify(files, args):
     )
   print(f"certified accuracy of the smoothed classifier at {rows[0]['norm']} radius\n")
   print(analysis.text(rows))
-  print(f"\n{analysis.caption(rows)}")
+  print(f"\n{_wrapped(analysis.caption(rows))}")
   if differing:
-    print(f"\n{differing} times an image's radius is exactly R: only >= R, as in the paper's tables, counts it")
+    times = results.plural(differing, "time")
+    print(f"\n{times} an image's radius is exactly R: only >= R, as in the paper's tables, counts it")
   _warn(warnings)
   if args.out:
     print(f"\nwrote {out}/certified_accuracy.md .tex .csv .json .png .pdf .svg")
 
 
-def _predict(files, args):
+def _predict(files, args, left_out):
   from rsjax import analysis, results
-  from rsjax.analysis import statistics
+  from rsjax.analysis.columns import fitted
 
   reference = args.reference and results.read_any(args.reference)
-  names = args.label or analysis.labels(files)
-  width = max(len(name) for name in names)
+  names = analysis.labels(files, args.label)
   rows = []
   for f, name in zip(files, names):
-    statistics.check_rows(f)
     if "radius" in f.columns:
       f = analysis.as_predictions(f)
     correct, abstained = float(f.columns["correct"].mean()), analysis.abstention_rate(f)
@@ -176,25 +198,30 @@ def _predict(files, args):
     )
     rows[-1] |= shares
   categories = list(shares)
-  warnings = analysis.warnings(files, names, [])
+  warnings = left_out + analysis.warnings(files, names, [])
   if args.out:
     out = _folder(args.out)
     _write(out, "predictions.json", json.dumps({"files": rows, "warnings": warnings}, indent=1) + "\n")
-    heads = ["n", *categories, "images"]
-    lines = [heads, ["---:"] * len(heads)]
-    lines += [[str(row["n"]), *(f"{row[c]:.3f}" for c in categories), str(row["images"])] for row in rows]
+    heads = ["file", "n", *categories, "images"]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    for row in rows:
+      n = "" if row["n"] is None else str(row["n"])
+      lines.append([row["name"], n, *(f"{row[c]:.3f}" for c in categories), str(row["images"])])
     _write(out, "predictions.md", "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
-  print(
-    "fractions of the images"
-    + (f"; accurate: the leading class of {reference.path}" if reference else "")
-    + "\n"
-  )
-  print(" " * width + "".join(f"{c:>24}" for c in categories) + f"{'images':>8}")
-  for row in rows:
-    print(f"{row['name']:{width}}" + "".join(f"{row[c]:24.3f}" for c in categories) + f"{row['images']:8d}")
+  truth = f"; accurate: the leading class of {reference.path}" if reference else ""
+  print(_wrapped(f"fractions of the images{truth}") + "\n")
+  heads = [c.replace(", ", ",\n") for c in categories]
+  lines = [(row["name"], [*(f"{row[c]:.3f}" for c in categories), str(row["images"])]) for row in rows]
+  print(fitted("", [*heads, "images"], [*[12] * len(heads), 8], lines))
   _warn(warnings)
   if args.out:
     print(f"\nwrote {out}/predictions.md .json")
+
+
+def _wrapped(text):
+  from rsjax.analysis.columns import WIDTH
+
+  return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _warn(warnings):

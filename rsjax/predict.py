@@ -30,11 +30,11 @@ def _body(args: argparse.Namespace) -> None:
   if results is None:
     return
   from rsjax import analysis  # late: it takes a second, which the first draws need not wait for
+  from rsjax.results import plural
 
   right, abstains = results.columns["correct"].mean(), analysis.abstention_rate(results)
-  print(
-    f"{len(results)} images: {right:.2%} correct, {1 - right - abstains:.2%} wrong, {abstains:.2%} abstained"
-  )
+  images = plural(len(results), "image")
+  print(f"{images}: {right:.2%} correct, {1 - right - abstains:.2%} wrong, {abstains:.2%} abstained")
   print(progress.summary(args.outfile))
 
 

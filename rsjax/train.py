@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from typing import Any
 
 from rsjax.cli import arguments, console, parsing
 from rsjax.errors import InputError
@@ -79,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
   )
   made.add_argument("--seed", type=int, default=0, help="of weights, order and noise (default: 0)")
   arguments.add_onednn(made)
+  arguments.add_dry_run(made)
   made.add_argument(
     "--dtype",
     choices=("float32", "bfloat16"),
@@ -96,6 +98,7 @@ def _body(args: argparse.Namespace) -> None:
   arguments.check_grey_levels(args.noise_sd, "--noise")
   from rsjax import devices
   from rsjax.cli.progress import TrainProgress
+  from rsjax.results import plural
   from rsjax.runs import training
   from rsjax.training import Gaussian, Recipe
 
@@ -105,6 +108,9 @@ def _body(args: argparse.Namespace) -> None:
     raise InputError(f"workers must be at least 0, got {args.workers}")
   devices.use_onednn(not args.no_onednn)
   devices.keep_pages()
+  if args.dry_run:
+    _say_what_it_takes(args, objective, recipe)
+    return
   progress = TrainProgress(args.resume)
   try:
     history = training.run(
@@ -121,7 +127,24 @@ def _body(args: argparse.Namespace) -> None:
     )
   finally:
     progress.close()
-  print(f"{args.outdir}/checkpoint: {args.arch}, {history['epoch']} epochs{progress.summary()}")
+  epochs = plural(history["epoch"], "epoch")
+  print(f"{args.outdir}/checkpoint: {args.arch}, {epochs}{progress.summary()}")
+
+
+def _say_what_it_takes(args: argparse.Namespace, objective: Any, recipe: Any) -> None:
+  """Prints what the training would take, for --dry-run."""
+  from rsjax.results import plural
+  from rsjax.runs import training
+  from rsjax.runs.estimate import in_bytes
+
+  job = training.job_of(
+    args.dataset, args.arch, args.outdir, objective, recipe, args.data_dir, args.dtype, args.init_from
+  )
+  taken, size = training.dry_run(job, args.workers)
+  images, epochs = plural(len(job.train_set), "image"), plural(recipe.epochs, "epoch")
+  print(f"{images}, {epochs} of {plural(job.steps, 'step')}, evaluation not counted")
+  print(f"about {taken}")
+  print(f"would write about {in_bytes(size)} below {args.outdir}; nothing was written")
 
 
 if __name__ == "__main__":

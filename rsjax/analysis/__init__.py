@@ -7,12 +7,14 @@
 
 A file of this package holds one idea: statistics (numbers of one file), reanalysis (the same votes at
 another alpha or n), agreement (PREDICT against a file of more draws), referee (what should be said
-of the files), labels, tables, plots, found (one file as a value to look at).
+of the files), spacing (which images they are of), labels, columns (text that fits a terminal), tables, latex,
+plots, found (one file as a value to look at).
 """
 
 from rsjax.analysis.agreement import CATEGORIES, agreement
 from rsjax.analysis.found import Found
 from rsjax.analysis.labels import labels
+from rsjax.analysis.latex import latex
 from rsjax.analysis.plots import plot
 from rsjax.analysis.reanalysis import as_predictions, with_alpha, with_draws
 from rsjax.analysis.referee import warnings
@@ -25,7 +27,7 @@ from rsjax.analysis.statistics import (
   grid,
   high_probability_accuracy,
 )
-from rsjax.analysis.tables import caption, csv, latex, markdown, summarize, table, text
+from rsjax.analysis.tables import caption, csv, markdown, summarize, table, text
 
 __all__ = [
   "CATEGORIES",

@@ -16,10 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from rsjax.analysis import plots, statistics, tables
 from rsjax.errors import InputError
-from rsjax.results import Results, save
+from rsjax.results import Results, plural, save
 
 if TYPE_CHECKING:
   import pandas
+  from matplotlib.axes import Axes
+  from matplotlib.figure import Figure
 
 _SHOWN = 10  # rows of the HTML form
 
@@ -98,14 +100,21 @@ class Found:
       raise InputError("to_pandas needs pandas: pip install pandas") from error
     return pandas.DataFrame(self.columns)
 
-  def plot(self, path: str | pathlib.Path, title: str = "") -> None:
-    """Saves certified accuracy against radius as .png, .pdf or .svg; needs Matplotlib.
+  def plot(
+    self, path: str | pathlib.Path | None = None, title: str = "", *, ax: "Axes | None" = None
+  ) -> "Figure":
+    """Draws certified accuracy against radius, and returns Matplotlib's figure.
+
+    Args:
+      path: where to save it, as .png, .pdf or .svg; None: nowhere.
+      title: above it.
+      ax: Matplotlib's Axes to draw into; None: a new figure.
 
     Raises:
       InputError: without labels, of predictions, or where Matplotlib is missing.
     """
     self.certified_accuracy(0.0)
-    plots.plot([self.results], path, title)
+    return plots.plot([self.results], () if path is None else path, title, ax=ax)
 
   def save(self, path: str | pathlib.Path) -> None:
     """Writes a result file and its manifest, as `rsjax.certify` does; neither may exist.
@@ -123,7 +132,7 @@ class Found:
 
   def __repr__(self) -> str:
     certified = "radius" in self.columns
-    text = f"{len(self)} images {'certified' if certified else 'predicted'}"
+    text = f"{plural(len(self), 'image')} {'certified' if certified else 'predicted'}"
     if (sigma := self.settings.get("sigma")) is not None:
       text += f", sigma = {sigma:g}"
     if not len(self):

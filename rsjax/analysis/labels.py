@@ -1,11 +1,16 @@
 """What tables and plots call a file: its settings, as far as they tell it from the others."""
 
+import collections
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from rsjax import noise
-from rsjax.results import Results
+from rsjax.errors import InputError
+from rsjax.results import Results, plural
+
+_PARTS = 3  # of a path, at most, by which a file is named
+_SHOWN = 3  # names, at most, that a sentence lists
 
 
 def facts(results: Results) -> dict[str, Any]:
@@ -26,33 +31,97 @@ def facts(results: Results) -> dict[str, Any]:
   }
 
 
-def labels(files: Sequence[Results]) -> list[str]:
-  """One text a file: sigma, what else differs among the files, and that it is incomplete if it is."""
+def all_facts(files: Sequence[Results]) -> list[dict[str, Any]]:
+  """`facts` of each file; data of one digest is called as the first file calls it."""
   known = [facts(f) for f in files]
-  differing = {
-    name
-    for name in known[0]
-    if len({k[name] for k in known}) > 1 and (name != "noise" or any(k["noise"] != k["sigma"] for k in known))
-  }
+  called: dict[str, dict[str, Any]] = {}
+  for f, k in zip(files, known):
+    if digest := f.settings.get("dataset"):
+      first = called.setdefault(digest, k)
+      k |= {name: first[name] for name in ("dataset", "split")}
+  return known
+
+
+def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list[str]:
+  """One text a file: sigma, what else differs among the files, and that it is incomplete if it is.
+
+  Args:
+    files: `results.Results`.
+    names: a text for each file instead, to which sigma is added where the files differ in it.
+
+  Raises:
+    InputError: where there are not as many names as files.
+  """
+  if names is None:
+    texts = _settings(files)
+  elif len(names) != len(files):
+    raise InputError(f"names must be as many as files: got {len(names)} for {plural(len(files), 'file')}")
+  else:
+    texts = _with_sigma(files, names)
+  counts = collections.Counter(texts)
+  short = dict(zip((f.path for f in files), _short([f.path for f in files])))
+  if len(short) > 1:
+    texts = [f"{text} ({short[f.path]})" if counts[text] > 1 else text for text, f in zip(texts, files)]
+  return [
+    text if f.complete else f"{text} (only {len(f)} of {plural(f.expected or 0, 'image')})"
+    for text, f in zip(texts, files)
+  ]
+
+
+def _settings(files: Sequence[Results]) -> list[str]:
+  known = all_facts(files)
+  differ = {name for name in known[0] if len({k[name] for k in known}) > 1}
+  if all(k["noise"] == k["sigma"] for k in known):
+    differ -= {"noise"}
   texts = []
   for f, k in zip(files, known):
     parts = [f"sigma = {k['sigma']:g}"] if k["sigma"] is not None else [_name(f.path)]
-    if ("noise" in differing or k["noise"] != k["sigma"]) and k["noise"] is not None:
+    if ("noise" in differ or k["noise"] != k["sigma"]) and k["noise"] is not None:
       parts.append(f"training noise {k['noise']:g}")
     parts += [
       f"{name} = {k[name]:,}" if name == "n" else f"{name} = {k[name]:g}"
       for name in ("n", "alpha")
-      if name in differing and k[name] is not None
+      if name in differ and k[name] is not None
     ]
-    parts += [k[name] for name in ("arch", "dataset", "split", "dtype") if name in differing and k[name]]
+    parts += [k[name] for name in ("arch", "dataset", "split", "dtype") if name in differ and k[name]]
     texts.append(", ".join(parts))
-  texts = [
-    f"{text} ({f.path})" if texts.count(text) > 1 and len({g.path for g in files}) > 1 else text
-    for text, f in zip(texts, files)
-  ]
+  return texts
+
+
+def _with_sigma(files: Sequence[Results], names: Sequence[str]) -> list[str]:
+  sigmas = [facts(f)["sigma"] for f in files]
+  if len(set(sigmas)) == 1:
+    return list(names)
   return [
-    text if f.complete else f"{text} (only {len(f)} of {f.expected} images)" for text, f in zip(texts, files)
+    name if sigma is None or f"sigma = {sigma:g}" in name else f"{name}, sigma = {sigma:g}"
+    for name, sigma in zip(names, sigmas)
   ]
+
+
+def method(row: dict[str, Any]) -> str:
+  """The name of a row of `tables.summarize` without its sigma, for tables that have a column for it."""
+  if row["sigma"] is None:
+    return row["name"]
+  sigma = f"sigma = {row['sigma']:g}"
+  parts = [part for part in row["name"].split(", ") if part != sigma]
+  # "sigma = 0.25 (only 5 of 9 images)"
+  return ", ".join(part.removeprefix(f"{sigma} ") for part in parts)
+
+
+def some(names: Sequence[str]) -> str:
+  """The names, or the first of many and how many more there are."""
+  more = len(names) - _SHOWN
+  return "; ".join(names) if more <= 0 else f"{'; '.join(names[:_SHOWN])} and {more:,} more"
+
+
+def _short(paths: Sequence[str]) -> list[str]:
+  """The ends of the paths, as long as it takes to tell them apart, with ... for what lies between."""
+  parts = [pathlib.PurePath(path).parts for path in paths]
+  different, longest = len(set(parts)), max(map(len, parts))
+  length = next((k for k in range(1, longest) if len({p[-k:] for p in parts}) == different), longest)
+  ends = [p[-length:] for p in parts]
+  shorter = ["/".join(p if len(p) <= _PARTS else (p[0], "...", p[-1])) for p in ends]
+  return shorter if len(set(shorter)) == different else [str(pathlib.PurePath(*p)) for p in ends]
 
 
 def _name(path: str) -> str:

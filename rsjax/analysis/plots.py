@@ -4,7 +4,9 @@ import contextlib
 import os
 import pathlib
 import sys
+import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,47 +16,66 @@ from rsjax.analysis.labels import facts, labels
 from rsjax.errors import InputError
 from rsjax.results import Results
 
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
+  from matplotlib.figure import Figure
+
 # Okabe and Ito's colours, which the colour-blind can tell apart, dark and light in turn, and a line style each.
 _COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
+_LEGEND = 50  # characters of a line of it
 _LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 3)))
 
 
 def plot(
   files: Sequence[Results],
-  paths: str | pathlib.Path | Sequence[str | pathlib.Path],
+  paths: str | pathlib.Path | Sequence[str | pathlib.Path] = (),
   title: str = "",
   *,
+  ax: "Axes | None" = None,
   names: Sequence[str] | None = None,
   panels: str | None = None,
   rule: str = "open",
   band: float | None = None,
   rho: float | None = None,
-) -> None:
-  """Saves certified accuracy against radius, a curve a file; needs Matplotlib, and no display.
+) -> "Figure":
+  """Draws certified accuracy against radius, one curve per file; needs Matplotlib, and no display.
 
   Args:
     files: `results.Results` of CERTIFY.
-    paths: a path or several, each ending in .png, .pdf or .svg.
+    paths: where to save it: a path or several, each ending in .png, .pdf or .svg; by default nowhere.
     title: above it.
-    names: the legend's, one a file; None: `labels`.
+    ax: Matplotlib's Axes to draw into; None: a new figure.
+    names: the legend's, one for each file, to which sigma is added where the files differ in it;
+      None: `labels`.
     panels: "sigma" or "noise" (of training): a panel for each value, side by side; None: one panel.
     rule: as for `statistics.certified_accuracy`.
     band: confidence of a shaded interval about each curve; None: none.
     rho: adds `statistics.high_probability_accuracy` as a thin line below each curve; None: leaves it out.
 
+  Returns:
+    The figure, Matplotlib's: of `ax` where it was given.
+
   Raises:
-    InputError: where Matplotlib is missing, with the command that mends it.
+    InputError: where Matplotlib is missing, with the command that mends it, or for several panels in one `ax`.
   """
   targets = [local_files.local(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
   FigureCanvasAgg, Figure = _matplotlib()
   for f in files:
     statistics.check_rows(f)
-  names = [_drawable(name) for name in (labels(files) if names is None else names)]
+  names = [_drawable(name) for name in labels(files, names)]
   values = [facts(f)[panels] for f in files] if panels else [None] * len(files)
   shown = sorted(set(values), key=lambda v: (v is None, v))
-  figure = Figure(figsize=(1.2 + 4.8 * len(shown), 4), layout="constrained")
-  FigureCanvasAgg(figure)
-  all_axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+  if ax is None:
+    figure = Figure(figsize=(1.2 + 4.8 * len(shown), 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    all_axes = list(figure.subplots(1, len(shown), sharey=True, squeeze=False)[0])
+  elif len(shown) > 1:
+    raise InputError(f"{len(shown)} panels do not fit into one `ax`: leave out `panels`, or `ax`")
+  else:
+    parent, all_axes = ax.figure, [ax]
+    while not isinstance(parent, Figure):  # a subfigure
+      parent = parent.figure
+    figure = parent
   for axes, value in zip(all_axes, shown):
     chosen = [(f, name) for f, name, v in zip(files, names, values) if v == value]
     farthest = max(max(f.columns["radius"].max() for f, _ in chosen), 1e-6)
@@ -66,7 +87,7 @@ def plot(
       accuracy = hits / len(f)
       reach = slice(np.count_nonzero(hits) + 1)  # to where it falls to 0
       handles += axes.plot(radii[reach], accuracy[reach], linewidth=2, **style)
-      texts.append(name)
+      texts.append(textwrap.fill(name, _LEGEND))
       if band:
         axes.fill_between(
           radii,
@@ -90,12 +111,16 @@ def plot(
     for text in legend.get_texts():
       text.set_parse_math(False)
   all_axes[0].set_ylabel("certified accuracy")
-  figure.suptitle(_drawable(title), fontsize="large", parse_math=False)
+  if ax is None:
+    figure.suptitle(_drawable(title), fontsize="large", parse_math=False)
+  elif title:
+    ax.set_title(_drawable(title), parse_math=False)
   for path in targets:
     try:
       figure.savefig(path, dpi=150)
     except OSError as error:
       raise local_files.unwritable(path, error) from error
+  return figure
 
 
 def _matplotlib():

@@ -1,12 +1,14 @@
 """What a careful referee would ask about result files, before believing a table made of them."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from rsjax import bounds
-from rsjax.analysis.labels import facts
+from rsjax.analysis.labels import all_facts, some
 from rsjax.analysis.reanalysis import decided_anew, lacking_settings
+from rsjax.analysis.spacing import looks_cut, order_and_gaps
 from rsjax.analysis.statistics import (
   accuracy_interval,
   average_certified_radius,
@@ -14,9 +16,10 @@ from rsjax.analysis.statistics import (
   counted,
   counted_radii,
 )
-from rsjax.results import Results
+from rsjax.results import Results, plural
 
 _FEW = 100  # images
+_APART = 3  # sentences that differ in their numbers alone, at most
 _CONSTANT = 0.98  # the share of the answers that are one class
 
 
@@ -28,25 +31,44 @@ def warnings(
   confidence: float = 0.95,
 ) -> list[str]:
   """Sentences about the files, which are called `names`; radii are those of the table."""
-  said: dict[str, list[str]] = {}
-  for f, name in zip(files, names):
+  said: list[tuple[str, str]] = []
+  for f, name, cut in zip(files, names, looks_cut(files)):
     check_labels(f)
-    for text in _about_one(f):
-      said.setdefault(text, []).append(name)
-  found = [f"{'; '.join(those)}: {text}" for text, those in said.items()]
+    said += [(name, text) for text in _about_one(f)]
+    said += [(name, cut)] if cut else []
+  found = _told_once(said)
   found += _about_all(files, names)
-  if all("radius" in f.columns for f in files):
+  if all("radius" in f.columns and len(f) for f in files):
     found += _too_close(files, names, radii, rule, confidence)
+  return found
+
+
+def _told_once(said: Sequence[tuple[str, str]]) -> list[str]:
+  """Each text with the names that it is said of; one for many that differ in their numbers alone."""
+  alike: dict[str, dict[str, list[str]]] = {}
+  for name, text in said:
+    alike.setdefault(re.sub(r"[0-9][0-9.,e-]*", "0", text), {}).setdefault(text, []).append(name)
+  found = []
+  for texts in alike.values():
+    if len(texts) <= _APART:
+      found += [f"{some(names)}: {text}" for text, names in texts.items()]
+    else:
+      text, names = next(iter(texts.items()))
+      concerned = plural(sum(map(len, texts.values())), "file")
+      found.append(f"{concerned}, in other numbers each, such as {names[0]}: {text}")
   return found
 
 
 def _about_one(f: Results) -> Iterator[str]:
   yield from f.notes
   if not f.complete:
-    yield f"incomplete, {len(f)} of {f.expected} images; the numbers are of those that are there"
+    of = plural(f.expected or 0, "image")
+    yield f"incomplete, {len(f)} of {of}; the numbers are of those that are there"
+  if not len(f):
+    return
   if len(f) < _FEW:
     _, high = accuracy_interval(len(f) // 2, len(f))
-    yield f"only {len(f)} images: an accuracy of one half is known to {high - 0.5:.2f}"
+    yield f"only {plural(len(f), 'image')}: an accuracy of one half is known to {high - 0.5:.2f}"
   predict, label = f.columns["predict"], f.columns["label"]
   answers = predict[predict >= 0]
   if len(answers) > 10:
@@ -55,12 +77,7 @@ def _about_one(f: Results) -> Iterator[str]:
     if counts.max() >= _CONSTANT * len(answers) and share < _CONSTANT:
       yield f"answers nearly always class {classes[counts.argmax()]}: radii and ACR say nothing then"
   index = f.columns["idx"]
-  if np.any(np.diff(index) <= 0):
-    yield "rows are not in the order of the images, or stand there twice"
-  else:
-    steps, counts = np.unique(np.diff(index), return_counts=True)
-    if len(steps) > 1:
-      yield f"images are not evenly spaced: most are {steps[counts.argmax()]} apart, some {steps[-1]}"
+  yield from order_and_gaps(index)
   s = f.settings
   skip, images = s.get("skip"), f.manifest["about"].get("images")
   if skip and images:
@@ -90,18 +107,20 @@ def _against_votes(f: Results) -> Iterator[str]:
       ("below", columns["radius"] < due["radius"] - 1.5e-6),
     ):
       if wrong.any():
-        yield f"{wrong.sum()} radii are {word} what their votes certify, the first of image {index[wrong][0]}"
+        radii = plural(int(wrong.sum()), "radius is", "radii are")
+        yield f"{radii} {word} what the votes certify, the first of image {index[wrong][0]}"
   wrong = columns["predict"] != due["predict"]
   if "nA" in due:
     wrong |= columns["nA"] != due["nA"]
   if wrong.any():
-    yield f"{wrong.sum()} rows do not follow from their votes, the first of image {index[wrong][0]}"
+    rows = plural(int(wrong.sum()), "row does not follow from its", "rows do not follow from their")
+    yield f"{rows} votes, the first of image {index[wrong][0]}"
 
 
 def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
   if len(files) < 2:
     return
-  known = [facts(f) for f in files]
+  known = all_facts(files)
   for setting in ("dataset", "split", "n", "alpha", "dtype"):
     values = {k[setting] for k in known if k[setting] is not None}
     if len(values) > 1:
@@ -110,10 +129,14 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
   if len(digests) > 1 and len({k["dataset"] for k in known}) == 1:
     yield "the files are of data sets of one name, but with other images or labels"
   first = files[0].columns["idx"]
+  others = []
   for f, name in zip(files[1:], names[1:]):
     if not np.array_equal(f.columns["idx"], first):
       both = len(np.intersect1d(first, f.columns["idx"]))
-      yield f"{name} is of other images than {names[0]}: {len(f)} and {len(first)}, {both} in common"
+      others.append(f"{name} is of other images than {names[0]}: {len(f)} and {len(first)}, {both} in common")
+  yield from others[:_APART]
+  if len(others) > _APART:
+    yield f"{plural(len(others) - _APART, 'more file is', 'more files are')} of other images than {names[0]}"
 
 
 def _too_close(

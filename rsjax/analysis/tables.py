@@ -1,4 +1,4 @@
-"""Certified-accuracy tables: as text, Markdown, LaTeX, CSV, and as a dict for JSON.
+"""Certified-accuracy tables: as text, Markdown, CSV, and as a dict for JSON; `latex` has that in LaTeX.
 
 >>> rows = summarize(files, [0.0, 0.25, 0.5])
 >>> print(markdown(rows))
@@ -9,12 +9,14 @@
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rsjax.analysis import statistics
-from rsjax.analysis.labels import facts, labels
+from rsjax.analysis.columns import fitted
+from rsjax.analysis.labels import all_facts, labels
 from rsjax.errors import InputError
 from rsjax.results import Results
 
@@ -35,7 +37,7 @@ def summarize(
   Args:
     files: `results.Results`.
     radii: of the columns.
-    names: one a file; None: `labels`.
+    names: one for each file, to which sigma is added where the files differ in it; None: `labels`.
     rule: as for `statistics.certified_accuracy`.
     confidence: of the intervals.
     rho: failure probability of `statistics.high_probability_accuracy`, for which a file that does not say its
@@ -44,17 +46,18 @@ def summarize(
   Raises:
     InputError: for files whose radii are in different norms, or that have no rows or no labels.
   """
-  norms = sorted({facts(f)["norm"] for f in files})
+  known = all_facts(files)
+  norms = sorted({k["norm"] for k in known})
   if len(norms) > 1:
     raise InputError(f"radii in {' and '.join(norms)} cannot be in one table: give files of one norm")
   rows = []
-  for f, name in zip(files, labels(files) if names is None else names):
+  for f, name, settings in zip(files, labels(files, names), known):
     hits = statistics.certified(f, radii, rule)
     low, high = statistics.accuracy_interval(hits, len(f), confidence)
     row = {
       "name": name,
       "file": f.path,
-      **facts(f),
+      **settings,
       "images": len(f),
       "expected": f.expected,
       "radii": [float(r) for r in radii],
@@ -76,80 +79,69 @@ def summarize(
 
 
 def table(files: Sequence[Results], radii: Sequence[float]) -> str:
-  """The certified-accuracy table as text: a line a file, a column a radius."""
+  """The certified-accuracy table as text: one line per file, one column per radius."""
   return text(summarize(files, radii), intervals=False)
 
 
 def text(rows: list[dict[str, Any]], intervals: bool = True) -> str:
-  """The table for a terminal; with `intervals`, their ends below each line."""
-  certain = [_for_all(r) for r in rows if "rho" in r]
-  width = max(
-    len(name)
-    for name in ["radius", *certain, *(f"  {_percent(r)} from" for r in rows), *(r["name"] for r in rows)]
-  )
-  lines = [f"{'radius':{width}}" + "".join(f"{r:>7g}" for r in rows[0]["radii"]) + "      ACR  abstain  images"]
-
-  def line(name: str, values: Any, tail: str) -> str:
-    return f"{name:{width}}" + "".join(f"{v:>7}" for v in values) + tail
-
+  """The table for a terminal of 80 columns; with `intervals`, their ends below each line."""
+  radii = [f"{r:g}" for r in rows[0]["radii"]]
+  heads, widths = [*radii, "ACR", "abstain", "images"], [max(7, len(r) + 2) for r in radii] + [9, 9, 8]
+  lines: list[tuple[str, list[str]]] = []
   for row in rows:
-    show = _shower(row)
-    tail = f"{row['ACR']:9.3f}{row['abstained']:9.2f}{row['images']:8d}"
-    lines.append(line(row["name"], map(show, row["certified_accuracy"]), tail))
+    show = partial(shown, row)
+    tail = [f"{row['ACR']:.3f}", f"{row['abstained']:.2f}", str(row["images"])]
+    lines.append((row["name"], [*map(show, row["certified_accuracy"]), *tail]))
     if intervals:
       for end, word in enumerate(("from", "to")):
         ends = [show(pair[end]) for pair in row["interval"]]
-        lines.append(line(f"  {_percent(row)} {word}", ends, f"{row['ACR_interval'][end]:9.3f}"))
+        lines.append((f"  {_percent(row)} {word}", [*ends, f"{row['ACR_interval'][end]:.3f}"]))
     if "rho" in row:
-      lines.append(line(_for_all(row), map(show, row["high_probability"]), ""))
-  return "\n".join(lines)
+      lines.append((f"  {for_all(row)}", [*map(show, row["high_probability"])]))
+  return fitted("radius", heads, widths, lines)
 
 
 def markdown(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The table in Markdown, the best of each column in bold."""
-  cells = _marked(rows, lambda value: f"**{value}**", "{} ({}–{})" if intervals else None)  # noqa: RUF001
+  cells = marked(rows, lambda value: f"**{value}**", "{} ({}–{})" if intervals else None)  # noqa: RUF001
   heads = [f"{rows[0]['norm']} radius", *(f"{r:g}" for r in rows[0]["radii"]), "ACR", "abstained", "images"]
   lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
   lines += [
     [row["name"], *line, f"{row['abstained']:.2f}", str(row["images"])] for row, line in zip(rows, cells)
   ]
-  lines += [[_for_all(row).strip(), *map(_shower(row), row["high_probability"]), "", "", ""]
+  lines += [[for_all(row), *map(partial(shown, row), row["high_probability"]), "", "", ""]
             for row in rows if "rho" in row]  # fmt: skip
   return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def caption(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """What must stand below a table: the rule, and what the rows have in common."""
-  same = {key: rows[0][key] for key in ("dataset", "split", "arch", "n", "alpha", "dtype")
-          if rows[0][key] is not None and len({row[key] for row in rows}) == 1}  # fmt: skip
-  if "n" in same:
-    same["n"] = f"{same['n']:,}"
+  same = common(rows)
   rule = ">" if rows[0]["rule"] == "open" else ">="
   parts = [f"Certified accuracy: right, and certified radius {rule} R ({rows[0]['norm']}, pixels in [0, 1])"]
   parts += [", ".join(f"{key} {value}" for key, value in same.items())] if same else []
   if intervals:
-    parts.append(f"{_percent(rows[0])} intervals for the number of images")
+    parts.append(intervals_of(rows))
   return "; ".join(parts) + "."
 
 
-def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
-  """The table in LaTeX, for the package booktabs, the best of each column in bold."""
-  cells = _marked(
-    rows, lambda value: rf"\textbf{{{value}}}", r"{} {{\scriptsize [{}, {}]}}" if intervals else None
-  )
-  heads = ["", *(f"$r = {r:g}$" for r in rows[0]["radii"]), "ACR"]
-  lines = [heads, *([_escape(row["name"]), *line] for row, line in zip(rows, cells))]
-  lines += [[_escape(_for_all(row).strip()), *map(_shower(row), row["high_probability"]), ""]
-            for row in rows if "rho" in row]  # fmt: skip
-  head, *body = (" & ".join(line) + r" \\" for line in lines)
-  return "\n".join(
-    [rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}", r"\toprule", head, r"\midrule", *body]
-    + [r"\bottomrule", r"\end{tabular}"]
-  )
+def common(rows: list[dict[str, Any]]) -> dict[str, Any]:
+  """{setting: value} of what all rows have in common; sigma only where their names do not tell it."""
+  keys = ["dataset", "split", "arch", "sigma", "n", "alpha", "dtype"]
+  if all("sigma = " in row["name"] for row in rows):
+    keys.remove("sigma")
+  same = {key: rows[0][key] for key in keys
+          if rows[0][key] is not None and len({row[key] for row in rows}) == 1}  # fmt: skip
+  return same | ({"n": f"{same['n']:,}"} if "n" in same else {})
+
+
+def intervals_of(rows: list[dict[str, Any]]) -> str:
+  """What the intervals of a table are."""
+  return f"{_percent(rows[0])} intervals for the number of images"
 
 
 def csv(rows: list[dict[str, Any]]) -> str:
-  """Long CSV: a line a file, quantity and radius, with the ends of its interval where it has one."""
+  """Long CSV: one line per file, quantity and radius, with the ends of its interval where it has one."""
   import csv as csv_module
 
   out = io.StringIO()
@@ -167,36 +159,48 @@ def csv(rows: list[dict[str, Any]]) -> str:
   return out.getvalue()
 
 
-def _marked(
-  rows: list[dict[str, Any]], mark: Callable[[str], str], with_interval: str | None
+def marked(
+  rows: list[dict[str, Any]],
+  mark: Callable[[str], str],
+  with_interval: str | None,
+  show: Callable[[dict[str, Any], float], str] | None = None,
 ) -> list[list[str]]:
-  """Text of each row's accuracies and ACR; what shows as the best of several in its column is marked."""
-  shown = [[*map(_shower(row), row["certified_accuracy"]), f"{row['ACR']:.3f}"] for row in rows]
-  ends = [[*row["interval"], row["ACR_interval"]] for row in rows]
+  """Text of each row's accuracies and ACR; what shows as the best of several in its column is marked.
+
+  Args:
+    rows: of `summarize`.
+    mark: the best cell's text to what stands there.
+    with_interval: a format of a cell and the ends of its interval; None: the cell alone.
+    show: (row, accuracy) to text; None: `shown`.
+  """
+  show = show or shown
+  texts = [[*(show(row, v) for v in row["certified_accuracy"]), f"{row['ACR']:.3f}"] for row in rows]
+  best = [max(map(float, column)) for column in zip(*texts)]
   lines = []
-  for row, line, pairs in zip(rows, shown, ends):
-    show, cells = _shower(row), []
-    for column, (value, pair) in enumerate(zip(line, pairs)):
-      best = max(float(other[column]) for other in shown)
-      cell = mark(value) if len(rows) > 1 and float(value) == best > 0 else value
-      cells.append(with_interval.format(cell, *map(show, pair)) if with_interval else cell)
+  for row, line in zip(rows, texts):
+    cells = [mark(v) if len(rows) > 1 and float(v) == b > 0 else v for v, b in zip(line, best)]
+    if with_interval:
+      ends = [[show(row, end) for end in pair] for pair in row["interval"]]
+      ends.append([f"{end:.3f}" for end in row["ACR_interval"]])
+      cells = [with_interval.format(cell, *pair) for cell, pair in zip(cells, ends)]
     lines.append(cells)
   return lines
 
 
-def _shower(row: dict[str, Any]) -> Callable[[float], str]:
-  return lambda value: f"{value:.{3 if row['images'] >= _MANY else 2}f}"
+def shown(row: dict[str, Any], value: float) -> str:
+  """An accuracy as text, with as many decimals as the row's images are worth."""
+  return f"{value:.{decimals(row)}f}"
+
+
+def decimals(row: dict[str, Any]) -> int:
+  """How many decimals of an accuracy are shown."""
+  return 3 if row["images"] >= _MANY else 2
+
+
+def for_all(row: dict[str, Any]) -> str:
+  """The name of the line of what is certified for all images at once."""
+  return f"for all, {1 - row['rho']:g}"
 
 
 def _percent(row: dict[str, Any]) -> str:
   return f"{100 * row['confidence']:.6g} %"
-
-
-def _for_all(row: dict[str, Any]) -> str:
-  return f"  for all, {1 - row['rho']:g}"
-
-
-def _escape(name: str) -> str:
-  for character in "&%_#":
-    name = name.replace(character, rf"\{character}")
-  return name.replace("sigma = ", r"$\sigma$ = ").replace("alpha = ", r"$\alpha$ = ")

@@ -16,6 +16,15 @@ DATASET_HELP = (
 )
 
 
+def add_dry_run(made: argparse.ArgumentParser) -> None:
+  """Adds --dry-run."""
+  made.add_argument(
+    "--dry-run",
+    action="store_true",
+    help="check everything, measure the rate on this device, print what the run would take, and write nothing",
+  )
+
+
 def add_onednn(made: argparse.ArgumentParser) -> None:
   """Adds --no-onednn."""
   made.add_argument(
@@ -87,6 +96,7 @@ def run_parser(command: str, description: str, epilog: str) -> argparse.Argument
     "(default: JAX_COMPILATION_CACHE_DIR, or none)",
   )
   add_onednn(made)
+  add_dry_run(made)
   made.add_argument(
     "--distributed",
     action="store_true",

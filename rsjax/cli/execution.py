@@ -3,8 +3,9 @@
 import sys
 from typing import Any
 
+from rsjax import files
 from rsjax.cli import arguments
-from rsjax.cli.progress import RunProgress
+from rsjax.cli.progress import Notes, RunProgress
 from rsjax.errors import InputError
 from rsjax.runs.progress import Progress
 
@@ -16,12 +17,14 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
     (results, RunProgress); results is None in processes that do not write.
   """
   arguments.check_grey_levels(args.sigma, "SIGMA")
+  files.local(args.outfile)
   import jax
 
   from rsjax import devices
   from rsjax.devices import processes
   from rsjax.noise import Gaussian
-  from rsjax.runs import split
+  from rsjax.runs import certification, split
+  from rsjax.smoothing import Execution
 
   cluster = (args.coordinator, args.processes, args.process)
   if args.distributed:
@@ -34,20 +37,22 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
   alone = jax.process_count() == 1  # else others would wait for a process that stopped
   progress = RunProgress(finish_images=alone) if processes.first() else Progress()
   try:
-    results = split.run(
+    job = split.job_of(
       args.dataset,
       args.checkpoint,
       Gaussian(args.sigma),
       procedure,
-      args.outfile,
       arguments.selection(args),
       seed=args.seed,
       data_dir=args.data_dir,
       split=args.split,
       dtype=args.dtype,
-      rows=args.batch,
-      progress=progress,
     )
+    how = Execution(args.batch)
+    if args.dry_run:
+      _say_what_it_takes(job, args.outfile, *certification.dry_run(job, args.outfile, how, Notes()))
+      return None, progress
+    results = certification.into_file(job, args.outfile, how, progress)
   except jax.errors.JaxRuntimeError as error:
     if alone:
       raise
@@ -63,14 +68,30 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
   return results, progress
 
 
+def _say_what_it_takes(job: Any, outfile: str, taken: Any, done: int) -> None:
+  """Prints what a run would take, for --dry-run."""
+  from rsjax.devices import processes
+  from rsjax.results import plural
+
+  if not processes.first():
+    return
+  most = "at most " if job.procedure.n_varies else ""
+  before = f", {done:,} of them done before" if done else ""
+  each = plural(job.procedure.most_draws, "draw")
+  print(f"{plural(len(job.indices), 'image')}{before}; {most}{each} an image, {taken.count:,} in all")
+  print(f"about {taken}" if taken.count else "nothing to do")
+  print(f"would write {outfile} and {outfile}.json; nothing was written")
+
+
 def report_invalid(results: Any) -> None:
   """Warns of draws that voted for nobody."""
-  from rsjax.results import parse_column
+  from rsjax.results import parse_column, plural
 
   columns = [results.columns[name] for name in ("votes0", "votes") if name in results.columns]
   invalid = sum(int(parse_column(column).invalid.sum()) for column in columns)
   if invalid:
     print(
-      f"warning: {invalid:,} draws gave logits that are not finite; they count in n and vote for nobody",
+      f"warning: {plural(invalid, 'draw')} gave logits that are not finite, "
+      "which count in n and vote for nobody",
       file=sys.stderr,
     )

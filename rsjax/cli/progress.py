@@ -12,7 +12,14 @@ _PATIENCE = 10.0  # seconds for which an interrupted run goes on with its image;
 _EPOCHS = "{desc}{percentage:3.0f}% {elapsed}<{remaining} {rate_fmt}"
 
 
-class RunProgress(Progress):
+class Notes(Progress):
+  """Prints what is told of a certification, and shows no bar."""
+
+  def note(self, text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
+
+
+class RunProgress(Notes):
   """Prints the plan of a certification and shows a bar over its draws."""
 
   def __init__(self, finish_images: bool = True) -> None:
@@ -22,9 +29,12 @@ class RunProgress(Progress):
     self._finish_images = finish_images
 
   def start(self, plan: dict[str, Any]) -> None:
+    from rsjax.results import plural  # late: NumPy takes its time, which --help need not wait for
+
     self._rows, self._images = plan["done"], plan["images"]
     print(
-      f"{self._images} images, {self._rows} of them done before; {plan['draws per image']:,} draws an image, "
+      f"{plural(self._images, 'image')}, {self._rows} of them done before; "
+      f"{plural(plan['draws per image'], 'draw')} an image, "
       f"{plan['dtype']}, {plan['devices']} x {plan['device']}",
       file=sys.stderr,
     )
@@ -34,8 +44,8 @@ class RunProgress(Progress):
     self._bar = bar((self._images - self._rows) * plan["draws per image"], " draws")
     self._bar.set_description("choosing --batch" if self._rows < self._images else "done")
 
-  def note(self, text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
+  def expect(self, estimate: Any) -> None:
+    print(f"about {estimate}", file=sys.stderr)
 
   def rows(self, rows: int) -> None:
     if self._rows < self._images:
@@ -64,9 +74,13 @@ class RunProgress(Progress):
 
   def summary(self, outfile: str) -> str:
     """The last line of a run: how much, how fast."""
+    from rsjax.results import plural
+
     seconds = time.perf_counter() - self._started
-    rate = f"{self._draws:,} draws in {seconds:.1f} s, {self._draws / seconds:,.0f} draws/s with compilation"
-    return f"{outfile}: {self._rows} of {self._images} images; {rate if self._draws else 'all done before'}"
+    draws = plural(self._draws, "draw")
+    rate = f"{draws} in {seconds:.1f} s, {self._draws / seconds:,.0f} draws/s with compilation"
+    images = plural(self._images, "image")
+    return f"{outfile}: {self._rows} of {images}; {rate if self._draws else 'all done before'}"
 
 
 class PrepareProgress:

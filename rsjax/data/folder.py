@@ -72,10 +72,17 @@ def _ignored(root, held):
   if others:
     kinds = collections.Counter(f.suffix or "no suffix" for f in others)
     told = _some([f"{count} of {kind}" for kind, count in kinds.most_common()])
-    yield f"{len(others)} files in class folders of {root.name}/ are no images and were ignored: {told}"
+    one = len(others) == 1
+    files, are = (
+      ("1 file", "is no image and was") if one else (f"{len(others)} files", "are no images and were")
+    )
+    yield f"{files} in class folders of {root.name}/ {are} ignored: {told}"
   if loose:
     told = _some(sorted(file.name for file in loose))
-    yield f"{len(loose)} files in {root.name}/ lie in no class folder and were ignored: {told}"
+    one = len(loose) == 1
+    files = "1 file" if one else f"{len(loose)} files"
+    lie = "lies in no class folder and was" if one else "lie in no class folder and were"
+    yield f"{files} in {root.name}/ {lie} ignored: {told}"
   if empty := sorted(name for name, files in held.items() if not files):
     yield f"folders of {root.name}/ without images were ignored: {_some(empty)}"
 

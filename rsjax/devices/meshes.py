@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -84,3 +85,12 @@ def memory_free(device: jax.Device) -> int | None:
   except (AttributeError, ValueError, OSError):
     return None
   return free // jax.local_device_count()
+
+
+def memory_peak() -> int | None:
+  """Bytes that the first device, or on CPUs this process, has held at most; None where nothing says so."""
+  stats = jax.local_devices()[0].memory_stats()
+  if stats and "peak_bytes_in_use" in stats:
+    return stats["peak_bytes_in_use"]
+  kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return kilobytes if sys.platform == "darwin" else kilobytes * 1024

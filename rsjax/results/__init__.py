@@ -14,7 +14,8 @@ the settings it was begun with; a torn last line is dropped then. Votes are kept
 `class:count` pairs, so that any other bound can be computed from them later.
 
 The label enters here, beside the certificate, and nowhere else. A file of this package holds one idea:
-votes and rows (their text), manifest, writing, reading, foreign (files of the paper's code).
+votes and rows (their text), manifest, writing, reading, shards (files of jobs that shared a run), foreign (files
+of other tools), wording.
 """
 
 from rsjax.results.foreign import read_any, read_foreign
@@ -23,7 +24,8 @@ from rsjax.results.reading import Results, parse_columns, read
 from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, columns_of, row_of, with_n
 from rsjax.results.shards import join
 from rsjax.results.votes import INVALID, format_counts, format_votes, parse_column, parse_votes
-from rsjax.results.writing import ResultWriter, open_for_append, save
+from rsjax.results.wording import plural
+from rsjax.results.writing import ResultWriter, open_for_append, rows_done, save
 
 __all__ = [
   "CERTIFY_COLUMNS",
@@ -42,11 +44,13 @@ __all__ = [
   "parse_column",
   "parse_columns",
   "parse_votes",
+  "plural",
   "read",
   "read_any",
   "read_foreign",
   "read_manifest",
   "row_of",
+  "rows_done",
   "save",
   "with_n",
 ]

@@ -1,4 +1,8 @@
-"""Result files in the format of the paper's code, which have no manifest."""
+"""Result files in the format of the paper's code, which have no manifest.
+
+Only what is understood is read. A column of another method may say that a row proves nothing, as in files of
+adaptive sampling, whose rows have an answer whether or not the radius was proved: such files are refused.
+"""
 
 import pathlib
 import re
@@ -6,9 +10,20 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from rsjax import bounds
 from rsjax.errors import InputError
+from rsjax.noise import Gaussian
 from rsjax.results.manifest import manifest_path
 from rsjax.results.reading import Results, column, read, read_rows
+from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS
+from rsjax.results.wording import plural
+
+# Names of columns that may say of a row whether it proves anything.
+_VERDICT = re.compile(r"prov|certif|verif|abstain|valid|robust|fail|success", re.IGNORECASE)
+# What nearly all published files were made with; a foreign file does not say.
+_USUAL_N = (1_000, 10_000, 100_000)
+_USUAL_ALPHA = 0.001
+_WORDS = ("no", "one", "two", "three", "four", "five")
 
 
 def read_any(path: str | pathlib.Path) -> Results:
@@ -21,27 +36,29 @@ def read_foreign(path: str | pathlib.Path) -> Results:
 
   Columns idx, label and predict are needed, and radius for certificates; `correct` is computed anew.
   sigma and the training noise are taken from a path like `noise_0.50/test/sigma_0.25`. Of images that
-  stand there twice the first row counts.
+  stand there twice the first row counts. Other columns than rsjax's and the paper's are named in the notes,
+  and an answer with radius 0 counts as abstained where there are such columns.
 
   Raises:
-    InputError: where it is missing or malformed, naming the line.
+    InputError: where it is missing or malformed, naming the line, or where other columns leave open which
+      rows are proved.
   """
   header, rows, _ = read_rows(path, torn=False)
-  missing = {"idx", "label", "predict"} - set(header)
-  if missing:
-    raise InputError(
-      f"{path}: line 1 is not the header of a result file: it lacks {', '.join(sorted(missing))}"
-    )
+  if header in ([], [""]):
+    raise InputError(f"{path} is empty: a result file begins with the names of its columns")
+  header = [name.strip() for name in header]
+  others = _check_header(path, header)
   texts: dict[str, Sequence[str]] = dict(zip(header, zip(*rows) if rows else [()] * len(header)))
   columns = {name: column(path, name, texts[name]) for name in ("idx", "label", "predict")}
   if "radius" in header:
     columns["radius"] = column(path, "radius", texts["radius"])
-  correct = (columns["predict"] == columns["label"]).astype(np.int64)
-  notes = list(_foreign_notes(texts, columns, correct))
-  columns["correct"] = correct
+  told = {name: _from_path(path, name) for name in ("sigma", "noise")}
+  notes = list(_foreign_notes(texts, columns))
+  notes += _of_radii(texts, columns, told["sigma"])
+  notes += _of_unproved(columns, others)
+  columns["correct"] = (columns["predict"] == columns["label"]).astype(np.int64)
   _, first = np.unique(columns["idx"], return_index=True)
   columns = {name: values[np.sort(first)] for name, values in columns.items()}
-  told = {name: _from_path(path, name) for name in ("sigma", "noise")}
   manifest = {
     "settings": {"command": "certify" if "radius" in header else "predict"}
     | ({"sigma": told["sigma"]} if told["sigma"] else {}),
@@ -51,21 +68,102 @@ def read_foreign(path: str | pathlib.Path) -> Results:
   return Results(str(path), manifest, columns, None, tuple(notes))
 
 
-def _foreign_notes(
-  texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray], correct: np.ndarray
-) -> Iterator[str]:
+def _check_header(path: str | pathlib.Path, header: list[str]) -> list[str]:
+  """The columns that are not read, where the file can be understood without them.
+
+  Raises:
+    InputError: where columns are missing, stand there twice, or say what is not understood.
+  """
+  missing = {"idx", "label", "predict"} - set(header)
+  if missing:
+    raise InputError(
+      f"{path}: line 1 is not the header of a result file: it lacks {', '.join(sorted(missing))}"
+    )
+  twice = sorted({name for name in header if header.count(name) > 1})
+  if twice:
+    raise InputError(f"{path}: line 1 names a column twice: {', '.join(twice)}")
+  known = {*CERTIFY_COLUMNS, "n"} if "radius" in header else {*PREDICT_COLUMNS, "n"}
+  others = [name for name in header if name not in known]
+  if others and "radius" not in header:
+    raise InputError(
+      f"{path} has no column radius, and columns that files of PREDICT do not have: {', '.join(others)}. Which "
+      "of its rows are proved is not known: give a file with a radius in each row, 0 where nothing is proved"
+    )
+  verdicts = [name for name in others if _VERDICT.search(name)]
+  if verdicts:
+    raise InputError(
+      f"{path} has columns that may say which rows are proved, and are not understood: {', '.join(verdicts)}. "
+      "Leave them out where the radius alone says it, 0 where nothing is proved"
+    )
+  return others
+
+
+def _foreign_notes(texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray]) -> Iterator[str]:
   yield "no manifest: whether all images are there is not known"
+  correct = (columns["predict"] == columns["label"]).astype(np.int64)
   if "correct" in texts:
     differ = sum(text not in (str(c), f"{c}.0", str(bool(c))) for text, c in zip(texts["correct"], correct))
     if differ:
-      yield f"its column `correct` is not predict = label in {differ} rows, and was computed anew"
+      rows = plural(differ, "row")
+      yield f"its column `correct` is not predict = label in {rows}, and was computed anew"
   again = len(columns["idx"]) - len(np.unique(columns["idx"]))
   if again:
-    yield f"{again} rows are of images that stand there before: only the first row of each counts"
-  positive = [t for t, radius in zip(texts.get("radius", ()), columns.get("radius", ())) if radius > 0]
-  digits = [len(re.sub(r"[eE].*", "", text).replace(".", "").lstrip("0")) for text in positive]
-  if digits and max(digits) <= 3:
+    rows = plural(again, "row is of an image that stands", "rows are of images that stand")
+    yield f"{rows} there before: only the first row of each counts"
+
+
+def _of_unproved(columns: dict[str, np.ndarray], others: list[str]) -> Iterator[str]:
+  """Of columns that are not read, and of answers with radius 0, which are made abstentions beside such."""
+  if others:
+    yield (
+      f"its columns {', '.join(others)} are not read: where the number of draws depends on the image, whether "
+      "its bound allows for that is not known"
+    )
+  unproved = (columns.get("radius", np.ones(1)) == 0) & (columns["predict"] >= 0)
+  if unproved.any():
+    rows = plural(int(unproved.sum()), "row answers", "rows answer")
+    told = f"{rows} a class with radius 0, which proves nothing"
+    yield f"{told}: counted as abstained" if others else f"{told}, but counts at radius 0"
+  if others:
+    columns["predict"] = np.where(unproved, -1, columns["predict"])
+
+
+def _of_radii(
+  texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray], sigma: float | None
+) -> Iterator[str]:
+  """Of radii that were rounded upward, or are larger than any that the usual settings prove."""
+  positive = [t.strip() for t, radius in zip(texts.get("radius", ()), columns.get("radius", ())) if radius > 0]
+  if not positive:
+    return
+  figures = max(len(re.sub(r"[eE].*", "", text).replace(".", "").lstrip("0")) for text in positive)
+  decimals = max(_decimals(text) for text in positive)
+  if figures <= 3:
     yield "radii have three significant figures, rounded to the nearest: some are above what was certified"
+  elif decimals < len(_WORDS):
+    places = f"{_WORDS[decimals]} decimal{'s' * (decimals != 1)}"
+    half = f"{0.5 * 10.0**-decimals:.{decimals + 1}f}"
+    yield f"radii have {places}: if rounded to the nearest, some are up to {half} above what was certified"
+  if not sigma:
+    return
+  radius, farthest = columns["radius"], max(positive, key=float)
+  above = f"up to {farthest}, above {{most:.6f}}, the most that {{n:,}} unanimous votes prove at "
+  above += f"alpha = {_USUAL_ALPHA} and sigma = {sigma:g}: "
+  for n in _USUAL_N:
+    most = float(bounds.radius(bounds.lower_confidence_bound(n, n, _USUAL_ALPHA), Gaussian(sigma)))
+    # half a unit of the last digit, or what float32 makes of a bound
+    reach = most + max(0.51 * 10.0 ** -_decimals(farthest), 1e-4 * sigma)
+    if most + 1e-6 < float(farthest) <= reach:
+      rows = plural(int(np.sum(radius > most + 1e-6)), "radius is", "radii are")
+      yield f"{rows} {above.format(most=most, n=n)}if these are its settings, rounded upward"
+  if float(farthest) > reach:
+    rows = plural(int(np.sum(radius > most + 1e-6)), "radius is", "radii are")
+    yield f"{rows} {above.format(most=most, n=n)}its settings are others, or its radii too large"
+
+
+def _decimals(text: str) -> int:
+  """Digits after the point that a number as text has; 0.0125 and 1.25e-2 have four."""
+  digits, _, exponent = text.lower().partition("e")
+  return max(0, len(digits.partition(".")[2]) - int(exponent or 0))
 
 
 def _from_path(path: str | pathlib.Path, name: str) -> float | None:

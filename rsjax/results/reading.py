@@ -74,13 +74,15 @@ class Results:
 
 
 def read(path: str | pathlib.Path) -> Results:
-  """Reads a result file of rsjax and its manifest; a torn last line is not a row.
+  """Reads a result file of rsjax and its manifest; a torn last line, or header, is not there.
 
   Raises:
     InputError: where either is missing or malformed, naming the line.
   """
   manifest = read_manifest(path)
   header, rows, _ = read_rows(path)
+  if not header:  # a run that was only begun
+    header = list(PREDICT_COLUMNS if manifest["settings"].get("command") == "predict" else CERTIFY_COLUMNS)
   columns = check_rows(path, header, rows, manifest["settings"])
   return Results(str(path), manifest, columns, manifest["expected"], tuple(manifest["about"].get("notes", ())))
 

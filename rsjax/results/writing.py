@@ -83,6 +83,15 @@ def open_for_append(
         os.fsync(file.fileno())
 
 
+def rows_done(path: str | pathlib.Path, manifest: Manifest, columns: Sequence[str]) -> int:
+  """How many rows of its own a run would find in the file; touches nothing.
+
+  Raises:
+    InputError: where `open_for_append` would refuse it.
+  """
+  return _check_resumable(pathlib.Path(path), manifest, columns)[0]
+
+
 def save(results: Results, path: str | pathlib.Path) -> None:
   """Writes results that are in memory to a new result file and its manifest, each whole or not at all.
 

@@ -11,103 +11,26 @@ logits for its first image.
 """
 
 import contextlib
-import dataclasses
-import hashlib
 import json
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from numpy.typing import NDArray
 
-from rsjax import devices, files, results
+from rsjax import files, results
 from rsjax.devices import processes
 from rsjax.errors import InputError
-from rsjax.procedures import Outcome, Procedure
+from rsjax.procedures import Outcome
 from rsjax.results import Manifest, Results
-from rsjax.runs import provenance
+from rsjax.runs import preparing, provenance
+from rsjax.runs.estimate import Estimate
+from rsjax.runs.job import Job
 from rsjax.runs.progress import Progress
-from rsjax.smoothing import Execution, Smoothed, inspection, scheduling, tuning
+from rsjax.smoothing import Execution, inspection
 
 IN_MEMORY = "(in memory)"  # the path of results that were not written
-_LOGITS = 100  # of a classifier of one's own, that its manifest keeps
-_LOOKS = 24  # images that are looked at before the first is certified
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-  """What is to be done, and all that fixes its results.
-
-  Attributes:
-    smoothed: the base classifier and its noise.
-    images: images[i], for i of `indices`, is uint8[h, w, c], or float32[h, w, c] in [0, 1].
-    labels: int[images], which enter the file only; None where they are not known, for results in memory.
-    indices: which images, in this order; an image's index names it to the noise.
-    procedure: CERTIFY or PREDICT, with its numbers.
-    seed: of the noise.
-    settings: what else fixes the rows: data set, checkpoint, dtype; None: digests of images and variables.
-    classifier: the name of a classifier that settings do not identify; None: its variables do.
-    about: what else is worth knowing of the file.
-    name: what the choice of rows is remembered under; None: a digest of the program.
-    notes: what is allowed, and often a mistake.
-  """
-
-  smoothed: Smoothed
-  images: Any
-  labels: NDArray[np.int64] | None
-  indices: Sequence[int]
-  procedure: Procedure
-  seed: int = 0
-  settings: dict[str, Any] | None = None
-  classifier: str | None = None
-  about: dict[str, Any] = dataclasses.field(default_factory=dict)
-  name: Callable[[], str] | None = None
-  notes: Sequence[str] = ()
-
-  def manifest(self, **session: Any) -> Manifest:
-    """The manifest of its result file; `session` is what else is said of this run."""
-    noise, procedure = self.smoothed.noise.settings(), self.procedure.settings()
-    if noise.keys() & procedure.keys():
-      raise ValueError(f"noise and procedure both have settings called {noise.keys() & procedure.keys()}")
-    return Manifest(
-      settings={
-        "command": self.procedure.command,
-        **noise,
-        **procedure,
-        "seed": self.seed,
-        "precision": devices.matmul_precision(),
-        **devices.settings(),
-        **(self._digests() if self.settings is None else self.settings),
-      },
-      indices=list(self.indices),
-      about=self.about | self._first_logits(),
-      session=provenance.session(**session),
-    )
-
-  def _digests(self) -> dict[str, Any]:
-    labels = [None] * len(self.indices) if self.labels is None else [self.labels[i] for i in self.indices]
-    data = [(i, self.images[i], label) for i, label in zip(self.indices, labels)]
-    named = {} if self.classifier is None else {"classifier": self.classifier}
-    return {
-      "dataset": provenance.digest(data),
-      "checkpoint": provenance.digest(self.smoothed.variables),
-      **named,
-    }
-
-  def first_image(self) -> NDArray[Any]:
-    """The image of the first index, checked."""
-    index = self.indices[0]
-    return scheduling.checked((index, self.images[index]))[1]
-
-  def _first_logits(self) -> dict[str, Any]:
-    """Some logits for the first image, which tell functions with the same variables apart."""
-    if self.settings is not None or not self.indices:
-      return {}
-    logits = self.smoothed.inspector.logits(self.first_image())
-    return {"first logits": [float(f"{value:.7g}") for value in logits[:_LOGITS]]}
 
 
 def into_file(
@@ -128,11 +51,7 @@ def into_file(
     InputError: for anything that cannot be used, or a file that was begun with something else.
   """
   files.local(outfile)
-  identified = job.settings is not None or job.classifier is not None
-  if not identified and not jax.tree_util.tree_leaves(job.smoothed.variables):
-    raise InputError(
-      "variables hold no arrays, so a file could not tell this classifier from another: give smooth a name"
-    )
+  _check_identified(job)
   manifest = processes.together(lambda: job.manifest(rows=execution.rows or "auto"))
   processes.together(lambda: _check_answers(outfile, manifest) if processes.first() else None)
   processes.check_alike(json.dumps([manifest.settings, provenance.versions()], sort_keys=True))
@@ -144,6 +63,23 @@ def into_file(
         writer.append(results.row_of(index, outcome, int(job.labels[index]), seconds))
       progress.row()
   return results.read(outfile) if processes.first() else None
+
+
+def dry_run(
+  job: Job, outfile: Any, execution: Execution = Execution(), progress: Progress = Progress()
+) -> tuple[Estimate, int]:
+  """(what `into_file` would take, rows that are there already); compiles and measures, and writes nothing.
+
+  Raises:
+    InputError: for anything that `into_file` cannot use.
+  """
+  _check_identified(job)
+  manifest = job.manifest()
+  done = results.rows_done(outfile, manifest, results.columns_of(job.procedure))
+  draws = (len(job.indices) - done) * job.procedure.most_draws
+  if not draws:
+    return Estimate(0, "draws", math.inf, None), done
+  return preparing.estimate(job, preparing.prepared(job, execution, draws, progress), draws), done
 
 
 def into_memory(job: Job, execution: Execution = Execution(), progress: Progress = Progress()) -> Results:
@@ -181,16 +117,9 @@ def _outcomes(
   )
   if not todo:
     return
-  first = job.first_image()
-  for warning in _first_look(job, first):
-    progress.note(warning)
-  asked = execution.rows
-  execution = _with_rows(job, execution, first.shape, len(todo) * draws)
-  if asked is not None and execution.rows != asked:
-    progress.note(
-      f"memory is too small for {asked} noisy images a step: going on with {execution.rows}, "
-      "on which no result depends"
-    )
+  execution = preparing.prepared(job, execution, len(todo) * draws, progress)
+  if preparing.takes_long(job, len(todo) * draws, execution):
+    progress.expect(preparing.estimate(job, execution, len(todo) * draws))
   progress.rows(execution.rows or 0)
   examples = ((i, job.images[i]) for i in todo)
   before = time.perf_counter()
@@ -202,17 +131,13 @@ def _outcomes(
     before = now
 
 
-def _first_look(job: Job, first: NDArray[Any]) -> Iterator[str]:
-  """What is odd about the classifier, before anything is drawn; refuses one whose rows are not independent."""
-  if warning := job.smoothed.inspector.independence(first):
-    yield warning
-  if len(job.indices) < inspection.FEWEST:
-    return
-  places = np.linspace(0, len(job.indices) - 1, min(_LOOKS, len(job.indices))).astype(int)
-  some = [job.indices[place] for place in places]
-  images = [scheduling.checked((i, job.images[i]), first)[1] for i in some]
-  labels = None if job.labels is None else job.labels[some]
-  yield from job.smoothed.inspector.look(images, labels).warnings
+def _check_identified(job: Job) -> None:
+  """Refuses a file of a classifier that nothing would tell from another."""
+  identified = job.settings is not None or job.classifier is not None
+  if not identified and not jax.tree_util.tree_leaves(job.smoothed.variables):
+    raise InputError(
+      "variables hold no arrays, so a file could not tell this classifier from another: give smooth a name"
+    )
 
 
 def _check_answers(outfile: Any, manifest: Manifest) -> None:
@@ -230,24 +155,6 @@ def _check_answers(outfile: Any, manifest: Manifest) -> None:
       f"{outfile} was begun with another classifier: its variables are the same, its logits for image "
       f"{manifest.indices[0]} are not; give another path"
     )
-
-
-def _with_rows(job: Job, execution: Execution, image_shape: tuple[int, ...], draws: int) -> Execution:
-  """The execution with rows chosen, where they are open, and with fewer, where they are too many."""
-  smoothed = job.smoothed
-  if execution.rows is not None:
-    rows = tuning.fitting_rows(smoothed.apply, smoothed.variables, image_shape, execution.rows, execution.mesh)
-    return dataclasses.replace(execution, rows=rows)
-
-  def digest() -> str:
-    rows = jax.ShapeDtypeStruct((2, *image_shape), jnp.float32)
-    program = jax.make_jaxpr(smoothed.apply)(smoothed.variables, rows)
-    return hashlib.sha256(str(program).encode()).hexdigest()[:16]
-
-  rows = tuning.best_rows(
-    smoothed.apply, smoothed.variables, image_shape, job.name or digest, draws=draws, mesh=execution.mesh
-  )
-  return dataclasses.replace(execution, rows=rows)
 
 
 @contextlib.contextmanager

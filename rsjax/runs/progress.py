@@ -13,6 +13,9 @@ class Progress:
   def note(self, text: str) -> None:
     """Something that is allowed, and often a mistake."""
 
+  def expect(self, estimate: Any) -> None:
+    """How long it will take, an `Estimate`; told of long runs."""
+
   def rows(self, rows: int) -> None:
     """Noisy images a step were chosen; what comes next is compilation."""
 

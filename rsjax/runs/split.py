@@ -62,17 +62,48 @@ def run(
   Raises:
     InputError: for anything that cannot be used; nothing was compiled and no file touched then.
   """
-  for path in (dataset_name, checkpoint_path, outfile, data_dir or ""):
-    files.local(path)
+  files.local(outfile)
   execution = Execution(rows)  # refuses what is out of range
-  seed = check_seed(seed)
-  job = processes.together(
-    lambda: job_of(dataset_name, checkpoint_path, noise, procedure, selection, seed, data_dir, split, dtype)
+  job = job_of(
+    dataset_name,
+    checkpoint_path,
+    noise,
+    procedure,
+    selection,
+    seed=seed,
+    data_dir=data_dir,
+    split=split,
+    dtype=dtype,
   )
   return into_file(job, outfile, execution, progress)
 
 
 def job_of(
+  dataset_name: str,
+  checkpoint_path: str | pathlib.Path,
+  noise: Noise,
+  procedure: Procedure,
+  selection: data.Selection = data.Selection(),
+  *,
+  seed: int = 0,
+  data_dir: str | None = None,
+  split: str = "test",
+  dtype: str | None = None,
+) -> Job:
+  """The job of `run`, for the same arguments; several processes agree on whether it can be done.
+
+  Raises:
+    InputError: for anything that cannot be used; nothing was compiled then.
+  """
+  for path in (dataset_name, checkpoint_path, data_dir or ""):
+    files.local(path)
+  seed = check_seed(seed)
+  return processes.together(
+    lambda: _job_of(dataset_name, checkpoint_path, noise, procedure, selection, seed, data_dir, split, dtype)
+  )
+
+
+def _job_of(
   dataset_name: str,
   checkpoint_path: str | pathlib.Path,
   noise: Noise,
@@ -83,7 +114,6 @@ def job_of(
   split: str,
   dtype: str | None,
 ) -> Job:
-  """The job of `run`, all of it checked."""
   dataset = data.load(dataset_name, split, data_dir)
   classifier = checkpoint.load(checkpoint_path)
   _check_match(dataset, classifier)

@@ -24,8 +24,9 @@ from rsjax.classifiers.classifier import Classifier, Spec
 from rsjax.data import streaming
 from rsjax.errors import InputError
 from rsjax.runs import provenance, training_directory
+from rsjax.runs.estimate import Estimate
 from rsjax.runs.progress import TrainingProgress
-from rsjax.training import Objective, Recipe, State
+from rsjax.training import Objective, Recipe, State, timing
 from rsjax.training.step import check_batch, steps_per_epoch
 
 SAVE_SECONDS = 10.0  # shorter epochs are not all saved; the last always is
@@ -127,6 +128,20 @@ def job_of(
   model = spec.model(metadata["training"]["dtype"])
   variables = begin_with and begin_with.variables
   return Job(outdir, model, train_set, test_set, objective, recipe, variables, metadata)
+
+
+def dry_run(job: Job, workers: int = 4) -> tuple[Estimate, int]:
+  """(what training takes from its start, bytes that it leaves in its directory); writes nothing.
+
+  Evaluation after each epoch is not counted.
+  """
+  with devices.jax_defaults():
+    state = jax.eval_shape(job.start)
+    rate = timing.images_a_second(job.model, job.train_set, job.objective, job.recipe, workers)
+  size = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+  part = min(job.recipe.batch, len(job.train_set)) // job.recipe.accumulate
+  taken = Estimate(job.steps * part * job.recipe.epochs, "images", rate, devices.memory_peak())
+  return taken, size(state.variables) + 2 * size(state)  # the checkpoint, and the last two states
 
 
 def _run(job: Job, workers: int, progress: TrainingProgress) -> dict[str, Any]:

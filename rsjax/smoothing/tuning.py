@@ -61,7 +61,7 @@ def best_rows(
   """
   mesh = mesh or devices.draws_mesh()
   start = executions.default_rows(image_shape, mesh)
-  if draws < _FEWEST_STEPS * start:
+  if not is_long(image_shape, draws, mesh):
     return start
   cache = default_cache() if cache is None else files.local(cache)
   device = mesh.devices.flat[0].device_kind
@@ -101,6 +101,23 @@ def best_rows(
   if finished and processes.first():
     _write(cache, key, best)
   return best
+
+
+def is_long(image_shape: tuple[int, ...], draws: int, mesh: Mesh | None = None) -> bool:
+  """Whether so many draws take long enough for a search, or a measurement, to pay."""
+  return draws >= _FEWEST_STEPS * executions.default_rows(image_shape, mesh or devices.draws_mesh())
+
+
+def measure(
+  apply: votes.Apply, variables: Any, image_shape: tuple[int, ...], execution: executions.Execution
+) -> float:
+  """Draws a second in the long run, measured in about a second after the compilation that the run needs anyway.
+
+  Args:
+    apply, variables, image_shape: as for `best_rows`.
+    execution: its rows are those of the steps; None: the rule of thumb.
+  """
+  return _timed(apply, variables, image_shape, execution.resolve(image_shape), timings=2)
 
 
 def fitting_rows(
@@ -162,23 +179,34 @@ def _rate(
     need = votes.memory_needed(apply, variables, image_shape, execution)
     if processes.agree(free is not None and need > _MEMORY * free):
       return 0.0
-    example = (0, np.zeros(image_shape, np.uint8))
-    as_given = executions.Execution(execution.rows, execution.mesh, execution.depth)
-
-    def seconds(steps: int) -> float:
-      procedure: Any = _Timed(steps * execution.rows)
-      before = time.perf_counter()
-      drawn = scheduling.outcomes(apply, variables, [example], procedure, Gaussian(0.5), execution=as_given)
-      collections.deque(drawn, 0)
-      return time.perf_counter() - before
-
-    seconds(1)
-    steps = int(processes.agree(max(2, int(_SECONDS / max(seconds(1), 1e-4)))))
-    return float(processes.agree(steps * execution.rows / min(seconds(steps) for _ in range(_TIMINGS))))
+    return _timed(apply, variables, image_shape, execution, _TIMINGS)
   except jax.errors.JaxRuntimeError as error:
     if not votes.out_of_memory(error) or jax.process_count() > 1:
       raise
     return 0.0
+
+
+def _timed(
+  apply: votes.Apply,
+  variables: Any,
+  image_shape: tuple[int, ...],
+  execution: executions.Resolved,
+  timings: int,
+) -> float:
+  """Draws a second, of the fastest of some timings; processes agree on it."""
+  example = (0, np.zeros(image_shape, np.uint8))
+  as_given = executions.Execution(execution.rows, execution.mesh, execution.depth)
+
+  def seconds(steps: int) -> float:
+    procedure: Any = _Timed(steps * execution.rows)
+    before = time.perf_counter()
+    drawn = scheduling.outcomes(apply, variables, [example], procedure, Gaussian(0.5), execution=as_given)
+    collections.deque(drawn, 0)
+    return time.perf_counter() - before
+
+  seconds(1)
+  steps = int(processes.agree(max(2, int(_SECONDS / max(seconds(1), 1e-4)))))
+  return float(processes.agree(steps * execution.rows / min(seconds(steps) for _ in range(timings))))
 
 
 def _read(cache: pathlib.Path) -> dict[str, int]:

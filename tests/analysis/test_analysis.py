@@ -156,16 +156,12 @@ def test_tables_say_the_same_in_every_format():
   files, radii = [made(), sampled()], [0.0, 0.25]
   rows = analysis.summarize(files, radii, names=["a_b", "c"], rho=0.001)
   short = analysis.table(files, radii).splitlines()
-  assert len(short) == 3
+  assert len(short) == 4  # the second name is too long for a line with numbers
   assert "0.60" in short[1] and "0.20" in short[1] and "0.150" in short[1]
   accuracy = [f"{v:.2f}" for row in rows for v in row["certified_accuracy"]]
-  for text in (
-    analysis.text(rows),
-    analysis.markdown(rows),
-    analysis.latex(rows),
-    analysis.markdown(rows, True),
-  ):
+  for text in (analysis.text(rows), analysis.markdown(rows), analysis.markdown(rows, True)):
     assert all(value in text for value in accuracy)
+  assert all(f"{100 * float(value):.0f}" in analysis.latex(rows) for value in accuracy)
   assert r"a\_b &" in analysis.latex(rows)
   assert "99.9 % from" in analysis.text(analysis.summarize(files, radii, confidence=0.999))
   assert "95 % from" in analysis.text(rows) and "for all, 0.999" in analysis.text(rows)
@@ -294,14 +290,14 @@ def test_what_a_referee_would_ask():
   assert "not evenly spaced: most are 2 apart, some 8" in said([gap])
   inflated = sampled(images=200)
   inflated.columns["radius"][inflated.columns["radius"].argmax()] += 0.001
-  assert "1 radii are above what their votes certify" in said([inflated])
+  assert "1 radius is above what the votes certify" in said([inflated])
   edited = sampled(images=200)
   edited.columns["predict"][edited.columns["predict"] != 2] = 2
   assert "rows do not follow from their votes" in said([edited])
   for name, value in (("nA", 1000), ("nA", 0)):
     edited = sampled(images=200)
     edited.columns[name][7] = value
-    assert "1 rows do not follow from their votes, the first of image 14" in said([edited])
+    assert "1 row does not follow from its votes, the first of image 14" in said([edited])
   digests = [sampled(images=200, dataset="a"), sampled(images=200, dataset="b")]
   assert "of one name, but with other images" in said(digests)
   other = sampled(images=300)
@@ -352,7 +348,7 @@ def test_a_manifest_that_does_not_fit_its_rows_is_named():
   assert "not those of --skip 2" in said([whole])
   bold = sampled(images=300)
   bold.settings.update(sigma=0.5)
-  assert "are below what their votes certify" in said([bold])
+  assert "are below what the votes certify" in said([bold])
   bold.settings.pop("n")
   assert "its manifest lacks n" in said([bold])
   for again in (lambda: analysis.with_alpha(bold, 0.01), lambda: analysis.with_draws(bold, 10)):
@@ -375,3 +371,159 @@ def test_a_table_says_what_it_is_of():
 def test_statistics_of_predictions_need_certificates():
   with pytest.raises(InputError, match="is of PREDICT"):
     statistics.certified(analysis.as_predictions(sampled()), [0.0])
+
+
+def of_images(index, path="cifar10/sigma_0.25"):
+  """A file without manifest of these images."""
+  index = np.asarray(index)
+  right, file = np.ones(len(index), int), made(expected=None, path=path)
+  columns = {"idx": index, "label": index % 3, "predict": index % 3, "correct": right, "radius": 0.5 * right}
+  return Results(path, file.manifest, columns, None)
+
+
+@pytest.mark.parametrize(
+  ("path", "step", "size"),
+  [("cifar10/x", 20, 10_000), ("a/imagenet/x", 100, 50_000), ("MNIST_x", 1, 10_000), ("svhn/x", 20, 26_032)],
+)
+def test_a_file_that_ends_early_for_its_set_gives_a_hint(path, step, size):
+  whole = np.arange(0, size, step)
+  assert "incomplete" not in said([of_images(whole, path)])
+  part = whole[: 6 * len(whole) // 7]
+  text, apart = said([of_images(part, path)]), f"{step} image{'s' * (step > 1)} apart"
+  assert (
+    f"may be incomplete: {len(part):,} rows, {apart}, end with image {part[-1]:,}; the {size:,} images" in text
+  )
+  assert f"give {len(whole):,} rows" in text
+
+
+def test_a_file_that_ends_early_is_found_beside_others_and_by_usual_sizes():
+  whole, part = np.arange(0, 10_000, 20), np.arange(0, 8540, 20)
+  text = said([of_images(part, "a/x"), of_images(whole, "b/x")])
+  assert (
+    "a/x): may be incomplete: 427 rows" in text and "those of another file end with 9,980, 500 rows" in text
+  )
+  assert text.count("may be incomplete") == 1
+  assert "a set of 10,000 images gives 500 rows" in said([of_images(part, "x")])
+  for index, path in ((whole, "x"), (np.arange(72), "x"), (part, "cifar10/train/x"), ([0, 7, 9], "cifar10/x")):
+    assert "may be incomplete" not in said([of_images(index, path)])
+  assert "may be incomplete" not in said([made(9)])  # its manifest says it
+
+
+def test_images_missing_in_between_are_counted():
+  index = np.delete(np.arange(0, 10_000, 20), [100, 200, 201])
+  assert "3 images are missing between others, the first is 2,000" in said([of_images(index)])
+  assert "1 image is missing between others" in said([of_images(np.delete(np.arange(200), 50), "x")])
+
+
+def test_data_of_one_digest_is_the_same_under_any_name():
+  files = [sampled(images=200, dataset=digest, split=split) for digest, split in (("d", "test"), ("d", "val"))]
+  for f, name in zip(files, ("mine.npz", "copy.npz")):
+    f.manifest["about"]["dataset"] = name
+  assert "differ in" not in said(files) and "of one name" not in said(files)
+  assert not any("npz" in label for label in analysis.labels(files))
+  assert "copy.npz" not in analysis.caption(analysis.summarize(files, [0.0]))
+  assert sum(analysis.agreement(*files).values()) == pytest.approx(1)
+  foreign = of_images(2 * np.arange(200))
+  assert "differ in dataset" not in said([*files, foreign])
+  files[1].settings["dataset"] = "e"
+  assert "the files differ in dataset: copy.npz, mine.npz" in said(files)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 11])
+@pytest.mark.parametrize("name", ["a", "sigma = 0.25, training noise 0.5", "x" * 200])
+def test_tables_in_a_terminal_fit_80_columns_and_lose_nothing(count, name):
+  rows = analysis.summarize([sampled(), sampled(seed=1)], [0.05 * i for i in range(count)], names=[name, "b"])
+  text = analysis.text(rows)
+  assert max(map(len, text.splitlines())) <= 80
+  cells = " ".join(text.split())
+  for row in rows:
+    for value in (*row["certified_accuracy"], row["abstained"]):
+      assert f" {value:.2f}" in cells
+    assert f"{row['ACR']:.3f}" in cells
+  for head in (*(f"{0.05 * i:g}" for i in range(count)), "ACR", "abstain", "images"):
+    assert cells.split().count(head) >= 1
+  assert name in "".join(analysis.markdown(rows).splitlines())
+
+
+def test_one_is_not_plural():
+  one = sampled(images=1)
+  for text in (said([one]), repr(analysis.Found(one)), analysis.table([sampled(images=1)], [0.0])):
+    assert not re.search(r"\b1 (images|rows|files|radii)\b", text)
+  assert "only 1 image:" in said([one]) and repr(analysis.Found(one)).startswith("1 image certified")
+
+
+def test_what_concerns_many_files_is_said_once():
+  files = [of_images(np.arange(0, 40 + i % 7), f"runs/{i}/x.tsv") for i in range(1500)]
+  names = analysis.labels(files)
+  assert len(set(names)) == 1500 and max(map(len, names)) < 40
+  text = analysis.warnings(files, names, [0.0])
+  assert len(text) < 20 and max(map(len, text)) < 300
+  [few] = [t for t in text if "an accuracy of one half" in t]
+  assert few.startswith("1,500 files, in other numbers each, such as")
+  [other] = [t for t in text if "more files are of other images" in t]
+  assert other.startswith("1,282 more")
+  same = [of_images(np.arange(50), f"runs/{i}/x.tsv") for i in range(1500)]
+  [few] = [t for t in analysis.warnings(same, analysis.labels(same), []) if "only 50" in t]
+  assert "and 1,497 more: only 50 images" in few
+
+
+def test_paths_are_shortened_to_what_tells_them_apart():
+  paths = ["/very/long/folder/noise_0.25/test/sigma_0.25", "/very/long/folder/noise_0.50/test/sigma_0.25"]
+  assert analysis.labels([of_images([1, 2], path) for path in paths]) == [
+    "sigma = 0.25 (noise_0.25/test/sigma_0.25)",
+    "sigma = 0.25 (noise_0.50/test/sigma_0.25)",
+  ]
+  deep = [f"/a/{x}/c/d/e/f.tsv" for x in "pq"]
+  assert analysis.labels([of_images([1], path) for path in deep])[1] == "sigma = 0.25 (q/.../f.tsv)"
+
+
+def test_one_label_for_two_sigmas_keeps_them_apart_everywhere():
+  files, radii = [sampled(), sampled(seed=1, sigma=0.5)], [0.0, 0.25]
+  rows = analysis.summarize(files, radii, names=["SmoothAdv", "SmoothAdv"])
+  assert [row["name"] for row in rows] == ["SmoothAdv, sigma = 0.25", "SmoothAdv, sigma = 0.5"]
+  for text in (analysis.text(rows), analysis.markdown(rows), analysis.csv(rows)):
+    assert "SmoothAdv, sigma = 0.5" in text
+  legend = analysis.plot(files, names=["SmoothAdv", "SmoothAdv"]).axes[0].get_legend()
+  assert [t.get_text() for t in legend.get_texts()] == [row["name"] for row in rows]
+  one = analysis.summarize([sampled(), sampled(seed=1)], radii, names=["A", "B"])
+  assert [row["name"] for row in one] == ["A", "B"] and "sigma 0.25" in analysis.caption(one)
+  incomplete = analysis.summarize([made(9)], radii, names=["A"])
+  assert "only 5 of 9 images" in incomplete[0]["name"]
+  with pytest.raises(InputError, match="got 1 for 2 files"):
+    analysis.summarize(files, radii, names=["A"])
+
+
+def test_latex_is_a_table_with_all_that_it_needs():
+  files = [sampled(seed=2, sigma=0.5), sampled(), sampled(seed=1)]
+  rows = analysis.summarize(files, [0.0, 0.25], names=["50% \\ A_b", "A", "<{B}>"])
+  for intervals in (False, True):
+    lines = analysis.latex(rows, intervals).splitlines()
+    assert lines[0] == r"% needs \usepackage{booktabs}"
+    assert lines[1] == r"\begin{table}" and lines[-1] == r"\end{table}"
+    [caption] = [line for line in lines if line.startswith(r"\caption{")]
+    assert r"(\%)" in caption and "$> r$" in caption and r"$\alpha$ 0.001" in caption and "$n$ 1,000" in caption
+    body = [line for line in lines if line.endswith(r"\\")]
+    assert [line.split(" & ")[0] for line in body] == [r"$\sigma$", "0.25", "", "0.5"]
+    assert [line.split(" & ")[1] for line in body[1:]] == ["A", r"$<$\{B\}$>$", r"50\% \textbackslash{} A\_b"]
+    assert len({len(line.split(" & ")) for line in body}) == 1
+    text = "\n".join(lines)
+    assert text.replace(r"\{", "").count("{") == text.replace(r"\}", "").count("}")
+    assert lines.count(r"\midrule") == 2  # below the head, and between the sigmas
+    for row in rows:
+      assert all(f"{100 * v:.0f}" in text for v in row["certified_accuracy"])
+  many = analysis.latex(analysis.summarize([sampled(images=1000)], [0.0])).splitlines()
+  assert re.match(r"0\.25 & \d\d\.\d & 0\.\d{3} ", many[-4])  # no method: there is only one
+
+
+def test_plot_draws_into_given_axes_and_returns_the_figure(tmp_path):
+  figure = pytest.importorskip("matplotlib.figure").Figure()
+  left, right = figure.subplots(1, 2)
+  assert analysis.plot([made(), sampled()], ax=left, title="$5_{") is figure
+  assert analysis.Found(sampled()).plot(ax=right) is figure
+  assert (len(left.get_lines()), len(right.get_lines())) == (2, 1)
+  assert left.get_title() == "$5_{" and left.get_xlabel() == "l2 radius"
+  inner = figure.subfigures(1, 1).subplots()
+  assert analysis.plot([made()], tmp_path / "x.png", ax=inner) is figure and (tmp_path / "x.png").exists()
+  assert len(analysis.plot([made()]).axes) == len(analysis.Found(made()).plot(tmp_path / "y.svg").axes) == 1
+  with pytest.raises(InputError, match="2 panels do not fit into one `ax`"):
+    analysis.plot([sampled(), sampled(sigma=0.5)], ax=left, panels="sigma")

@@ -60,7 +60,7 @@ def test_foreign_files_are_read_with_care(tmp_path, capsys):
   again.write_text(again.read_text() + "0\t1\t2\t0.5\t0\t1\n")
   read = results.read_any(again)
   assert len(read) == 120 and read.columns["radius"][0] == 0.123
-  assert "1 rows are of images that stand there before" in ran([again], capsys).err
+  assert "1 row is of an image that stands there before" in ran([again], capsys).err
   for bad, words in (
     ("x", "line 2: radius cannot be 'x'"),
     ("nan", "line 2: radius"),
@@ -87,7 +87,7 @@ def test_other_alpha_and_fewer_draws(capsys):
     ([DIGITS[0], "--rho", "2"], ["rho must be", "got 2.0"]),
     ([DIGITS[0], "--alpha", "0"], ["alpha must be", "got 0.0"]),
     ([DIGITS[0], "--radii", "-1"], ["radii must be numbers >= 0"]),
-    ([*DIGITS, "--label", "one"], ["--label was given 1 times for 3 files"]),
+    ([*DIGITS, "--label", "one"], ["--label was given 1 time for 3 files"]),
     ([DIGITS[0], "-o", DIGITS[0]], ["cannot be a directory"]),
     ([str(helpers.ROOT / "README.md")], ["line "]),
   ],
@@ -120,3 +120,40 @@ def test_analyze_runs_where_jax_is_not_installed(tmp_path):
   )
   subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
   assert (tmp_path / "certified_accuracy.svg").exists()
+
+
+def test_a_file_without_rows_is_left_out_and_said(tmp_path, capsys):
+  empty = tmp_path / "empty.tsv"
+  empty.write_text("idx\tlabel\tpredict\tradius\n")
+  labels = [argument for name in ("gone", "kept") for argument in ("--label", name)]
+  said = ran([empty, DIGITS[0], *labels, "-o", tmp_path / "t"], capsys)
+  assert "empty.tsv has no rows yet, and is left out" in said.err
+  assert "kept" in said.out and "gone" not in said.out
+  stored = json.loads((tmp_path / "t" / "certified_accuracy.json").read_text())
+  assert len(stored["files"]) == 1 and "left out" in stored["warnings"][0]
+  refused([empty, empty], capsys, "empty.tsv has no rows yet")
+  many = [foreign(tmp_path / f"{i}.tsv", rows=0) for i in range(5)]
+  assert "and 2 more files have no rows yet, and are left out" in ran([*many, DIGITS[0]], capsys).err
+  answers = foreign(tmp_path / "p.tsv", header="idx\tlabel\tpredict\tcorrect\ttime\tn")
+  nothing = tmp_path / "nothing.tsv"
+  nothing.write_text("idx\tlabel\tpredict\n")
+  assert "nothing.tsv has no rows yet" in ran([answers, nothing], capsys).err
+
+
+def test_an_adaptive_methods_file_is_refused_by_the_names_of_its_columns(tmp_path, capsys):
+  header = "idx\tlabel\tpredict\tradius proved\tcorrect\ttime"
+  refused([foreign(tmp_path / "a.tsv", header=header)], capsys, "no column radius", "radius proved")
+
+
+@pytest.mark.parametrize("flags", [[], ["--reference", DIGITS[2], "--n", 100]])
+def test_what_is_printed_fits_80_columns(flags, tmp_path, capsys):
+  labels = [argument for name in ("a" * 90, "b", "b") for argument in ("--label", name)]
+  files = DIGITS if not flags else [DIGITS[2]] * 3
+  said = ran([*files, *labels, *flags, "-o", tmp_path], capsys)
+  for line in said.out.splitlines():
+    assert len(line) <= 80 or line.startswith(("wrote", "/", str(helpers.ROOT))), line
+  if flags:
+    assert "b" in (tmp_path / "predictions.md").read_text().splitlines()[-1]
+  else:
+    assert "b, sigma = 0.5" in (tmp_path / "certified_accuracy.md").read_text()
+    assert (tmp_path / "certified_accuracy.tex").read_text().startswith(r"% needs \usepackage{booktabs}")

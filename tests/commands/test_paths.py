@@ -129,6 +129,7 @@ TAKING = {
   "results/writing open_for_append path": lambda p: results.open_for_append(
     p, manifest(), results.CERTIFY_COLUMNS
   ).__enter__(),
+  "results/writing rows_done path": lambda p: results.rows_done(p, manifest(), results.CERTIFY_COLUMNS),
   "results/writing save path": lambda p: results.save(results.read(DIGITS[0]), p),
   "runs/certification into_file outfile": lambda p: certification.into_file(job(), p),
   "runs/face SmoothedClassifier.certify file": lambda p: face().certify(IMAGES, LABELS, file=p),

@@ -118,7 +118,7 @@ def test_a_radius_of_another_n_is_found_out(job, tmp_path):
   sure = next(row for row in rows[1:] if float(row[radius]) > 0)
   sure[radius] = f"{2 * float(sure[radius]):.6f}"
   path.write_text("\n".join("\t".join(row) for row in rows) + "\n")
-  assert "1 radii are above what their votes certify" in " ".join(
+  assert "1 radius is above what the votes certify" in " ".join(
     analysis.warnings([results.read(path)], ["x"], [])
   )
   rows[1][n] = "99"

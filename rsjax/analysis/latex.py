@@ -1,0 +1,89 @@
+r"""The certified-accuracy table in LaTeX: per cent, a group of rows for each sigma.
+
+>>> rows = tables.summarize(files, [0.0, 0.25, 0.5])
+>>> print(latex(rows))
+% needs \usepackage{booktabs}
+\begin{table}
+...
+0.25 & 93 & 81 & 64 & 0.543 \\
+...
+\end{table}
+"""
+
+from typing import Any
+
+from rsjax.analysis import tables
+from rsjax.analysis.labels import method
+
+_SPECIAL = {
+  "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
+  **{character: rf"\{character}" for character in "&%_#${}"},
+}  # fmt: skip
+_SYMBOLS = {"sigma": r"$\sigma$", "alpha": r"$\alpha$", "n": "$n$"}
+
+
+def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
+  """The table with its caption, for the package booktabs: certified accuracy in per cent, the best in bold.
+
+  The rows are in the order of their sigma, which has a column of its own, as the method has where there is
+  more to a name than its sigma.
+  """
+  wanted = r"{} {{\scriptsize [{}, {}]}}" if intervals else None
+  marked = zip(rows, tables.marked(rows, lambda cell: rf"\textbf{{{cell}}}", wanted, _percents))
+  body = sorted(marked, key=lambda pair: (pair[0]["sigma"] is None, pair[0]["sigma"] or 0))
+  with_sigma = any(row["sigma"] is not None for row in rows)
+  with_method = any(method(row) or "rho" in row for row in rows)
+  heads = [r"$\sigma$"] * with_sigma + ["method"] * with_method
+  columns = "l" * len(heads) + "r" * (len(rows[0]["radii"]) + 1)
+  heads += [*(f"$r = {r:g}$" for r in rows[0]["radii"]), "ACR"]
+  grouped = len(rows) > len({row["sigma"] for row in rows})
+  lines: list[str] = []
+  before: Any = object()
+  for row, cells in body:
+    new, before = row["sigma"] != before, row["sigma"]
+    if lines and new and grouped:
+      lines.append(r"\midrule")
+    sigma = [f"{row['sigma']:g}" if new and row["sigma"] is not None else ""] * with_sigma
+    lines.append(_line([*sigma, *[escaped(method(row))] * with_method, *cells]))
+    if "rho" in row:
+      certain = [_percents(row, value) for value in row["high_probability"]]
+      lines.append(_line([""] * with_sigma + [escaped(tables.for_all(row)), *certain, ""]))
+  return "\n".join(
+    [
+      r"% needs \usepackage{booktabs}",
+      r"\begin{table}",
+      r"\centering",
+      rf"\caption{{{_caption(rows, intervals)}}}",
+    ]
+    + [r"\label{tab:certified-accuracy}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _line(heads)]
+    + [r"\midrule", *lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+  )
+
+
+def escaped(text: str) -> str:
+  """The text with what LaTeX would read as its own escaped."""
+  return "".join(_SPECIAL.get(character, character) for character in text)
+
+
+def _line(cells: list[str]) -> str:
+  return " & ".join(cells) + r" \\"
+
+
+def _percents(row: dict[str, Any], value: float) -> str:
+  """The accuracy in per cent, with the digits of the other formats."""
+  return f"{100 * float(tables.shown(row, value)):.{tables.decimals(row) - 2}f}"
+
+
+def _caption(rows: list[dict[str, Any]], intervals: bool) -> str:
+  norm = rows[0]["norm"].removeprefix("l").replace("inf", r"\infty")
+  rule = ">" if rows[0]["rule"] == "open" else r"\geq"
+  parts = [
+    rf"Certified accuracy (\%): right, and certified radius ${rule} r$ "
+    rf"($\ell_{{{norm}}}$, pixels in $[0, 1]$)"
+  ]
+  common = tables.common(rows)
+  common.pop("sigma", None)  # has its column
+  parts += [", ".join(f"{_SYMBOLS.get(key, key)} {escaped(str(value))}" for key, value in common.items())]
+  if intervals:
+    parts.append(escaped(tables.intervals_of(rows)))
+  return "; ".join(part for part in parts if part) + "."

@@ -1,0 +1,79 @@
+"""Which images a file is of: their order, gaps between them, and whether they look cut short."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsjax.results import Results, plural
+
+# Words in the path of a file without manifest, and how many images the set has that is evaluated by convention.
+_SETS = (("imagenet", "ImageNet", 50_000), ("cifar", "CIFAR", 10_000), ("mnist", "MNIST", 10_000),
+         ("svhn", "SVHN", 26_032))  # fmt: skip
+_SPARSE = 10  # images apart, from which on a file is likely to be of a part of one of these sets
+_ENOUGH = 3  # images, from which on their distance tells anything
+
+
+def order_and_gaps(index: NDArray[np.int64]) -> Iterator[str]:
+  """Sentences about image indices that do not ascend, or not evenly."""
+  if np.any(np.diff(index) <= 0):
+    yield "rows are not in the order of the images, or stand there twice"
+    return
+  steps, counts = np.unique(np.diff(index), return_counts=True)
+  if len(steps) < 2:
+    return
+  usual = steps[counts.argmax()]
+  text = f"images are not evenly spaced: most are {usual} apart, some {steps[-1]}"
+  if not np.any(steps % usual):
+    missing = int(np.sum(np.diff(index) // usual - 1))
+    first = index[np.argmax(np.diff(index) > usual)] + usual
+    text += f"; {plural(missing, 'image is', 'images are')} missing between others, the first is {first:,}"
+  yield text
+
+
+def looks_cut(files: Sequence[Results]) -> list[str | None]:
+  """A sentence for each file that seems to end early, else None; files whose manifest says it are left out.
+
+  Known are: the sets that a path names, other files whose images are as far apart, and the sizes of usual sets.
+  """
+  ends: dict[tuple[int, int], int] = {}  # {(first image, step): the farthest image of any file}
+  for f in files:
+    if step := _step(f):
+      first, last = int(f.columns["idx"][0]), int(f.columns["idx"][-1])
+      ends[first, step] = max(last, ends.get((first, step), 0))
+  return [None if f.expected is not None else _cut(f, ends) for f in files]
+
+
+def _cut(f: Results, ends: dict[tuple[int, int], int]) -> str | None:
+  step, index = _step(f), f.columns["idx"]
+  if step is None:
+    return None
+  last, first = int(index[-1]), int(index[0])
+  if (end := ends[first, step]) > last:
+    due = plural(len(range(first, end + 1, step)), "row")
+    return _sentence(len(index), step, last, f"those of another file end with {end:,}, {due}")
+  path = f.path.lower()
+  if "train" in path:
+    return None
+  named = next(((name, size) for word, name, size in _SETS if word in path), None)
+  if named is None and step < _SPARSE:
+    return None
+  name, size = named or ("", next((size for _, _, size in sorted(_SETS, key=lambda s: s[2]) if size > last), 0))
+  if last + step >= size or first >= step:
+    return None
+  whole = plural(len(range(first, size, step)), "row")
+  given = f"the {size:,} images of {name} give" if named else f"a set of {size:,} images gives"
+  return _sentence(len(index), step, last, f"{given} {whole}")
+
+
+def _sentence(rows: int, step: int, last: int, otherwise: str) -> str:
+  apart = f"{plural(step, 'image')} apart"
+  return f"may be incomplete: {plural(rows, 'row')}, {apart}, end with image {last:,}; {otherwise}"
+
+
+def _step(f: Results) -> int | None:
+  """How far apart the images are, where most are equally far; None where they are not."""
+  steps, counts = np.unique(np.diff(f.columns["idx"]), return_counts=True)
+  if len(f) < _ENOUGH or steps[0] <= 0 or 2 * counts.max() <= counts.sum():
+    return None
+  return int(steps[counts.argmax()])

@@ -1,0 +1,89 @@
+"""One run of CERTIFY or PREDICT: what is to be done, and all that fixes its results."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsjax import devices
+from rsjax.procedures import Procedure
+from rsjax.results import Manifest
+from rsjax.runs import provenance
+from rsjax.smoothing import Smoothed, scheduling
+
+_LOGITS = 100  # of a classifier of one's own, that its manifest keeps
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """What is to be done, and all that fixes its results.
+
+  Attributes:
+    smoothed: the base classifier and its noise.
+    images: images[i], for i of `indices`, is uint8[h, w, c], or float32[h, w, c] in [0, 1].
+    labels: int[images], which enter the file only; None where they are not known, for results in memory.
+    indices: which images, in this order; an image's index names it to the noise.
+    procedure: CERTIFY or PREDICT, with its numbers.
+    seed: of the noise.
+    settings: what else fixes the rows: data set, checkpoint, dtype; None: digests of images and variables.
+    classifier: the name of a classifier that settings do not identify; None: its variables do.
+    about: what else is worth knowing of the file.
+    name: what the choice of rows is remembered under; None: a digest of the program.
+    notes: what is allowed, and often a mistake.
+  """
+
+  smoothed: Smoothed
+  images: Any
+  labels: NDArray[np.int64] | None
+  indices: Sequence[int]
+  procedure: Procedure
+  seed: int = 0
+  settings: dict[str, Any] | None = None
+  classifier: str | None = None
+  about: dict[str, Any] = dataclasses.field(default_factory=dict)
+  name: Callable[[], str] | None = None
+  notes: Sequence[str] = ()
+
+  def manifest(self, **session: Any) -> Manifest:
+    """The manifest of its result file; `session` is what else is said of this run."""
+    noise, procedure = self.smoothed.noise.settings(), self.procedure.settings()
+    if noise.keys() & procedure.keys():
+      raise ValueError(f"noise and procedure both have settings called {noise.keys() & procedure.keys()}")
+    return Manifest(
+      settings={
+        "command": self.procedure.command,
+        **noise,
+        **procedure,
+        "seed": self.seed,
+        "precision": devices.matmul_precision(),
+        **devices.settings(),
+        **(self._digests() if self.settings is None else self.settings),
+      },
+      indices=list(self.indices),
+      about=self.about | self._first_logits(),
+      session=provenance.session(**session),
+    )
+
+  def _digests(self) -> dict[str, Any]:
+    labels = [None] * len(self.indices) if self.labels is None else [self.labels[i] for i in self.indices]
+    data = [(i, self.images[i], label) for i, label in zip(self.indices, labels)]
+    named = {} if self.classifier is None else {"classifier": self.classifier}
+    return {
+      "dataset": provenance.digest(data),
+      "checkpoint": provenance.digest(self.smoothed.variables),
+      **named,
+    }
+
+  def first_image(self) -> NDArray[Any]:
+    """The image of the first index, checked."""
+    index = self.indices[0]
+    return scheduling.checked((index, self.images[index]))[1]
+
+  def _first_logits(self) -> dict[str, Any]:
+    """Some logits for the first image, which tell functions with the same variables apart."""
+    if self.settings is not None or not self.indices:
+      return {}
+    logits = self.smoothed.inspector.logits(self.first_image())
+    return {"first logits": [float(f"{value:.7g}") for value in logits[:_LOGITS]]}

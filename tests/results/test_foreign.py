@@ -1,0 +1,105 @@
+"""Result files of other tools: what is read of them, what is refused, and what is said."""
+
+import numpy as np
+import pytest
+
+from rsjax import analysis, bounds, results
+from rsjax.errors import InputError
+
+
+def foreign(path, header, *rows):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text("\n".join("\t".join(map(str, row)) for row in (header.split(","), *rows)) + "\n")
+  return path
+
+
+def notes(path):
+  return "\n".join(results.read_any(path).notes)
+
+
+@pytest.mark.parametrize(
+  "header",
+  [
+    "idx,label,predict,radius proved,correct,levels_needed,estimated_pr,time",  # adaptive sampling
+    "idx,label,predict,certified,correct,time",
+    "idx,label,predict,correct,samples,time",
+    "idx,label,predict,pABar,correct,time",  # certificates of another noise, without radii
+    "idx,label,predict,Radius,correct,time",
+  ],
+)
+def test_certificates_without_radii_are_not_read_as_answers_of_predict(header, tmp_path):
+  """Their rows have an answer whether or not it was proved, and would all count."""
+  path = foreign(tmp_path / "adaptive.tsv", header, [0, 3, 3, 0, 1, 0, 0, 0][: header.count(",") + 1])
+  unread = set(header.split(",")) - {"idx", "label", "predict", "correct", "time"}
+  with pytest.raises(InputError, match="no column radius") as error:
+    results.read_any(path)
+  assert all(name in str(error.value) for name in unread)
+
+
+@pytest.mark.parametrize("name", ["certified", "proved", "abstain", "is_valid"])
+def test_a_column_that_may_revoke_a_radius_is_refused_by_name(name, tmp_path):
+  path = foreign(tmp_path / "f.tsv", f"idx,label,predict,radius,{name}", [0, 1, 1, 0.5, 0])
+  with pytest.raises(InputError, match=rf"are not understood: {name}\."):
+    results.read_any(path)
+
+
+def test_beside_columns_that_are_not_read_a_radius_of_0_proves_nothing(tmp_path):
+  header, rows = "idx,label,predict,pA,samplesize,radius", ([0, 1, 1, 0.9, 500, 0.25], [1, 1, 1, 0.4, 900, 0.0])
+  file = results.read_any(foreign(tmp_path / "adaptive.tsv", header, *rows))
+  assert file.columns["predict"].tolist() == [1, -1]
+  assert analysis.certified_accuracy(file, [0.0]) == analysis.abstention_rate(file) == 0.5
+  said = "\n".join(file.notes)
+  assert "its columns pA, samplesize are not read" in said
+  assert "1 row answers a class with radius 0, which proves nothing: counted as abstained" in said
+  paper = results.read_any(foreign(tmp_path / "paper.tsv", "idx,label,predict,radius", *([0, 1, 1, 0.0],) * 2))
+  assert paper.columns["predict"].tolist() == [1] and "2 rows answer a class" in "".join(paper.notes)
+
+
+def test_a_file_of_rsjax_without_its_manifest_is_read(tmp_path):
+  for columns in (results.CERTIFY_COLUMNS, results.with_n(results.PREDICT_COLUMNS)):
+    row = {"idx": 0, "label": 2, "predict": 2, "radius": 0.512345}
+    path = foreign(tmp_path / "own.tsv", ",".join(columns), [row.get(name, 1) for name in columns])
+    assert len(results.read_any(path)) == 1 and "not read" not in notes(path)
+
+
+def test_headers_are_read_exactly(tmp_path):
+  spaced = foreign(tmp_path / "spaced.tsv", "idx ,label,predict,radius ", [0, 1, 1, 0.5])
+  assert results.read_any(spaced).columns["radius"].tolist() == [0.5]
+  with pytest.raises(InputError, match="names a column twice: radius"):
+    results.read_any(foreign(tmp_path / "twice.tsv", "idx,label,predict,radius,radius", [0, 1, 1, 0.5, 0.1]))
+  (tmp_path / "nothing.tsv").write_text("")
+  with pytest.raises(InputError, match="is empty"):
+    results.read_any(tmp_path / "nothing.tsv")
+
+
+@pytest.mark.parametrize("decimals", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("n", [1_000, 10_000, 100_000])
+def test_radii_rounded_upward_are_found_at_any_number_of_digits(n, decimals, tmp_path):
+  """Above what unanimous votes give, in the last digit printed; rounded down they are not."""
+  sigma = 0.25
+  exact = float(sigma * bounds.certified_radius(bounds.lower_confidence_bound(n, n, 0.001), 1.0))
+  nearest, down = f"{exact:.{decimals}f}", f"{np.floor(exact * 10**decimals) / 10**decimals:.{decimals}f}"
+  for text in (nearest, down):
+    path = foreign(tmp_path / "sigma_0.25", "idx,label,predict,radius", [0, 1, 1, text], [1, 1, 1, "0.1"])
+    found = f"the most that {n:,} unanimous votes prove" in notes(path)
+    assert found == (float(text) > exact + 1e-6)
+  if decimals in (4, 5):
+    assert "if rounded to the nearest, some are up to 0.0000" in notes(path)
+
+
+def test_radii_that_no_usual_run_can_have_are_named(tmp_path):
+  path = foreign(tmp_path / "sigma_0.50", "idx,label,predict,radius", [0, 1, 1, "1.9553"], [1, 1, 1, "1.9553"])
+  assert "2 radii are up to 1.9553, above 1.905728, the most that 100,000" in notes(path)
+  assert "its settings are others, or its radii too large" in notes(path)
+  fine = foreign(tmp_path / "fine" / "sigma_0.50", "idx,label,predict,radius", [0, 1, 1, "1.905728"])
+  assert "unanimous" not in notes(fine)
+
+
+def test_a_run_that_was_only_begun_has_no_rows(tmp_path):
+  manifest = results.Manifest({"sigma": 0.25, "command": "predict"}, [0, 1], {}, {})
+  with results.open_for_append(tmp_path / "begun.tsv", manifest, results.PREDICT_COLUMNS):
+    pass
+  for content in ("", "idx\tla"):
+    (tmp_path / "begun.tsv").write_text(content)
+    begun = results.read_any(tmp_path / "begun.tsv")
+    assert (len(begun), begun.expected, "radius" in begun.columns) == (0, 2, False)
