@@ -2,13 +2,12 @@
 
 import argparse
 import json
-import pathlib
 import sys
 import textwrap
 
-from rsjax.cli import console
+from rsjax.cli import console, parsing
 from rsjax.errors import InputError
-from rsjax.files import unwritable, whole
+from rsjax.files import local, unwritable, whole
 
 EPILOG = """examples:
   python -m rsjax.analyze out/sigma_*.tsv -o tables
@@ -22,7 +21,7 @@ in a path like noise_0.50/test/sigma_0.25 is unknown. Warnings go to stderr, and
 
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
-  made = console.parser("analyze", "Certified accuracy, ACR and abstentions of result files.", EPILOG)
+  made = parsing.parser("analyze", "Certified accuracy, ACR and abstentions of result files.", EPILOG)
   add = made.add_argument
   add("results", metavar="RESULT", nargs="+", help="result files: all of CERTIFY, or all of PREDICT")
   add("-o", "--out", metavar="DIR", help="directory for tables and plots (default: the terminal only)")
@@ -87,6 +86,8 @@ def _body(args: argparse.Namespace) -> None:
       raise InputError(f"{name} must be a number between 0 and 1, got {value}")
   if args.alpha is not None:
     bounds.check_alpha(args.alpha)
+  for path in (args.out or "", args.reference or ""):
+    local(path)
   files = results.join([results.read_any(path) for path in args.results])
   if args.label and len(args.label) != len(files):
     given = results.plural(len(args.label), "time")
@@ -143,20 +144,13 @@ def _certify(files, args, left_out):
   )
   names = [row["name"] for row in rows]
   warnings = left_out + analysis.warnings(files, names, radii, args.rule, args.confidence)
-  print(f"certified accuracy of the smoothed classifier at {rows[0]['norm']} radius\n")
-  print(analysis.text(rows))
-  print(f"\n{_wrapped(analysis.caption(rows))}")
   other = analysis.summarize(files, radii, rule="paper" if args.rule == "open" else "open")
   differing = sum(
     round(abs(a - b) * row["images"])
     for row, them in zip(rows, other)
     for a, b in zip(row["certified_accuracy"], them["certified_accuracy"])
   )
-  if differing:
-    times = results.plural(differing, "time")
-    print(f"\n{times} an image's radius is exactly R: only >= R, as in the paper's tables, counts it")
-  _warn(warnings)
-  if args.out:
+  if args.out:  # before anything is printed: nobody may be reading
     out = _folder(args.out)
     caption = analysis.caption(rows, args.intervals)
     _write(out, "certified_accuracy.md", f"{analysis.markdown(rows, args.intervals)}\n\n{caption}\n")
@@ -174,6 +168,14 @@ def _certify(files, args, left_out):
       rho=args.rho,
       band=args.confidence if args.intervals else None,
     )
+  print(f"certified accuracy of the smoothed classifier at {rows[0]['norm']} radius\n")
+  print(analysis.text(rows))
+  print(f"\n{_wrapped(analysis.caption(rows))}")
+  if differing:
+    times = results.plural(differing, "time")
+    print(f"\n{times} an image's radius is exactly R: only >= R, as in the paper's tables, counts it")
+  _warn(warnings)
+  if args.out:
     print(f"\nwrote {out}/certified_accuracy.md .tex .csv .json .png .pdf .svg")
 
 
@@ -196,13 +198,7 @@ def _predict(files, args, left_out):
     )
     rows[-1] |= shares
   categories = list(shares)
-  truth = f"; accurate: the leading class of {reference.path}" if reference else ""
-  print(_wrapped(f"fractions of the images{truth}") + "\n")
-  heads = [c.replace(", ", ",\n") for c in categories]
-  lines = [(row["name"], [*(f"{row[c]:.3f}" for c in categories), str(row["images"])]) for row in rows]
-  print(fitted("", [*heads, "images"], [*[12] * len(heads), 8], lines))
   warnings = left_out + analysis.warnings(files, names, [])
-  _warn(warnings)
   if args.out:
     out = _folder(args.out)
     _write(out, "predictions.json", json.dumps({"files": rows, "warnings": warnings}, indent=1) + "\n")
@@ -212,6 +208,13 @@ def _predict(files, args, left_out):
       n = "" if row["n"] is None else str(row["n"])
       lines.append([row["name"], n, *(f"{row[c]:.3f}" for c in categories), str(row["images"])])
     _write(out, "predictions.md", "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
+  truth = f"; accurate: the leading class of {reference.path}" if reference else ""
+  print(_wrapped(f"fractions of the images{truth}") + "\n")
+  heads = [c.replace(", ", ",\n") for c in categories]
+  lines = [(row["name"], [*(f"{row[c]:.3f}" for c in categories), str(row["images"])]) for row in rows]
+  print(fitted("", [*heads, "images"], [*[12] * len(heads), 8], lines))
+  _warn(warnings)
+  if args.out:
     print(f"\nwrote {out}/predictions.md .json")
 
 
@@ -227,7 +230,7 @@ def _warn(warnings):
 
 
 def _folder(path):
-  out = pathlib.Path(path)
+  out = local(path)
   try:
     out.mkdir(parents=True, exist_ok=True)
   except OSError as error:

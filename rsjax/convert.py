@@ -6,7 +6,8 @@ import pathlib
 import sys
 from typing import Any
 
-from rsjax.cli import arguments, console
+from rsjax import files
+from rsjax.cli import arguments, console, parsing
 from rsjax.errors import InputError
 
 EPILOG = """examples:
@@ -33,7 +34,7 @@ _OTHERS = {
 
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
-  made = console.parser("convert", "PyTorch checkpoints of the field become rsjax's, and back.", EPILOG)
+  made = parsing.parser("convert", "PyTorch checkpoints of the field become rsjax's, and back.", EPILOG)
   add = made.add_argument
   add("checkpoint", metavar="CHECKPOINT", help="a PyTorch file; with --to-torch a directory of rsjax")
   add("outdir", metavar="OUTDIR", nargs="?", help="directory to make; with --to-torch the file to write")
@@ -66,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> None:
+  for path in (args.checkpoint, args.outdir or "", args.check or "", args.data_dir or ""):
+    files.local(path)
   if args.outdir is None and (args.to_torch or not args.check):
     raise InputError("OUTDIR is missing (only --check does without)")
   if args.to_torch:
@@ -79,6 +82,8 @@ def _body(args: argparse.Namespace) -> None:
     _given(args.normalization, _candidates((32, 32, 3)))  # refuses before anything is read
   if args.noise_sd is not None and not 0 <= args.noise_sd < float("inf"):
     raise InputError(f"noise_sd must be a number >= 0, got {args.noise_sd}")
+  for name, value in (("--noise", args.noise_sd), ("--sigma", args.sigma)):
+    arguments.check_grey_levels(value or 0, name)
   sigma = (args.noise_sd or 0.25) if args.sigma is None else args.sigma
   noise = Gaussian(sigma)
   bounds.check_noise(noise)

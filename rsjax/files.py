@@ -1,14 +1,55 @@
-"""Files that are written whole or not at all, and folders and files that one process at a time writes to."""
+"""Paths as users give them, files that are written whole or not at all, and locks against a second writer."""
 
 import contextlib
+import errno
 import os
 import pathlib
+import re
+import socket
+import warnings
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 import filelock
 
 from rsjax.errors import InputError
+
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # pathlib makes gs:/ of gs://
+_GLOB = set("[]*?")
+_NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
+
+def local(path: Any) -> pathlib.Path:
+  """The path that a user gave, of a file or folder on this machine.
+
+  Raises:
+    InputError: for an address such as gs://bucket/x, which would become a local folder `gs:`, and for what is
+      no path.
+  """
+  try:
+    text = os.fsdecode(path)
+  except TypeError as error:
+    raise InputError(f"a path must be text or a pathlib path, got {type(path).__name__}") from error
+  if _REMOTE.match(text):
+    raise InputError(
+      f"{text} is not on this machine, and only local paths are read and written: give a local path and copy, "
+      "or the folder at which the bucket is mounted (gcsfuse)"
+    )
+  if "\0" in text:
+    raise InputError(f"a path cannot have a null character: {text!r}")
+  return pathlib.Path(text)
+
+
+def without_patterns(path: Any, what: str) -> pathlib.Path:
+  """The absolute `local` path, of `what`; refused where a library would take it for a pattern of names.
+
+  Raises:
+    InputError: for brackets, * and ?, and as `local`.
+  """
+  found = local(path).absolute()
+  if odd := sorted(_GLOB & set(str(found))):
+    raise InputError(f"{what}'s path cannot have {' '.join(odd)}: {found}")
+  return found
 
 
 @contextlib.contextmanager
@@ -28,7 +69,8 @@ def whole(path: str | pathlib.Path, mode: str = "w", *, shared: bool = False) ->
   path = pathlib.Path(path)
   new = path.with_name(f".{path.name}.{os.getpid()}.new" if shared else f".{path.name}.new")
   try:
-    with open(new, mode, encoding=None if "b" in mode else "utf-8") as file:
+    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}  # of names not in UTF-8
+    with open(new, mode, **text) as file:  # type: ignore[call-overload]
       yield file
       file.flush()
       os.fsync(file.fileno())
@@ -52,24 +94,32 @@ def sync_folder(path: str | pathlib.Path) -> None:
 def alone(path: str | pathlib.Path, target: str | pathlib.Path | None = None) -> Iterator[None]:
   """Holds the lock file `path` for the block, so that one process at a time writes to `target`.
 
-  The lock's folder is made where it is missing. The lock file stays: removing it could let two writers in.
+  The lock's folder is made where it is missing. The lock file, which names its last holder, stays: removing it
+  could let two writers in. Where the file system has no flock, the file itself is the lock, and goes with the
+  block.
 
   Args:
     path: of the lock file.
     target: what it guards, as messages name it; by default the lock's folder.
 
   Raises:
-    InputError: where another process holds it, or the folder cannot be written.
+    InputError: where another process holds it, or it cannot be taken, naming the lock and its holder.
   """
   path = pathlib.Path(path)
   target = path.parent if target is None else target
-  lock = filelock.FileLock(path, timeout=0)
+  holder = _holder(path)  # before: some versions of filelock empty the file of a lock that they do not get
+  lock: Any
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock.acquire()
+    lock = _acquired(path)
   except filelock.Timeout as error:
-    raise InputError(f"{target} is being written by another process") from error
+    raise InputError(
+      f"{target} is being written by another process{holder and f', {holder}'}: wait for it, or, where it runs "
+      f"no more, delete its lock {path}"
+    ) from error
   except OSError as error:
+    if path.exists():
+      raise InputError(f"{target} cannot be locked: {_why_not(path, holder, error)}") from error
     raise unwritable(target, error) from error
   try:
     yield
@@ -77,6 +127,68 @@ def alone(path: str | pathlib.Path, target: str | pathlib.Path | None = None) ->
     lock.release()
 
 
+def _acquired(path: pathlib.Path) -> Any:
+  """The lock, held: by flock, or where the file system has none, by the file's being there."""
+  lock: Any = filelock.FileLock(path, timeout=0)
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore")  # filelock's own, that it goes on as is done here
+      lock.acquire()
+  except (NotImplementedError, OSError) as error:
+    if isinstance(error, OSError) and (isinstance(error, filelock.Timeout) or error.errno not in _NO_FLOCK):
+      raise
+    if path.exists() and not path.stat().st_size:
+      path.unlink()  # made by the attempt
+    lock = filelock.SoftFileLock(path, timeout=0)
+    lock.acquire()
+  with contextlib.suppress(OSError):
+    if not path.read_text(errors="replace").startswith(f"{os.getpid()}\n"):  # else filelock has said so
+      path.write_text(f"{os.getpid()}\n{socket.gethostname()}\n")
+  return lock
+
+
+def _holder(path: pathlib.Path) -> str:
+  """Who a lock file says holds it, or held it last: process and host; "" where it does not say."""
+  with contextlib.suppress(OSError):
+    pid, host, *_ = [*path.read_text(errors="replace").splitlines(), "", ""]
+    if pid.isdecimal() and host:
+      return f"{pid} on {host}"
+  return ""
+
+
+def _why_not(path: pathlib.Path, holder: str, error: OSError) -> str:
+  """Why a lock file that is there cannot be locked, and the mend."""
+  why = f"its lock {path}: {error.strerror or error}"
+  try:
+    import pwd
+
+    owner = pwd.getpwuid(path.stat().st_uid).pw_name
+  except (ImportError, KeyError, OSError):
+    owner = "another user"
+  if isinstance(error, PermissionError):
+    last = f", held last by process {holder}" if holder else ""
+    return f"{why}, the file belongs to {owner}{last}; where no run of theirs writes there, have them delete it"
+  return f"{why}; give a path on another file system, and copy"
+
+
 def unwritable(path: str | pathlib.Path, error: OSError) -> InputError:
   """The error for a path that cannot be written."""
   return InputError(f"{path} cannot be written: {error.strerror or error}")
+
+
+def unreadable(path: str | pathlib.Path, error: OSError) -> InputError:
+  """The error for a path that is there and cannot be read: no permission, or a failing disk."""
+  return InputError(f"{path} cannot be read: {error.strerror or error}")
+
+
+def check_readable(path: pathlib.Path) -> None:
+  """Raises InputError for the first file within a folder that cannot be read, whatever it holds."""
+  try:
+    for place in (path, *path.rglob("*")):
+      if place.is_dir():
+        os.listdir(place)
+      else:
+        with open(place, "rb") as file:
+          file.read(1)
+  except OSError as error:
+    raise unreadable(error.filename or path, error) from error

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from rsjax.cli import arguments, console
+from rsjax.cli import arguments, console, parsing
 
 EPILOG = """example:
   python -m rsjax.prepare cifar10 --from ~/Downloads
@@ -23,7 +23,7 @@ Interrupt it at any time; the same command continues. What it writes, tensorflow
 
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
-  made = console.parser("prepare", "Build a data set of tensorflow-datasets from its originals.", EPILOG)
+  made = parsing.parser("prepare", "Build a data set of tensorflow-datasets from its originals.", EPILOG)
   made.add_argument(
     "name", metavar="NAME", help="cifar10, cifar100, svhn_cropped, mnist, fashion_mnist or imagenet"
   )

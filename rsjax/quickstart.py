@@ -1,10 +1,9 @@
 """python -m rsjax.quickstart: train, certify and plot on real digits, in minutes on a laptop's CPU."""
 
 import argparse
-import pathlib
 
-from rsjax import certify, train
-from rsjax.cli import console
+from rsjax import certify, files, train
+from rsjax.cli import console, parsing
 from rsjax.errors import InputError
 
 EPILOG = """It types the commands rsjax.train and rsjax.certify for each sigma, showing them, and plots
@@ -13,7 +12,7 @@ certified accuracy against radius. Interrupted, it continues where it was when s
 
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
-  made = console.parser("quickstart", "Train, certify and plot on real handwritten digits, 8x8.", EPILOG)
+  made = parsing.parser("quickstart", "Train, certify and plot on real handwritten digits, 8x8.", EPILOG)
   made.add_argument(
     "--out", default="rsjax-quickstart", help="directory for everything (default: rsjax-quickstart)"
   )
@@ -39,24 +38,25 @@ def _body(args: argparse.Namespace) -> None:
   _check_extras()
   from rsjax import analysis, results
 
-  out = pathlib.Path(args.out)
-  files = []
+  out = files.local(args.out)
+  written = []
   for sigma in args.sigma:
     model, outfile = out / f"model_{sigma:g}", out / f"certify_{sigma:g}.tsv"
     training = ["--batch", 128, "--epochs", args.epochs, "--lr_step_size", max(1, args.epochs // 3)]
     console.type_command("train", train.main, "digits", "convnet", model, "--noise", sigma, *training)
     certifying = ["--skip", 5, "--max", args.max, "--N", args.N]
     console.type_command("certify", certify.main, "digits", model, sigma, outfile, *certifying)
-    files.append(results.read(outfile))
-  images = len(files[0])
+    written.append(results.read(outfile))
+  images = len(written[0])
   title = f"digits, {images} test images, n = {args.N:,}, alpha = 0.001"
   plot = out / "certified_accuracy.png"
-  analysis.plot(files, plot, title)
-  farthest = max(files, key=lambda f: f.columns["radius"].max())
+  analysis.plot(written, plot, title)
+  farthest = max(written, key=lambda f: f.columns["radius"].max())
   print(f"\ncertified accuracy: {title}\n")
-  print(analysis.table(files, analysis.grid(farthest)))
+  print(analysis.table(written, analysis.grid(farthest)))
   sigma, model = args.sigma[-1], out / f"model_{args.sigma[-1]:g}"
-  print(f"""
+  print(
+    console.as_typed(f"""
 plot: {plot}
 
 next:
@@ -66,6 +66,7 @@ next:
     python -m rsjax.predict digits {model} {sigma:g} {out}/predict.tsv
   your own images:
     python -m rsjax.train YOURS.npz cifar_resnet20 OUTDIR --noise 0.25""")
+  )
 
 
 def _check_extras() -> None:

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from typing import Any
 
-from rsjax.cli import arguments, console
+from rsjax.cli import arguments, console, parsing
 from rsjax.errors import InputError
 
 EPILOG = """example:
@@ -16,7 +16,7 @@ continue where it was interrupted, with the same result. All devices share each 
 
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
-  made = console.parser("train", "Train a base classifier under Gaussian noise (Cohen et al. 2019).", EPILOG)
+  made = parsing.parser("train", "Train a base classifier under Gaussian noise (Cohen et al. 2019).", EPILOG)
   made.add_argument("dataset", metavar="DATASET", help=arguments.DATASET_HELP)
   made.add_argument(
     "arch",
@@ -95,6 +95,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> None:
+  arguments.check_grey_levels(args.noise_sd, "--noise")
   from rsjax import devices
   from rsjax.cli.progress import TrainProgress
   from rsjax.results import plural

@@ -1,9 +1,9 @@
 """python -m rsjax.visualize DATASET OUTDIR INDEX SIGMA...: noisy images, as the base classifier sees them."""
 
 import argparse
-import pathlib
 
-from rsjax.cli import arguments, console
+from rsjax import files
+from rsjax.cli import arguments, console, parsing
 from rsjax.errors import InputError
 
 EPILOG = """example:
@@ -16,7 +16,7 @@ scale. Pixels outside [0, 1] are clipped in the pictures; the classifier sees th
 
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
-  made = console.parser("visualize", "Noisy versions of images at several noise levels, as PNGs.", EPILOG)
+  made = parsing.parser("visualize", "Noisy versions of images at several noise levels, as PNGs.", EPILOG)
   made.add_argument("dataset", metavar="DATASET", help=arguments.DATASET_HELP)
   made.add_argument("outdir", metavar="OUTDIR", help="directory for the PNGs")
   made.add_argument("index", metavar="INDEX", help="of the image in its split, or several: 0,20,40")
@@ -42,12 +42,14 @@ def _body(args: argparse.Namespace) -> None:
   from rsjax import bounds, data, noise
   from rsjax.noise import pictures
 
+  out = files.local(args.outdir)
   try:
     indices = [int(part) for part in args.index.split(",")]
   except ValueError as error:
     raise InputError(f"INDEX must be integers with commas between, got {args.index!r}") from error
   for sigma in args.sigma:
     bounds.check_sigma(sigma)
+    arguments.check_grey_levels(sigma, "SIGMA")
   noise.check_seed(args.seed)
   if not 0 <= args.draw < noise.WORD:
     raise InputError(f"draw must be from 0 to 2**32 - 1, got {args.draw}")
@@ -57,7 +59,6 @@ def _body(args: argparse.Namespace) -> None:
   for index in indices:
     if not 0 <= index < len(dataset):
       raise InputError(f"{dataset.name} has images 0 to {len(dataset) - 1} in {args.split}, got {index}")
-  out = pathlib.Path(args.outdir)
   try:
     out.mkdir(parents=True, exist_ok=True)
   except OSError as error:

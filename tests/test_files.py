@@ -1,9 +1,13 @@
 """Files that appear whole or not at all, and locks."""
 
+import errno
+import os
 import pathlib
+import socket
 import subprocess
 import sys
 
+import filelock
 import pytest
 
 from rsjax import files
@@ -52,10 +56,63 @@ def test_one_process_at_a_time(tmp_path):
     [sys.executable, "-c", code, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
   ) as other:
     assert other.stdout.readline() == "in\n"
-    with pytest.raises(InputError, match="folder is being written by another process"), files.alone(lock):
+    said = rf"folder is being written by another process, {other.pid} on .*{lock}"
+    with pytest.raises(InputError, match=said), files.alone(lock):
       pass
     other.kill()
   with files.alone(lock):  # free again, though it was killed
+    pass
+
+
+@pytest.mark.parametrize(
+  "missing", [NotImplementedError("no flock"), OSError(errno.ENOLCK, "No locks available")]
+)
+def test_where_there_is_no_flock_the_file_itself_is_the_lock(missing, tmp_path, monkeypatch):
+  """As on Lustre or NFS, by how they are mounted."""
+
+  def acquire(self, *args, **kwargs):
+    raise missing
+
+  monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+  lock = tmp_path / "folder" / ".lock"
+  for _ in range(2):
+    with files.alone(lock):
+      assert lock.read_text().startswith(f"{os.getpid()}\n{socket.gethostname()}\n")
+      with pytest.raises(InputError, match=f"written by another process, {os.getpid()} on"), files.alone(lock):
+        pass
+    assert not lock.exists()
+  lock.write_text("123\nnode17\n")  # of a process that was killed on another host
+  said = rf"written by another process, 123 on node17: .*where it runs no more, delete its lock {lock}"
+  with pytest.raises(InputError, match=said), files.alone(lock):
+    pass
+  lock.unlink()
+  with files.alone(lock):
+    pass
+
+
+@pytest.mark.parametrize(
+  ("error", "said"),
+  [
+    (
+      PermissionError(errno.EACCES, "Permission denied"),
+      "Permission denied, the file belongs to .*, held last by",
+    ),
+    (OSError(errno.EIO, "Input/output error"), "Input/output error; give a path on another file system"),
+  ],
+)
+def test_a_lock_that_cannot_be_taken_is_named_with_its_owner_and_the_mend(error, said, tmp_path, monkeypatch):
+  lock = tmp_path / ".lock"
+  with files.alone(lock):
+    pass
+
+  def acquire(self, *args, **kwargs):
+    raise error
+
+  monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+  with (
+    pytest.raises(InputError, match=f"{tmp_path} cannot be locked: its lock {lock}: {said}"),
+    files.alone(lock),
+  ):
     pass
 
 

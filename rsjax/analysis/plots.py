@@ -1,12 +1,16 @@
 """The plot of certified accuracy against radius, readable in colour, by the colour-blind and in grey."""
 
+import contextlib
+import os
 import pathlib
+import sys
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rsjax import files as local_files
 from rsjax.analysis import statistics
 from rsjax.analysis.labels import facts, labels
 from rsjax.errors import InputError
@@ -54,15 +58,11 @@ def plot(
   Raises:
     InputError: where Matplotlib is missing, with the command that mends it, or for several panels in one `ax`.
   """
-  try:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-  except ImportError as error:
-    raise InputError("plots need Matplotlib: pip install matplotlib") from error
-
+  targets = [local_files.local(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+  FigureCanvasAgg, Figure = _matplotlib()
   for f in files:
     statistics.check_rows(f)
-  names = labels(files, names)
+  names = [_drawable(name) for name in labels(files, names)]
   values = [facts(f)[panels] for f in files] if panels else [None] * len(files)
   shown = sorted(set(values), key=lambda v: (v is None, v))
   if ax is None:
@@ -112,9 +112,36 @@ def plot(
       text.set_parse_math(False)
   all_axes[0].set_ylabel("certified accuracy")
   if ax is None:
-    figure.suptitle(title, fontsize="large", parse_math=False)
+    figure.suptitle(_drawable(title), fontsize="large", parse_math=False)
   elif title:
-    ax.set_title(title, parse_math=False)
-  for path in [paths] if isinstance(paths, str | pathlib.Path) else paths:
-    figure.savefig(path, dpi=150)
+    ax.set_title(_drawable(title), parse_math=False)
+  for path in targets:
+    try:
+      figure.savefig(path, dpi=150)
+    except OSError as error:
+      raise local_files.unwritable(path, error) from error
   return figure
+
+
+def _matplotlib():
+  """(FigureCanvasAgg, Figure); MPLBACKEND, as a notebook leaves it to its commands, may be of no use here."""
+  first = "matplotlib" not in sys.modules
+  backend = os.environ.pop("MPLBACKEND", None) if first else None
+  try:
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+  except ImportError as error:
+    raise InputError("plots need Matplotlib: pip install matplotlib") from error
+  finally:
+    if backend is not None:
+      os.environ["MPLBACKEND"] = backend
+  if backend:  # for the figures of others
+    with contextlib.suppress(ValueError):
+      matplotlib.rcParams["backend"] = backend
+  return FigureCanvasAgg, Figure
+
+
+def _drawable(text):
+  """A text with what is no Unicode, as in names of files, written out."""
+  return text.encode("utf-8", "backslashreplace").decode()

@@ -24,7 +24,7 @@ def with_alpha(results: Results, alpha: float) -> Results:
   """The file's certificates (or PREDICT's answers) at another failure probability, from its votes."""
   check_has_votes(results)
   bounds.check_alpha(alpha)
-  return _decide(results, {"alpha": alpha}, {})
+  return _decide(results, {"alpha": float(alpha)}, {})
 
 
 def with_draws(results: Results, n: int, seed: int = 0) -> Results:

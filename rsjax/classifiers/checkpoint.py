@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from rsjax import files
 from rsjax.classifiers import classifier
 from rsjax.classifiers.classifier import Classifier
 from rsjax.errors import InputError
@@ -30,7 +31,7 @@ def save(path: str | pathlib.Path, tree: Any, metadata: dict[str, Any]) -> None:
 
   Killed at any instant, it leaves the old one or the new one to be loaded. One writer at a time.
   """
-  path = check_path(path)
+  path = _followed(check_path(path))
   new, old = _beside(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   if not path.exists() and _current(path) != path:
@@ -59,16 +60,21 @@ def steps(path: pathlib.Path) -> list[int]:
 
 def check_path(path: str | pathlib.Path) -> pathlib.Path:
   """The absolute path, refused with InputError where Orbax could write to it and not read it again."""
-  path = pathlib.Path(path).absolute()
-  odd = sorted(set("[]*?\\") & set(str(path)))
-  if odd or not str(path).isprintable():
-    raise InputError(f"a checkpoint's path cannot have {' '.join(odd) or 'such characters'}: {str(path)!r}")
+  path = files.without_patterns(path, "a checkpoint")
+  if "\\" in str(path) or not str(path).isprintable():
+    raise InputError(f"a checkpoint's path cannot have backslashes, or bytes that are no text: {str(path)!r}")
   return path
 
 
 def _beside(path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
   """Where a save writes first, and where it puts the old one before it removes it."""
+  path = _followed(path)
   return path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}.old")
+
+
+def _followed(path: pathlib.Path) -> pathlib.Path:
+  """The directory that a link leads to: a save replaces the directory, and leaves the link."""
+  return path.resolve() if path.is_symlink() else path
 
 
 def _current(path: pathlib.Path) -> pathlib.Path:
@@ -76,7 +82,11 @@ def _current(path: pathlib.Path) -> pathlib.Path:
 
   `path`.new is whole as soon as it has its name: Orbax writes elsewhere and renames.
   """
-  return next((p for p in (path, *_beside(path)) if p.is_dir()), path)
+  path = _followed(path)
+  try:
+    return next((p for p in (path, *_beside(path)) if p.is_dir()), path)
+  except PermissionError as error:  # of a folder above
+    raise files.unreadable(path, error) from error
 
 
 def load(path: str | pathlib.Path) -> Classifier:
@@ -87,7 +97,7 @@ def load(path: str | pathlib.Path) -> Classifier:
   Raises:
     InputError: where there is none, or its weights do not fit its architecture or are not finite.
   """
-  path = pathlib.Path(path).absolute()
+  path = check_path(path)
   if _current(path / "checkpoint").is_dir():
     path = path / "checkpoint"
   metadata, tree = _read(path)
@@ -101,7 +111,7 @@ def load(path: str | pathlib.Path) -> Classifier:
 
 def load_tree(path: str | pathlib.Path, template: Any) -> Any:
   """The tree saved at `path`, with its types and shapes as in `template`."""
-  return _read(pathlib.Path(path).absolute(), jax.device_get(template))[1]
+  return _read(check_path(path), jax.device_get(template))[1]
 
 
 def read_metadata(path: str | pathlib.Path) -> dict[str, Any] | None:
@@ -110,7 +120,7 @@ def read_metadata(path: str | pathlib.Path) -> dict[str, Any] | None:
   Raises:
     InputError: where there is a directory that is no checkpoint of rsjax.
   """
-  path = _current(pathlib.Path(path).absolute())
+  path = _current(check_path(path))
   return _metadata(path).custom_metadata if path.is_dir() else None
 
 
@@ -124,6 +134,7 @@ def _metadata(path: pathlib.Path) -> Any:
     with _alone():
       metadata = ocp.metadata(path)
   except Exception as error:  # Orbax raises many kinds for what is not its own
+    files.check_readable(path)
     raise InputError(f"{path} is not a checkpoint of rsjax: give a directory that rsjax.train wrote") from error
   if (metadata.custom_metadata or {}).get("format") != FORMAT:
     raise InputError(f"{path} is not a checkpoint of rsjax (format {FORMAT}), or of a later version")
@@ -151,4 +162,5 @@ def _read(path: pathlib.Path, template: Any = None) -> tuple[dict[str, Any], Any
     with _alone():
       return metadata.custom_metadata, ocp.load(path, template)
   except Exception as error:
+    files.check_readable(path)
     raise InputError(f"the checkpoint {path} is damaged or does not fit: {error}") from error

@@ -60,7 +60,7 @@ def read(path: str | pathlib.Path, key: str | None = None) -> File:
     InputError: where the file cannot be read, would run code, holds no such network or several, or its tensors
       are left over, missing or of other shapes (all are listed).
   """
-  path = pathlib.Path(path)
+  path = files.local(path)
   content = torch_states.load(path)
   about = _about(path, content)
   copies = _copies(path, content)
@@ -107,7 +107,7 @@ def write(path: str | pathlib.Path, variables: Any, metadata: dict[str, Any]) ->
 
   Adds "normalization", which that code leaves to the reader. Whole or not at all.
   """
-  torch = torch_states.import_torch()
+  path, torch = files.local(path), torch_states.import_torch()
   if not re.fullmatch(r"cifar_resnet\d+|resnet50", metadata["arch"]):
     raise InputError(
       f"the paper's code has no {metadata['arch']}: only cifar_resnetD and resnet50 can be written"
@@ -125,7 +125,6 @@ def write(path: str | pathlib.Path, variables: Any, metadata: dict[str, Any]) ->
     "state_dict": state,
     "normalization": {"mean": list(metadata["mean"]), "std": list(metadata["std"])},
   }
-  path = pathlib.Path(path)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(path, "wb") as file:

@@ -1,11 +1,12 @@
 """Arguments that several commands share."""
 
 import argparse
-import pathlib
 import re
+import sys
 from typing import Any
 
-from rsjax.cli import console
+from rsjax import files
+from rsjax.cli import parsing
 from rsjax.errors import InputError
 
 DATASET_HELP = (
@@ -44,7 +45,7 @@ def add_data_dir(made: argparse.ArgumentParser) -> None:
 
 def run_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
   """The arguments that certify and predict share."""
-  made = console.parser(command, description, epilog)
+  made = parsing.parser(command, description, epilog)
   made.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
   made.add_argument(
     "checkpoint", metavar="CHECKPOINT", help="a directory that rsjax.train or rsjax.convert wrote"
@@ -127,7 +128,7 @@ def selection(args: argparse.Namespace) -> Any:
 
 def _indices(text: str) -> tuple[int, ...]:
   """The numbers of a list as 0,20,40-49, or of the file of that name."""
-  path, given = pathlib.Path(text), "--indices"
+  path, given = files.local(text), "--indices"
   if path.is_file():
     given, text = f"{path}", re.sub(r"#.*", "", path.read_text(errors="replace"))
   found: list[int] = []
@@ -139,6 +140,23 @@ def _indices(text: str) -> tuple[int, ...]:
       raise InputError(f"{given}: {part} is no range of images: give the smaller number first")
     found.extend(range(first, last + 1))
   return tuple(found)
+
+
+def check_grey_levels(sigma: float, name: str) -> None:
+  """Refuses a sigma that can only be one of grey levels, and prints a note of one that is unusual.
+
+  Between `USUAL_SIGMA` and `ABSURD_SIGMA` the run goes on: its certificates are true, and hardly useful.
+
+  Raises:
+    InputError: above `ABSURD_SIGMA`.
+  """
+  from rsjax import noise
+
+  told = noise.grey_levels(sigma, name)
+  if told and noise.ABSURD_SIGMA < sigma < float("inf"):
+    raise InputError(told)
+  if told:
+    print(f"note: {told}", file=sys.stderr)
 
 
 def _batch(text: str) -> int | None:

@@ -1,17 +1,18 @@
 """How commands run: exit codes, error lines, and scripts of several commands."""
 
-import argparse
 import os
+import pathlib
 import re
 import shlex
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
-import rsjax
-from rsjax.cli import interrupts
+from rsjax.cli import interrupts, streams
 from rsjax.errors import DivergedError, InputError
+
+_INTERRUPTED = "interrupted; the same command continues from here"
 
 # The flags of parameters that errors name between backquotes, where they are not called alike.
 _FLAGS = {
@@ -30,16 +31,20 @@ def run(command: str, body: Callable[[Any], None], args: Any) -> int:
   0 done; 1 the run itself failed; 2 something given cannot be used; 130 interrupted, 143 by SIGTERM.
   """
   name = command if command.endswith(".py") else f"rsjax.{command}"
-  with interrupts.catching():
+  if (typed := program(command)) == f"rsjax {command}":
+    name = typed
+  with streams.tolerant(), interrupts.catching(f"{name}: {_INTERRUPTED}"):
     try:
       body(args)
       return 0
     except InputError as error:
       if interrupts.code():  # a library turned the interrupt into an error of its own
         return _say_interrupted(name)
-      print(f"{name}: error: {in_flags(str(error))}", file=sys.stderr)
+      print(f"{name}: error: {as_typed(in_flags(str(error)))}", file=sys.stderr)
       return 2
     except (DivergedError, OSError) as error:
+      if interrupts.code():
+        return _say_interrupted(name)
       print(f"{name}: {error}", file=sys.stderr)
       return 1
     except KeyboardInterrupt:
@@ -50,6 +55,21 @@ def run(command: str, body: Callable[[Any], None], args: Any) -> int:
       raise
 
 
+def program(command: str) -> str:
+  """How the command was typed: `rsjax COMMAND`, `python -m rsjax COMMAND`, or `python -m rsjax.COMMAND`."""
+  file = pathlib.Path(sys.argv[0] or "-")
+  if file.stem == "rsjax":
+    return f"rsjax {command}"
+  if file.name == "__main__.py" and file.parent.name == "rsjax":
+    return f"python -m rsjax {command}"
+  return f"python -m rsjax.{command}"
+
+
+def as_typed(text: str) -> str:
+  """A text that says `python -m rsjax.COMMAND`, with commands as this one was typed."""
+  return text.replace("python -m rsjax.", program(""))
+
+
 def in_flags(message: str) -> str:
   """A library's message on one line, with the parameters that it names between backquotes as flags."""
   flag = lambda match: _FLAGS.get(match[1], f"--{match[1]}")
@@ -57,21 +77,21 @@ def in_flags(message: str) -> str:
 
 
 def _say_interrupted(name: str) -> int:
-  print(f"\n{name}: interrupted; the same command continues from here", file=sys.stderr)
+  print(f"\n{name}: {_INTERRUPTED}", file=sys.stderr)
   return interrupts.code() or interrupts.CODES[signal.SIGINT]
 
 
-def leave(code: int) -> None:
-  """Ends the process with `run`'s exit code.
+def leave(code: int) -> NoReturn:
+  """Ends the process with `run`'s exit code, or 1 where what it printed could not be written.
 
   Interrupted, it ends at once: where Ctrl-C came during a compilation, XLA's destructors can crash, and
   the exit code would be that of the crash.
   """
   try:
-    sys.stdout.flush()
-  except BrokenPipeError:  # whoever read it, as `head` does, has had enough
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-  sys.stderr.flush()
+    streams.flush()
+  except OSError as error:
+    print(f"what was printed could not be written: {error.strerror}", file=sys.stderr)
+    code = code or 1
   if code in interrupts.CODES.values():
     os._exit(code)
   sys.exit(code)
@@ -83,21 +103,9 @@ def type_command(command: str, main: Callable[[list[str]], int], *arguments: Any
   Where it fails, this process ends with its exit code.
   """
   argv = [str(a) for a in arguments]
-  print(f"\n$ python -m rsjax.{command} {shlex.join(argv)}", flush=True)
+  print(f"\n$ {program(command)} {shlex.join(argv)}", flush=True)
   code = main(argv)
   if code in interrupts.CODES.values():
     raise KeyboardInterrupt
   if code:
     sys.exit(code)
-
-
-def parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
-  """The argument parser of a command, without its arguments."""
-  made = argparse.ArgumentParser(
-    f"python -m rsjax.{command}",
-    description=description,
-    epilog=epilog,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
-  made.add_argument("--version", action="version", version=f"rsjax {rsjax.__version__}")
-  return made

@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+from rsjax import files
 from rsjax.cli import arguments
 from rsjax.cli.progress import Notes, RunProgress
 from rsjax.errors import InputError
@@ -17,6 +18,8 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
   Returns:
     (results, RunProgress); results is None in processes that do not write.
   """
+  arguments.check_grey_levels(args.sigma, "SIGMA")
+  files.local(args.outfile)
   import jax
 
   from rsjax import devices
@@ -52,6 +55,14 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
       _say_what_it_takes(job, args.outfile, *certification.dry_run(job, args.outfile, how, Notes()))
       return None, progress
     results = certification.into_file(job, args.outfile, how, progress)
+  except jax.errors.JaxRuntimeError as error:
+    if alone:
+      raise
+    processes.leave_without_others(1)
+    reason = str(error).splitlines()[0][:200]
+    raise OSError(
+      f"another process ended, or cannot be reached ({reason}): start all again, and they continue"
+    ) from error
   finally:
     progress.close()
   if results is not None:

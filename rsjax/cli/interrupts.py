@@ -1,46 +1,78 @@
 """Ctrl-C and SIGTERM: the first lets what is being finished be finished, the second stops at once.
 
     with catching():  # a signal is a KeyboardInterrupt ...
-      finish_first("finishing the row")  # ... but from here on the first is only noted ...
+      finish_first("finishing the row", 10)  # ... but from here on the first is only noted ...
       for row in rows:
         write(row)
-        check()  # ... and raised here
+        check()  # ... and raised here, or by check_unless_finishing once ten seconds are over
     code()  # 130 or 143 where a signal came, else None
 
 Raised within a garbage collection, a KeyboardInterrupt is lost: whoever runs long calls `check` now and then.
+
+A KeyboardInterrupt waits for the end of what runs outside Python: a compilation, a step of the device, other
+processes. A thread that is told of signals by the system therefore ends the process where the main thread does
+not: `AT_ONCE` seconds after a signal that is to stop at once, and after SIGTERM `AT_MOST` seconds later in any
+case. Nothing is lost by it that a kill would not lose: files are whole or continued.
 """
 
 import contextlib
 import os
+import select
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 CODES: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
+AT_ONCE = 5.0  # seconds that the main thread has to end after a signal that lets nothing be finished
+AT_MOST = 20.0  # seconds from SIGTERM to the end of the process; clusters kill after 30
 
 _came: list[int] = []  # the signals since `catching`
 _patient: list[str | None] = [None]  # what is done first where the first is only noted
+_patience: list[float] = [float("inf")]  # seconds for which it may go on
+_first: list[float] = []  # when the first signal came
+_end = os._exit  # how the thread ends the process
 
 
 @contextlib.contextmanager
-def catching() -> Iterator[None]:
-  """Raises KeyboardInterrupt for SIGINT and SIGTERM within; in the main thread only."""
+def catching(last_words: str = "") -> Iterator[None]:
+  """Raises KeyboardInterrupt for SIGINT and SIGTERM within; in the main thread only.
+
+  Args:
+    last_words: what is said where the process ends without the main thread.
+  """
   _came.clear()
+  _first.clear()
   _patient[0] = None
   if threading.current_thread() is not threading.main_thread():
     yield
     return
   before = {number: signal.signal(number, _handle) for number in CODES}
+  wakes, told = os.pipe()
+  os.set_blocking(told, False)
+  woken = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+  watcher = threading.Thread(target=_watch, args=(wakes, last_words), daemon=True)
+  watcher.start()
   try:
     yield
   finally:
+    signal.set_wakeup_fd(woken)
+    os.close(told)  # ends the thread
+    watcher.join()
+    os.close(wakes)
     for number, handler in before.items():
       signal.signal(number, handler)
 
 
-def finish_first(what: str) -> None:
-  """From here on a first signal is only noted, until `check`; `what` is said then: what is done before."""
+def finish_first(what: str, seconds: float = float("inf")) -> None:
+  """From here on a first signal is only noted, until `check`.
+
+  Args:
+    what: is done before; it is said then.
+    seconds: for which `check_unless_finishing` lets it go on.
+  """
+  _patience[0] = seconds
   _patient[0] = what
 
 
@@ -51,9 +83,9 @@ def check() -> None:
 
 
 def check_unless_finishing() -> None:
-  """`check`, where nothing is to be finished first."""
-  if not _patient[0] or len(_came) > 1:
-    check()
+  """`check`, where nothing is to be finished first, or it takes too long."""
+  if _came and (not _patient[0] or len(_came) > 1 or time.monotonic() - _first[0] > _patience[0]):
+    raise KeyboardInterrupt
 
 
 def code() -> int | None:
@@ -63,7 +95,31 @@ def code() -> int | None:
 
 def _handle(number: int, frame: Any) -> None:
   _came.append(number)
+  _first.append(time.monotonic())
   if _patient[0] and len(_came) == 1:
-    os.write(2, f"\n{_patient[0]}; once more stops at once\n".encode())
+    most = f" for at most {_patience[0]:.0f} s" if _patience[0] < float("inf") else ""
+    with contextlib.suppress(OSError):
+      os.write(2, f"\n{_patient[0]}{most}; once more stops at once\n".encode())
     return
   raise KeyboardInterrupt
+
+
+def _watch(wakes: int, last_words: str) -> None:
+  """Ends the process where the main thread does not; returns when the other end of the pipe is closed."""
+  came: list[int] = []
+  deadline = None
+  while True:
+    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    if not select.select([wakes], [], [], left)[0]:
+      break
+    told = os.read(wakes, 64)
+    if not told:
+      return
+    for number in filter(CODES.__contains__, told):
+      came.append(number)
+      waits = AT_ONCE if len(came) > 1 or not _patient[0] else AT_MOST
+      if waits == AT_ONCE or number == signal.SIGTERM:
+        deadline = min(deadline or float("inf"), time.monotonic() + waits)
+  with contextlib.suppress(OSError):
+    os.write(2, f"\n{last_words}\n".encode())
+  _end(CODES[came[0]])

@@ -7,6 +7,10 @@ from typing import Any
 from rsjax.cli import interrupts
 from rsjax.runs.progress import Progress, TrainingProgress, bar
 
+_PATIENCE = 10.0  # seconds for which an interrupted run goes on with its image; it is drawn again
+# Of training, for 80 columns: 1000 epochs of ten hours fit.
+_EPOCHS = "{desc}{percentage:3.0f}% {elapsed}<{remaining} {rate_fmt}"
+
 
 class Notes(Progress):
   """Prints what is told of a certification, and shows no bar."""
@@ -52,7 +56,7 @@ class RunProgress(Notes):
     if not self._draws:
       self._describe()
       if self._finish_images:
-        interrupts.finish_first("finishing the image that is being certified")
+        interrupts.finish_first("finishing the image that is being certified", _PATIENCE)
     self._draws += count
     self._bar.update(count)
 
@@ -121,23 +125,25 @@ class TrainProgress(TrainingProgress):
       print(f"note: {note}", file=sys.stderr)
     if self._resume and not plan["done"]:
       print("note: nothing to continue there: training begins", file=sys.stderr)
-    self._bar = bar(self._epochs * plan["images"], " images", initial=round(plan["done"] * plan["images"]))
+    done = round(plan["done"] * plan["images"])
+    self._bar = bar(self._epochs * plan["images"], " images", done, terminal=_EPOCHS)
     self._bar.set_description("compiling" if plan["done"] < self._epochs else "done")
 
   def images(self, count: int) -> None:
     interrupts.check()
     interrupts.finish_first("saving where training stands")
     if self._last is None:
-      self._bar.set_description(f"epoch {self._done + 1}/{self._epochs}", refresh=False)
+      self._describe(self._done + 1)
     self._bar.update(min(count, self._bar.total - self._bar.n))
 
   def epoch(self, epoch: Any) -> None:
     self._last = epoch
-    self._bar.set_description(
-      f"epoch {epoch.number + 1}/{self._epochs}, train loss {epoch.train_loss:.3f}, "
-      f"test acc {epoch.test_accuracy:.1%}",
-      refresh=False,
-    )
+    self._describe(min(epoch.number + 2, self._epochs))
+
+  def _describe(self, running: int) -> None:
+    """Shows the epoch that is running, and what the one before it gave."""
+    gave = f", loss {self._last.train_loss:.3g}, acc {self._last.test_accuracy:.0%}" if self._last else ""
+    self._bar.set_description(f"epoch {running}/{self._epochs}{gave}", refresh=False)
 
   def damaged(self, path: Any) -> None:
     print(f"warning: {path} cannot be read; continuing from the save before it", file=sys.stderr)

@@ -12,6 +12,7 @@ augmented here. A new kind of data set is one function that returns a `Dataset`,
 
 import pathlib
 
+from rsjax import files
 from rsjax.data import arrays, folder, named
 from rsjax.data.dataset import Dataset
 from rsjax.data.selection import Selection
@@ -22,7 +23,7 @@ __all__ = ["SPLITS", "Dataset", "Selection", "load"]
 SPLITS = ("train", "test")
 
 
-def load(name: str, split: str, data_dir: str | pathlib.Path | None = None) -> Dataset:
+def load(name: str | pathlib.Path, split: str, data_dir: str | pathlib.Path | None = None) -> Dataset:
   """The split of a data set.
 
   Args:
@@ -35,15 +36,20 @@ def load(name: str, split: str, data_dir: str | pathlib.Path | None = None) -> D
   """
   if split not in SPLITS:
     raise InputError(f"unknown split {split!r}: give one of {', '.join(SPLITS)}")
+  path, name = files.local(name), str(name)
+  if data_dir is not None:
+    files.local(data_dir)
   if name == "digits":
     return arrays.digits(split)
   if name in named.SETS:
     return named.load(name, split, data_dir)
-  path = pathlib.Path(name)
-  if path.is_file() and path.suffix == ".npz":
-    return arrays.npz(name, path, split)
-  if name and path.is_dir():
-    return folder.folder(name, path, split)
+  try:
+    if path.is_file() and path.suffix == ".npz":
+      return arrays.npz(name, path, split)
+    if name and path.is_dir():
+      return folder.folder(name, path, split)
+  except PermissionError as error:
+    raise files.unreadable(error.filename or path, error) from error
   raise InputError(
     f"unknown data set {name!r}: give digits, {', '.join(named.SETS)}, an existing .npz file, or a folder "
     "with train/ and test/ of one folder a class"

@@ -8,6 +8,7 @@ where examples carry no name (MNIST, Fashion-MNIST).
 import contextlib
 import dataclasses
 import hashlib
+import os
 import pathlib
 import shlex
 import sys
@@ -73,6 +74,10 @@ SETS = {
 
 def builder(name: str, data_dir: str | pathlib.Path | None = None) -> Any:
   """TFDS's own builder of a name in SETS, for array_record files under data_dir."""
+  chosen = data_dir or os.environ.get("TFDS_DATA_DIR")
+  if not chosen and os.path.expanduser("~") == "~":
+    raise InputError(f"there is no home directory to look for {name} in: give `data_dir`")
+  files.local(chosen or "")
   import tensorflow_datasets as tfds
 
   with quiet():

@@ -55,11 +55,11 @@ def prepare(
   """
   if name not in named.SETS:
     raise InputError(f"unknown data set {name!r}: give one of {', '.join(named.SETS)}")
-  source = pathlib.Path(source).absolute()
+  source = files.local(source).absolute()
   if not source.is_dir():
     raise InputError(f"{source} is no folder: give the one that holds the originals of {name}")
   builder = named.builder(name, data_dir)
-  target = pathlib.Path(builder.data_dir)
+  target = files.without_patterns(builder.data_dir, "the data directory")
   _prepared(name, builder)
   found = originals.find(name, source, None if unverified else _checksums(builder))
   _check(name, builder, found, unverified)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rsjax.errors import InputError
+from rsjax.noise import make_plain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Selection:
   shard: tuple[int, int] | None = None
 
   def __post_init__(self) -> None:
+    make_plain(self)
     for name, value, least in (("skip", self.skip, 1), ("max", self.max_images, 1), ("start", self.start, 0)):
       if value is not None and operator.index(value) < least:
         raise InputError(f"{name} must be at least {least}, got {value}")

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import jaxlib
 
+from rsjax import files
+
 # XLA:CPU's YNNPACK fusions give wrong sums (jax-ml/jax#39103), NaN for bfloat16 residual blocks, and
 # run convolutions at half the speed, in jaxlib 0.10 to 0.12 at least.
 _NO_YNN = {"xla_cpu_experimental_ynn_fusion_type": ""}
@@ -104,7 +106,7 @@ def keep_compiled(directory: str | pathlib.Path) -> None:
 
   JAX's own variable JAX_COMPILATION_CACHE_DIR does the same.
   """
-  jax.config.update("jax_compilation_cache_dir", str(directory))
+  jax.config.update("jax_compilation_cache_dir", str(files.local(directory)))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 

@@ -8,7 +8,13 @@ Process 0 decides what could differ (timings, how far a file is) and writes. Wit
 what there is without `start`, everything here does nothing.
 """
 
+import atexit
 import hashlib
+import os
+import signal
+import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -18,6 +24,9 @@ import numpy as np
 from rsjax.errors import InputError
 
 T = TypeVar("T")
+
+WAIT = 300.0  # seconds for which the processes wait for each other when they start
+_TELL = 10.0  # seconds after which, and every so many, it is said for whom
 
 
 def start(address: str | None = None, count: int | None = None, index: int | None = None) -> None:
@@ -37,13 +46,76 @@ def start(address: str | None = None, count: int | None = None, index: int | Non
     raise InputError(f"{', '.join(missing)} must be given, too: `address`, `count` and `index`")
   if count is not None and index is not None and not 0 <= index < count:
     raise InputError(f"`index` must be from 0 to {count - 1} (`count` - 1), got {index}")
+  _join(address, count, index)
+
+
+def _join(address: str | None, count: int | None, index: int | None) -> None:
+  """`jax.distributed.initialize`, which would ignore signals while it waits, and later SIGTERM altogether.
+
+  Raises:
+    InputError: as `start`, and where the others do not come within `WAIT` seconds.
+  """
+  others = f"{count - 1} more of {count} processes" if count else "the other processes"
+  who = f"process {'?' if index is None else index} waits for {others}" + (f" at {address}" if address else "")
+  # With a longer timeout than ours: at the end of its own, XLA ends the process with a trace.
+  joining = lambda: jax.distributed.initialize(address, count, index, initialization_timeout=int(WAIT) + 3600)
   try:
-    jax.distributed.initialize(address, count, index)
+    _waited(joining, who, WAIT)
+  except TimeoutError as error:
+    leave_without_others(2)
+    raise InputError(
+      f"{who}, which did not come within {WAIT:.0f} s: start all of them, with the same `address` and `count`, "
+      "and each `index` once"
+    ) from error
   except (ValueError, RuntimeError) as error:
     raise InputError(
       f"the processes could not be joined ({error}): outside Cloud TPU, Slurm and Kubernetes give `address` "
       "(HOST:PORT of process 0), `count` and `index`"
     ) from error
+  if threading.current_thread() is threading.main_thread():
+    handler = signal.getsignal(signal.SIGTERM)
+    if handler is not None:
+      signal.signal(signal.SIGTERM, handler)  # JAX's preemption service has taken it, and ends nothing by it
+
+
+def _waited(function: Callable[[], T], who: str, most: float = float("inf")) -> T:
+  """function(), which waits for other processes, in a thread: signals are obeyed, and the wait is told.
+
+  Raises:
+    TimeoutError: after `most` seconds.
+  """
+  results: list[T] = []
+  raised: list[Exception] = []
+
+  def run() -> None:
+    try:
+      results.append(function())
+    except Exception as error:
+      raised.append(error)
+
+  thread = threading.Thread(target=run, daemon=True)
+  before, told = time.monotonic(), 0.0
+  thread.start()
+  while thread.is_alive():
+    thread.join(0.1)
+    waited = time.monotonic() - before
+    if waited > most:
+      raise TimeoutError(who)
+    if waited - told > _TELL:
+      told = waited
+      end = f", for at most {most:.0f} s" if most < float("inf") else ""
+      print(f"{who}: {waited:.0f} s so far{end}", file=sys.stderr, flush=True)
+  if raised:
+    raise raised[0]
+  return results[0]
+
+
+def leave_without_others(code: int) -> None:
+  """Makes this process end, when it ends, without waiting for the others, which are lost, and with `code`.
+
+  JAX would wait for them at its exit, and then end the process with a trace.
+  """
+  atexit.register(os._exit, code)  # runs before JAX's own
 
 
 def first() -> bool:
@@ -92,4 +164,6 @@ def check_alike(text: str) -> None:
 def _gather(array: Any) -> np.ndarray:
   from jax.experimental import multihost_utils
 
-  return np.asarray(multihost_utils.process_allgather(array))
+  count = jax.process_count()
+  who = f"process {jax.process_index()} waits for {count - 1} more of {count} processes"
+  return _waited(lambda: np.asarray(multihost_utils.process_allgather(array)), who)

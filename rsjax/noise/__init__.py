@@ -12,11 +12,24 @@ import dataclasses
 from typing import Any
 
 from rsjax.errors import InputError
-from rsjax.noise.gaussian import Gaussian
+from rsjax.noise.gaussian import ABSURD_SIGMA, Gaussian, grey_levels
 from rsjax.noise.noise import Noise
-from rsjax.noise.numbering import WORD, check_seed
+from rsjax.noise.numbering import WORD, check_seed, make_plain, plain
 
-__all__ = ["KINDS", "WORD", "Gaussian", "Noise", "check_seed", "from_settings", "lacking", "parameter_names"]
+__all__ = [
+  "ABSURD_SIGMA",
+  "KINDS",
+  "WORD",
+  "Gaussian",
+  "Noise",
+  "check_seed",
+  "from_settings",
+  "grey_levels",
+  "lacking",
+  "make_plain",
+  "parameter_names",
+  "plain",
+]
 
 KINDS: dict[str, Any] = {kind.name: kind for kind in (Gaussian,)}  # by the name that stands in manifests
 

@@ -11,6 +11,18 @@ import numpy as np
 
 from rsjax.errors import InputError
 
+USUAL_SIGMA, ABSURD_SIGMA = 2.0, 10.0  # published work ends at 1; grey levels begin at about 12
+
+
+def grey_levels(sigma: float, name: str = "sigma") -> str | None:
+  """What to say of a standard deviation that looks like one of grey levels, from 0 to 255; None: nothing."""
+  if not sigma > USUAL_SIGMA:
+    return None
+  return (
+    f"{name} = {sigma:g} is in units of [0, 1] pixels, and such noise hides the image: if grey levels, from 0 "
+    f"to 255, were meant, give {sigma:g} / 255 = {sigma / 255:.3g}"
+  )
+
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian:

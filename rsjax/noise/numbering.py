@@ -1,6 +1,10 @@
-"""What names a draw of noise: seed, image index and draw number, each a 32-bit word."""
+"""What names a draw of noise: seed, index and draw number, each a 32-bit word; NumPy's numbers made plain."""
 
+import dataclasses
 import numbers
+from typing import Any
+
+import numpy as np
 
 from rsjax.errors import InputError
 
@@ -12,3 +16,17 @@ def check_seed(seed: int) -> int:
   if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < WORD:
     raise InputError(f"seed must be an integer from 0 to 2**32 - 1, got {seed}")
   return int(seed)
+
+
+def plain(value: Any) -> Any:
+  """NumPy's numbers as Python's, which go into manifests, within tuples too; anything else as it is."""
+  if isinstance(value, tuple):
+    return tuple(plain(part) for part in value)
+  is_number = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
+  return value.item() if is_number else value
+
+
+def make_plain(settings: Any) -> None:
+  """`plain` for every field of a frozen dataclass, within its `__post_init__`."""
+  for field in dataclasses.fields(settings):
+    object.__setattr__(settings, field.name, plain(getattr(settings, field.name)))

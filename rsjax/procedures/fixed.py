@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rsjax import bounds
 from rsjax.errors import InputError
-from rsjax.noise import WORD, Noise
+from rsjax.noise import WORD, Noise, make_plain
 from rsjax.procedures.counts import Counts
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Prediction, Predictions
 from rsjax.procedures.procedure import Steps
@@ -44,6 +44,7 @@ class Certify:
   n_varies: ClassVar[bool] = False
 
   def __post_init__(self) -> None:
+    make_plain(self)
     check_draws(self, "n0", "n")
     smallest = bounds.smallest_n_to_certify(self.alpha)
     if self.n < smallest:
@@ -85,6 +86,7 @@ class Predict:
   n_varies: ClassVar[bool] = False
 
   def __post_init__(self) -> None:
+    make_plain(self)
     check_draws(self, "n")
     smallest = bounds.smallest_n_to_predict(self.alpha)
     if self.n < smallest:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from rsjax import bounds
 from rsjax.bounds import Plan
 from rsjax.errors import InputError
-from rsjax.noise import WORD, Noise
+from rsjax.noise import WORD, Noise, make_plain
 from rsjax.procedures.counts import Counts
 from rsjax.procedures.fixed import certificates, check_draws
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Prediction, Predictions
@@ -67,6 +67,7 @@ class CertifyByLooks:
   n_varies: ClassVar[bool] = True
 
   def __post_init__(self) -> None:
+    make_plain(self)
     if isinstance(self.n0, str) and self.n0 != AUTO:
       raise InputError(f"n0 must be a number of draws or {AUTO!r}, got {self.n0!r}")
     check_draws(self, *(["n"] if self.n0 == AUTO else ["n0", "n"]))
@@ -167,6 +168,7 @@ class PredictByLooks:
   n_varies: ClassVar[bool] = True
 
   def __post_init__(self) -> None:
+    make_plain(self)
     check_draws(self, "n")
     check_draws(self, "first")
     check_give_up(self)

@@ -42,7 +42,7 @@ class Manifest:
 
 def manifest_path(path: str | pathlib.Path) -> pathlib.Path:
   """Where the manifest of the result file at `path` is."""
-  return pathlib.Path(f"{path}.json")
+  return pathlib.Path(f"{files.local(path)}.json")
 
 
 def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:

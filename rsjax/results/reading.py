@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rsjax import files
 from rsjax.errors import InputError
 from rsjax.results.manifest import read_manifest
 from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, with_n
@@ -92,7 +93,7 @@ def read_rows(path: str | pathlib.Path, torn: bool = True) -> tuple[list[str], l
   torn: a last line without its end is no row; else it is one.
   """
   try:
-    content = pathlib.Path(path).read_bytes()
+    content = files.local(path).read_bytes()
   except OSError as error:
     raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
   if not torn and not content.endswith(b"\n"):

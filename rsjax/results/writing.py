@@ -55,7 +55,7 @@ def open_for_append(
     InputError: where the path cannot be written, the file is not rsjax's, was begun with other
       settings, or is being written by another process. Nothing is changed then.
   """
-  path = pathlib.Path(path)
+  path = files.local(path)
   try:
     if path.is_dir():
       raise InputError(f"{path} is a directory: give the path of a file to write")
@@ -98,7 +98,7 @@ def save(results: Results, path: str | pathlib.Path) -> None:
   Raises:
     InputError: where something is there already, it cannot be written, or labels are not known.
   """
-  path = pathlib.Path(path)
+  path = files.local(path)
   if "label" not in results.columns:
     raise InputError("a result file holds labels: give `labels` when certifying")
   if "votes" not in results.columns:

@@ -19,7 +19,7 @@ from typing import Any
 
 import jax
 
-from rsjax import results
+from rsjax import files, results
 from rsjax.devices import processes
 from rsjax.errors import InputError
 from rsjax.procedures import Outcome
@@ -50,6 +50,7 @@ def into_file(
   Raises:
     InputError: for anything that cannot be used, or a file that was begun with something else.
   """
+  files.local(outfile)
   _check_identified(job)
   manifest = processes.together(lambda: job.manifest(rows=execution.rows or "auto"))
   processes.together(lambda: _check_answers(outfile, manifest) if processes.first() else None)

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rsjax import devices, models
+from rsjax import devices, files, models
 from rsjax.analysis import Found
 from rsjax.classifiers import checkpoint
 from rsjax.errors import InputError
-from rsjax.noise import WORD, Gaussian, check_seed
+from rsjax.noise import WORD, Gaussian, check_seed, grey_levels
 from rsjax.procedures import Certify, Predict, Procedure
 from rsjax.runs import certification
 from rsjax.runs.progress import Bar, Progress
@@ -156,6 +156,8 @@ class SmoothedClassifier(Smoothed):
     execution: Execution,
   ) -> Found:
     seed = check_seed(seed)
+    if file is not None:
+      file = files.local(file)
     known = _checked_labels(images, labels)
     chosen = _chosen(len(images), indices)
     if known is None and file is not None:
@@ -197,7 +199,7 @@ def smooth(apply: Apply, variables: Any, *, sigma: float, name: str | None = Non
   Raises:
     InputError: for a sigma that is not a positive number, or an empty name.
   """
-  return SmoothedClassifier(apply, variables, Gaussian(sigma), name)
+  return SmoothedClassifier(apply, variables, _noise(sigma), name)
 
 
 def load(path: str | pathlib.Path, *, sigma: float, dtype: str | None = None) -> SmoothedClassifier:
@@ -211,7 +213,7 @@ def load(path: str | pathlib.Path, *, sigma: float, dtype: str | None = None) ->
   Raises:
     InputError: where there is no classifier, or for a sigma that is not a positive number.
   """
-  noise = Gaussian(sigma)
+  noise = _noise(sigma)
   classifier = checkpoint.load(path)
   apply, variables = models.inference(classifier.model(dtype or devices.default_dtype()), classifier.variables)
   return SmoothedClassifier(apply, variables, noise)
@@ -231,6 +233,13 @@ def _checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] 
   if known.min(initial=0) < 0:
     raise InputError(f"labels must be 0 or more, got {known.min()}")
   return known
+
+
+def _noise(sigma: float) -> Gaussian:
+  noise = Gaussian(sigma)
+  if told := grey_levels(noise.sigma):
+    warnings.warn(told, stacklevel=3)
+  return noise
 
 
 def _chosen(count: int, indices: Iterable[int] | None) -> list[int]:

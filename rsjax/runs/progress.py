@@ -72,8 +72,11 @@ class Bar(Progress):
     self._bar.set_description(f"{self._done}/{self._images} images", refresh=False)
 
 
-def bar(total: int, unit: str, initial: int = 0) -> Any:
-  """A tqdm bar on stderr; where that is neither a terminal nor a notebook, one line every ten seconds."""
+def bar(total: int, unit: str, initial: int = 0, terminal: str | None = None) -> Any:
+  """A tqdm bar on stderr; where that is neither a terminal nor a notebook, one line every ten seconds.
+
+  terminal: tqdm's format for terminals and notebooks; None: tqdm's own.
+  """
   from tqdm import tqdm
 
   live = sys.stderr.isatty() or "ipykernel" in sys.modules
@@ -87,7 +90,7 @@ def bar(total: int, unit: str, initial: int = 0) -> Any:
     mininterval=0.2 if live else 10,
     maxinterval=10 if live else 60,
     smoothing=0.1,
-    bar_format=None if live else "{desc}{n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]",
+    bar_format=terminal if live else "{desc}{n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]",
   )
 
 

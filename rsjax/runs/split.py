@@ -14,7 +14,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from rsjax import data, devices, models
+from rsjax import data, devices, files, models
 from rsjax.classifiers import checkpoint
 from rsjax.classifiers.classifier import Classifier
 from rsjax.devices import processes
@@ -62,6 +62,7 @@ def run(
   Raises:
     InputError: for anything that cannot be used; nothing was compiled and no file touched then.
   """
+  files.local(outfile)
   execution = Execution(rows)  # refuses what is out of range
   job = job_of(
     dataset_name,
@@ -94,7 +95,9 @@ def job_of(
   Raises:
     InputError: for anything that cannot be used; nothing was compiled then.
   """
-  check_seed(seed)
+  for path in (dataset_name, checkpoint_path, data_dir or ""):
+    files.local(path)
+  seed = check_seed(seed)
   return processes.together(
     lambda: _job_of(dataset_name, checkpoint_path, noise, procedure, selection, seed, data_dir, split, dtype)
   )
@@ -135,7 +138,7 @@ def _job_of(
       "batch_norm": "folded" if hasattr(model, "CONVOLUTIONS") else "not folded",
     },
     about={
-      "dataset": dataset_name,
+      "dataset": str(dataset_name),
       "images": len(dataset),
       "selected": len(selection.all_shards(len(dataset))),
       "notes": list(dataset.notes),

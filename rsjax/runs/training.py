@@ -110,6 +110,8 @@ def job_of(
 ) -> Job:
   """The job of `run`, for the same arguments; refuses what cannot be used before anything is touched."""
   outdir = checkpoint.check_path(outdir)
+  for path in (dataset_name, init_from or "", data_dir or ""):
+    files.local(path)
   train_set, test_set = (data.load(dataset_name, split, data_dir) for split in ("train", "test"))
   if test_set.image_shape != train_set.image_shape:
     raise InputError(

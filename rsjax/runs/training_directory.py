@@ -26,7 +26,7 @@ def metadata_of(
   return {
     **spec.metadata(),
     "classes": train_set.classes and list(train_set.classes),
-    "dataset": dataset_name,
+    "dataset": str(dataset_name),
     "dataset_digest": train_set.digest,
     "notes": list(train_set.notes),
     "noise_sd": objective.noise_sd,

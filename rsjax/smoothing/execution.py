@@ -7,6 +7,7 @@ from jax.sharding import Mesh
 
 from rsjax import devices
 from rsjax.errors import InputError
+from rsjax.noise import make_plain
 
 _MOST_ROWS = 2**24
 
@@ -32,6 +33,7 @@ class Execution:
   images: int | None = None
 
   def __post_init__(self) -> None:
+    make_plain(self)
     if self.rows is not None and not 1 <= self.rows <= _MOST_ROWS:
       raise InputError(f"`rows` (noisy images a step) must be from 1 to {_MOST_ROWS}, got {self.rows}")
     for name, least in (("depth", 0), ("images", 1)):

@@ -63,7 +63,7 @@ def best_rows(
   start = executions.default_rows(image_shape, mesh)
   if not is_long(image_shape, draws, mesh):
     return start
-  cache = default_cache() if cache is None else pathlib.Path(cache)
+  cache = default_cache() if cache is None else files.local(cache)
   device = mesh.devices.flat[0].device_kind
   by = "".join(f", {setting} by {value}" for setting, value in devices.settings().items())
   versions = f"jax {jax.__version__}{by}, rsjax {rsjax.__version__}"
@@ -154,9 +154,10 @@ def _fits(
 
 
 def default_cache() -> pathlib.Path:
-  """The file in which choices are remembered, in the user's cache directory."""
-  root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-  return pathlib.Path(root) / "rsjax" / "rows.json"
+  """The file in which choices are remembered, in the user's cache directory; os.devnull where there is none."""
+  home = os.path.expanduser("~")  # unlike pathlib's: no error for a user without HOME and name
+  root = os.environ.get("XDG_CACHE_HOME") or (os.path.join(home, ".cache") if os.path.isabs(home) else "")
+  return pathlib.Path(root, "rsjax", "rows.json") if os.path.isabs(root) else pathlib.Path(os.devnull)
 
 
 class _Timed:
@@ -219,6 +220,8 @@ def _read(cache: pathlib.Path) -> dict[str, int]:
 
 def _write(cache: pathlib.Path, key: str, rows: int) -> None:
   """Whole or not at all; where it cannot be written, the next run searches again."""
+  if cache == pathlib.Path(os.devnull):
+    return
   remembered = _read(cache) | {key: rows}
   with contextlib.suppress(OSError):
     cache.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import optax
 
 from rsjax.data import Dataset
 from rsjax.errors import InputError
-from rsjax.noise import check_seed
+from rsjax.noise import check_seed, make_plain
 from rsjax.training.augment import AUGMENTATIONS
 
 SCHEDULES = ("step", "cosine", "onecycle")
@@ -46,6 +46,7 @@ class Recipe:
   seed: int = 0
 
   def __post_init__(self) -> None:
+    make_plain(self)
     for name in ("epochs", "batch", "lr_step_size", "accumulate"):
       if getattr(self, name) < 1:
         raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from helpers import without_time
@@ -87,3 +89,64 @@ def test_processes_that_differ_are_refused(trained, tmp_path, port):
   assert [code for code, *_ in both] == [2, 2], both
   assert all("process 1 has other settings" in said for *_, said in both)
   assert not (tmp_path / "out.tsv").exists()
+
+
+IMPATIENT = """
+import sys
+from rsjax import certify
+from rsjax.cli import console
+from rsjax.devices import processes
+processes._TELL, processes.WAIT = 0.5, float(sys.argv[1])
+console.leave(certify.main(sys.argv[2:]))
+"""
+
+
+def alone_of_two(index, port, wait, tmp_path):
+  """One of two processes, whose other never comes."""
+  arguments = ["digits", "c", "0.25", tmp_path / "o.tsv", "--distributed", "--coordinator", f"localhost:{port}"]
+  arguments += ["--processes", "2", "--process", index]
+  return subprocess.Popen(
+    [sys.executable, "-c", IMPATIENT, *map(str, [wait, *arguments])],
+    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def test_a_process_that_waits_says_for_whom_and_obeys_sigterm(tmp_path, port):
+  first, second = alone_of_two(0, port, 2, tmp_path), alone_of_two(1, port + 1, 300, tmp_path)
+  try:
+    said = second.stderr.readline()
+    assert f"process 1 waits for 1 more of 2 processes at localhost:{port + 1}: " in said
+    assert said.endswith(" s so far, for at most 300 s\n")
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(timeout=10) == 143
+  finally:
+    both = finish(first, second)
+  assert [code for code, *_ in both] == [2, 143]
+  assert "process 0 waits for 1 more of 2 processes" in both[0][2]
+  assert "did not come within 2 s: start all of them, with the same --coordinator and --processes" in both[0][2]
+  assert "the same command continues" in both[1][2]
+  for *_, said in both:
+    assert "***" not in said and "Traceback" not in said
+
+
+def test_sigterm_ends_a_process_at_work_and_the_others_say_so(trained, tmp_path, port):
+  """JAX takes SIGTERM for its preemption service: the process must still end by it."""
+  argv = [*certify(trained, tmp_path / "o.tsv"), "--N", 10_000_000, "--N0", 10]
+  both = [start(argv, 2, i, port) for i in (0, 1)]
+  try:
+    for line in both[0].stderr:
+      if "compiling for" in line:
+        break
+    time.sleep(1.5)
+    both[1].send_signal(signal.SIGTERM)
+    assert both[1].wait(timeout=25) == 143
+  finally:
+    ended = finish(*both)
+  assert [code for code, *_ in ended] == [1, 143], ended
+  assert "another process ended, or cannot be reached" in ended[0][2]
+  assert "start all again, and they continue" in ended[0][2]
+  for *_, said in ended:
+    assert "***" not in said and "Traceback" not in said, said

@@ -9,6 +9,7 @@ import optax
 
 from rsjax.errors import InputError
 from rsjax.noise import Gaussian as GaussianNoise
+from rsjax.noise import make_plain
 from rsjax.training.objectives.objective import Batch, Loss, Network
 
 
@@ -31,6 +32,7 @@ class Gaussian:
   statistics: ClassVar[tuple[str, ...]] = ()
 
   def __post_init__(self) -> None:
+    make_plain(self)
     if not (np.isfinite(self.noise_sd) and self.noise_sd >= 0):
       raise InputError(f"noise_sd must be a number >= 0, got {self.noise_sd}")
     if not 0 <= self.label_smoothing < 1:

@@ -1,0 +1,99 @@
+"""The commands' argument parser: errors with the short usage, and hints at what was meant."""
+
+import argparse
+import difflib
+import re
+import sys
+from typing import Any, NoReturn
+
+import rsjax
+from rsjax.cli import console
+
+_DEVICES = (
+  "rsjax uses all devices that JAX finds: CUDA_VISIBLE_DEVICES=0 gives it one GPU, JAX_PLATFORMS=cpu the CPU"
+)
+_DEVICE_FLAGS = ("--gpu", "--gpus", "--device", "--devices", "--cuda", "--tpu", "--cpu", "--platform")
+_THOUSANDS = {"": 1, "k": 10**3, "m": 10**6}
+
+
+def parser(command: str, description: str, epilog: str) -> "Parser":
+  """The argument parser of a command, without its arguments."""
+  made = Parser(
+    console.program(command),
+    description=description,
+    epilog=console.as_typed(epilog),
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,  # else --n, for --N, would be --no-onednn
+  )
+  made.add_argument("--version", action="version", version=f"rsjax {rsjax.__version__}")
+  return made
+
+
+class Parser(argparse.ArgumentParser):
+  """argparse's, with the mend in its errors."""
+
+  def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+    """As argparse's; flags that are not known are named with those that they may be meant for."""
+    known, unknown = self.parse_known_args(args, namespace)
+    if unknown:
+      flags = [text.split("=")[0] for text in unknown if text.startswith("-")]
+      hints = dict.fromkeys(filter(None, map(self._meant, flags)))
+      self.error("; ".join([f"unrecognized arguments: {' '.join(unknown)}", *hints]))
+    return known
+
+  def error(self, message: str) -> NoReturn:
+    """Prints one line of usage and the error, and exits with 2."""
+    places = [a.metavar + ("..." if a.nargs == "+" else "") for a in self._actions
+              if not a.option_strings and isinstance(a.metavar, str)]  # fmt: skip
+    required = [f"{a.option_strings[0]} {a.metavar}" for a in self._actions if a.option_strings and a.required]
+    usage = " ".join([self.prog, *places, *required])
+    self._print_message(f"usage: {usage} [options]; --help lists them\n", sys.stderr)
+    self.exit(2, f"{self.prog}: error: {message}\n")
+
+  def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+    """As argparse's; where nobody reads the help, as in `--help | head`, that is no error."""
+    if message:
+      self._print_message(message, sys.stderr)
+    console.leave(status)
+
+  def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+    try:
+      return super()._get_value(action, arg_string)  # type: ignore[misc]
+    except argparse.ArgumentError as error:
+      hint = _number_meant(arg_string, action)
+      raise argparse.ArgumentError(action, f"{error.message}{hint}") from error
+
+  def _meant(self, flag: str) -> str | None:
+    """What may be meant by a flag that there is not."""
+    if flag in _DEVICE_FLAGS:
+      return _DEVICES
+    flags = [name for action in self._actions for name in action.option_strings]
+    alike = {name.lower().replace("_", "-"): name for name in flags}
+    near = difflib.get_close_matches(flag.lower().replace("_", "-"), alike, 1)
+    return f"did you mean {alike[near[0]]}?" if near else None
+
+
+def _number_meant(text: str, action: argparse.Action) -> str:
+  """The number that a text may be meant for, as a hint; "" where there is none."""
+  whole = action.type is not float
+  if found := re.fullmatch(r"([\d.]+)([kKmM]?)", text.replace(",", "") if whole else text):
+    try:
+      value = float(found[1]) * _THOUSANDS[found[2].lower()]
+    except ValueError:
+      return ""
+    return f": give {value:.0f}" if value.is_integer() else ": give a whole number"
+  try:
+    if whole and float(text).is_integer():
+      return f": give {float(text):.0f}"
+  except ValueError:
+    pass
+  parts = text.split(",")
+  if whole or not all(re.fullmatch(r"\d*\.?\d+", part) for part in parts):
+    return ""
+  if len(parts) == 2 and "." not in text and action.nargs is None:
+    return f": give {text.replace(',', '.')}, with a point"
+  if action.nargs is None:
+    return ": give one number, with a point"
+  return f": give {' '.join(parts)}, with spaces between" + (
+    f", or {text.replace(',', '.')}, with a point" if len(parts) == 2 and "." not in text else ""
+  )
