@@ -2,7 +2,7 @@
 
 import argparse
 
-from rsjax.cli import arguments, console, execution
+from rsjax.cli import arguments, console, execution, stopping
 
 EPILOG = """example:
   python -m rsjax.certify digits out/digits_0.25 0.25 digits_0.25.tsv --skip 20
@@ -14,8 +14,14 @@ of its original order. OUTFILE.json, beside OUTFILE, keeps the settings."""
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
   made = arguments.run_parser("certify", "Certify images of a split with CERTIFY (Cohen et al. 2019).", EPILOG)
-  made.add_argument("--N0", type=int, default=100, help="draws to select the class with (default: 100)")
+  made.add_argument(
+    "--N0",
+    type=stopping.selection_draws,
+    default=100,
+    help="draws to select the class with (default: 100); auto: 100, and 900 more where two classes are close",
+  )
   made.add_argument("--N", type=int, default=100_000, help="draws to estimate with (default: 100000)")
+  stopping.add_stop(made)
   return made
 
 
@@ -25,15 +31,15 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> None:
-  from rsjax.procedures import Certify
-
-  results, progress = execution.execute(args, Certify(args.N0, args.N, args.alpha))
+  budget = stopping.seconds(args.time_budget)
+  results, progress = execution.execute(args, stopping.certify_procedure(args), budget)
   if results is None:
     return
   from rsjax import analysis  # late: it takes a second, which the first draws need not wait for
 
   print(analysis.table([results], analysis.grid(results)))
   print(progress.summary(args.outfile))
+  execution.check_ended(results)
 
 
 if __name__ == "__main__":

@@ -11,3 +11,7 @@ class InputError(ValueError):
 
 class DivergedError(RuntimeError):
   """Training produced a loss that is not finite. Commands print it and exit with 1."""
+
+
+class UnfinishedError(Exception):
+  """A run ended before everything was done; what was done is kept, and the same command continues."""

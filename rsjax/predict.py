@@ -14,7 +14,14 @@ keeps the settings."""
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
   made = arguments.run_parser("predict", "Predict images of a split with PREDICT (Cohen et al. 2019).", EPILOG)
-  made.add_argument("--N", type=int, default=1000, help="draws an image (default: 1000)")
+  made.add_argument(
+    "--N", type=int, help="draws an image, at most (default: 100000; with --fixed 1000, and for every image)"
+  )
+  made.add_argument(
+    "--fixed",
+    action="store_true",
+    help="N draws for every image, as in the paper, instead of as many as its answer takes",
+  )
   return made
 
 
@@ -24,9 +31,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> None:
-  from rsjax.procedures import Predict
+  from rsjax.procedures import Predict, PredictByLooks
 
-  results, progress = execution.execute(args, Predict(args.N, args.alpha))
+  kind, usual = (Predict, 1000) if args.fixed else (PredictByLooks, 100_000)
+  results, progress = execution.execute(args, kind(usual if args.N is None else args.N, args.alpha))
   if results is None:
     return
   from rsjax import analysis  # late: it takes a second, which the first draws need not wait for

@@ -4,16 +4,16 @@ import sys
 from typing import Any
 
 from rsjax import files
-from rsjax.cli import arguments
+from rsjax.cli import arguments, interrupts
 from rsjax.cli.progress import Notes, RunProgress
-from rsjax.errors import InputError
+from rsjax.errors import InputError, UnfinishedError
 from rsjax.runs.progress import Progress
 
 _ROW, _VOTE = 80, 9  # bytes of a row of a result file without its votes, and of the votes for a class: about
 
 
-def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
-  """Runs `runs.split.run` with a bar for the arguments of `arguments.run_parser`.
+def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[Any, Any]:
+  """Runs a job with a bar for the arguments of `arguments.run_parser`, and for `seconds` at most.
 
   Returns:
     (results, RunProgress); results is None in processes that do not write.
@@ -54,7 +54,7 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
     if args.dry_run:
       _say_what_it_takes(job, args.outfile, *certification.dry_run(job, args.outfile, how, Notes()))
       return None, progress
-    results = certification.into_file(job, args.outfile, how, progress)
+    results = certification.into_file(job, args.outfile, how, progress, seconds)
   except jax.errors.JaxRuntimeError as error:
     if alone:
       raise
@@ -68,6 +68,20 @@ def execute(args: Any, procedure: Any) -> tuple[Any, Any]:
   if results is not None:
     report_invalid(results)
   return results, progress
+
+
+def check_ended(results: Any) -> None:
+  """Ends the command as interrupted where it was, or as unfinished where a time budget left images out.
+
+  Raises:
+    KeyboardInterrupt, UnfinishedError: then.
+  """
+  interrupts.check()
+  if not results.complete:
+    raise UnfinishedError(
+      f"{results.path} has {len(results)} of {results.expected} images; the others had too little time for a "
+      "first look: the same command continues"
+    )
 
 
 def _say_what_it_takes(job: Any, outfile: str, taken: Any, done: int) -> None:

@@ -32,16 +32,18 @@ class RunProgress(Notes):
     from rsjax.results import plural  # late: NumPy takes its time, which --help need not wait for
 
     self._rows, self._images = plan["done"], plan["images"]
+    self._anytime, self._counts_rows = plan["anytime"], plan["n varies"] and not plan["anytime"]
     print(
       f"{plural(self._images, 'image')}, {self._rows} of them done before; "
-      f"{plural(plan['draws per image'], 'draw')} an image, "
+      f"{'at most ' if plan['n varies'] else ''}{plural(plan['draws per image'], 'draw')} an image, "
       f"{plan['dtype']}, {plan['devices']} x {plan['device']}",
       file=sys.stderr,
     )
     for note in plan["notes"]:
       self.note(note)
-    self._started = time.perf_counter()
-    self._bar = bar((self._images - self._rows) * plan["draws per image"], " draws")
+    self._started, self._before = time.perf_counter(), self._rows
+    left = self._images - self._rows
+    self._bar = bar(left, " images") if self._counts_rows else bar(left * plan["draws per image"], " draws")
     self._bar.set_description("choosing --batch" if self._rows < self._images else "done")
 
   def expect(self, estimate: Any) -> None:
@@ -52,18 +54,25 @@ class RunProgress(Notes):
       self._bar.set_description(f"compiling for {rows} draws a step")
 
   def draws(self, count: int) -> None:
-    interrupts.check_unless_finishing()
+    if self._anytime:
+      interrupts.check()  # which ends the run with what there is
+    else:
+      interrupts.check_unless_finishing()
     if not self._draws:
       self._describe()
-      if self._finish_images:
+      if self._anytime:
+        interrupts.finish_first("writing what is certified by now")
+      elif self._finish_images:
         interrupts.finish_first("finishing the image that is being certified", _PATIENCE)
     self._draws += count
-    self._bar.update(count)
+    self._bar.update(0 if self._counts_rows else count)
 
   def row(self) -> None:
     self._rows += 1
+    self._bar.update(1 if self._counts_rows else 0)
     self._describe()
-    interrupts.check()
+    if not self._anytime:
+      interrupts.check()
 
   def _describe(self) -> None:
     self._bar.set_description(f"{self._rows}/{self._images} images", refresh=False)
@@ -80,6 +89,8 @@ class RunProgress(Notes):
     draws = plural(self._draws, "draw")
     rate = f"{draws} in {seconds:.1f} s, {self._draws / seconds:,.0f} draws/s with compilation"
     images = plural(self._images, "image")
+    if self._counts_rows and self._rows:
+      rate += f", {self._draws / max(1, self._rows - self._before):,.0f} draws an image"
     return f"{outfile}: {self._rows} of {images}; {rate if self._draws else 'all done before'}"
 
 

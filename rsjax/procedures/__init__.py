@@ -21,7 +21,13 @@ from rsjax.procedures.counts import Counts
 from rsjax.procedures.fixed import Certify, Predict, certify, predict
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Outcome, Prediction, Predictions
 from rsjax.procedures.procedure import EndNow, Procedure, Steps, end_now
-from rsjax.procedures.sequential import CertifyByLooks, PredictByLooks, certify_at_looks, predict_at_looks
+from rsjax.procedures.sequential import (
+  CertifyByLooks,
+  PredictByLooks,
+  certify_at_looks,
+  is_anytime,
+  predict_at_looks,
+)
 from rsjax.procedures.stopping import Anytime, Radii, StopRule, Tolerance
 
 __all__ = [
@@ -46,6 +52,7 @@ __all__ = [
   "certify",
   "certify_at_looks",
   "end_now",
+  "is_anytime",
   "predict",
   "predict_at_looks",
 ]

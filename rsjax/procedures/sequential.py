@@ -31,7 +31,7 @@ from rsjax.noise import WORD, Noise, make_plain
 from rsjax.procedures.counts import Counts
 from rsjax.procedures.fixed import certificates, check_draws
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Prediction, Predictions
-from rsjax.procedures.procedure import EndNow, Steps
+from rsjax.procedures.procedure import EndNow, Procedure, Steps
 from rsjax.procedures.stopping import GIVE_UP, Anytime, StopRule, check_give_up, hopeless
 
 AUTO: Literal["auto"] = "auto"  # n0 that the selection votes choose
@@ -237,6 +237,11 @@ def predict_at_looks(votes: Counts, plan: Plan) -> Predictions:
   return Predictions(
     np.where(answers, votes.leaders(), ABSTAIN), bounds.binomial_p_value(first, first + second)
   )
+
+
+def is_anytime(procedure: Procedure) -> bool:
+  """Whether it has no rule for stopping, so that a run of it is worth ending at any time."""
+  return isinstance(procedure, CertifyByLooks) and isinstance(procedure.stop, Anytime)
 
 
 def is_close(votes0: NDArray[np.int64]) -> bool:

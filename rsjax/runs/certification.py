@@ -14,12 +14,12 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 
-from rsjax import files, results
+from rsjax import files, procedures, results
 from rsjax.devices import processes
 from rsjax.errors import InputError
 from rsjax.procedures import Outcome
@@ -30,19 +30,28 @@ from rsjax.runs.job import Job
 from rsjax.runs.progress import Progress
 from rsjax.smoothing import Execution, inspection
 
+_SAVES = 10  # times fewer draws than there may be, that a rule for stopping takes: to choose rows for
 IN_MEMORY = "(in memory)"  # the path of results that were not written
 
 
 def into_file(
-  job: Job, outfile: Any, execution: Execution = Execution(), progress: Progress = Progress()
+  job: Job,
+  outfile: Any,
+  execution: Execution = Execution(),
+  progress: Progress = Progress(),
+  seconds: float | None = None,
 ) -> Results | None:
   """Runs the job into a result file, each row at once; continues the file where it was begun.
+
+  A job that may end at any time (`anytime`) goes breadth first. Interrupted, or after `seconds`, it ends with
+  every image's last look; images that have passed none are left for the next run.
 
   Args:
     job: what is to be done.
     outfile: the result file; its manifest is OUTFILE.json.
     execution: what decides speed; rows None: chosen by `tuning.best_rows`.
     progress: what is told meanwhile.
+    seconds: after which to end, of a procedure with looks; None: when all is decided.
 
   Returns:
     The whole file; None in processes other than the first (see `devices.processes`).
@@ -50,17 +59,19 @@ def into_file(
   Raises:
     InputError: for anything that cannot be used, or a file that was begun with something else.
   """
+  ended = _ending(job, seconds)
   files.local(outfile)
   _check_identified(job)
-  manifest = processes.together(lambda: job.manifest(rows=execution.rows or "auto"))
+  budget = {} if seconds is None else {"time budget": seconds}
+  manifest = processes.together(lambda: job.manifest(rows=execution.rows or "auto", **budget))
   processes.together(lambda: _check_answers(outfile, manifest) if processes.first() else None)
   processes.check_alike(json.dumps([manifest.settings, provenance.versions()], sort_keys=True))
   if job.labels is None:
     raise InputError("a result file holds labels: give `labels`")
   with _open(outfile, manifest, results.columns_of(job.procedure)) as (writer, done):
-    for index, outcome, seconds in _outcomes(job, done, execution, progress):
+    for index, outcome, took in _outcomes(job, done, execution, progress, ended):
       if writer:
-        writer.append(results.row_of(index, outcome, int(job.labels[index]), seconds))
+        writer.append(results.row_of(index, outcome, int(job.labels[index]), took))
       progress.row()
   return results.read(outfile) if processes.first() else None
 
@@ -82,25 +93,46 @@ def dry_run(
   return preparing.estimate(job, preparing.prepared(job, execution, draws, progress), draws), done
 
 
-def into_memory(job: Job, execution: Execution = Execution(), progress: Progress = Progress()) -> Results:
+def into_memory(
+  job: Job,
+  execution: Execution = Execution(),
+  progress: Progress = Progress(),
+  seconds: float | None = None,
+) -> Results:
   """Runs the job; the results say what its file would say, without label and correct where there are no labels.
+
+  Args:
+    job, execution, progress, seconds: as for `into_file`.
 
   Raises:
     InputError: for anything that cannot be used.
   """
+  ended = _ending(job, seconds)
   manifest, columns, rows = job.manifest(rows=execution.rows or "auto"), results.columns_of(job.procedure), []
   if job.labels is None:
     columns = tuple(name for name in columns if name not in ("label", "correct"))
-  for index, outcome, seconds in _outcomes(job, 0, execution, progress):
-    row = results.row_of(index, outcome, -1 if job.labels is None else int(job.labels[index]), seconds)
+  for index, outcome, took in _outcomes(job, 0, execution, progress, ended):
+    row = results.row_of(index, outcome, -1 if job.labels is None else int(job.labels[index]), took)
     rows.append([row[name] for name in columns])
     progress.row()
   found = results.parse_columns(IN_MEMORY, columns, rows, manifest.settings)
   return Results(IN_MEMORY, manifest.content([]), found, len(manifest.indices))
 
 
+def _ending(job: Job, seconds: float | None) -> Callable[[], bool] | None:
+  """When to end a job before all is decided; None where it is not."""
+  if seconds is not None:
+    if not job.procedure.n_varies:
+      raise InputError("a number of draws that is fixed cannot end early: give a rule for stopping, or no time")
+    if not 0 < seconds < math.inf:
+      raise InputError(f"a time budget must be a positive number of seconds, got {seconds}")
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() > end
+  return (lambda: False) if procedures.is_anytime(job.procedure) else None
+
+
 def _outcomes(
-  job: Job, done: int, execution: Execution, progress: Progress
+  job: Job, done: int, execution: Execution, progress: Progress, ended: Callable[[], bool] | None
 ) -> Iterator[tuple[int, Outcome, float]]:
   """(index, outcome, seconds since the one before) of the images after the first `done`."""
   todo, draws = job.indices[done:], job.procedure.most_draws
@@ -109,6 +141,8 @@ def _outcomes(
       "images": len(job.indices),
       "done": done,
       "draws per image": draws,
+      "n varies": job.procedure.n_varies,
+      "anytime": ended is not None,
       "dtype": (job.settings or {}).get("dtype"),
       "devices": jax.device_count(),
       "device": jax.devices()[0].device_kind,
@@ -117,14 +151,15 @@ def _outcomes(
   )
   if not todo:
     return
-  execution = preparing.prepared(job, execution, len(todo) * draws, progress)
-  if preparing.takes_long(job, len(todo) * draws, execution):
+  likely = len(todo) * draws // (_SAVES if job.procedure.n_varies else 1)
+  execution = preparing.prepared(job, execution, likely, progress)
+  if preparing.takes_long(job, likely, execution):
     progress.expect(preparing.estimate(job, execution, len(todo) * draws))
   progress.rows(execution.rows or 0)
   examples = ((i, job.images[i]) for i in todo)
   before = time.perf_counter()
   for index, outcome in job.smoothed.outcomes(
-    job.procedure, examples, seed=job.seed, execution=execution, progress=progress.draws
+    job.procedure, examples, seed=job.seed, execution=execution, progress=progress.draws, ended=ended
   ):
     now = time.perf_counter()
     yield index, outcome, now - before

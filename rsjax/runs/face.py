@@ -10,19 +10,26 @@ import dataclasses
 import operator
 import pathlib
 import warnings
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from rsjax import devices, files, models
 from rsjax.analysis import Found
 from rsjax.classifiers import checkpoint
 from rsjax.errors import InputError
-from rsjax.noise import WORD, Gaussian, check_seed, grey_levels
-from rsjax.procedures import Certify, Predict, Procedure
-from rsjax.runs import certification
+from rsjax.noise import check_seed
+from rsjax.procedures import (
+  Certify,
+  CertifyByLooks,
+  Predict,
+  PredictByLooks,
+  Procedure,
+  StopRule,
+)
+from rsjax.runs import certification, given
 from rsjax.runs.progress import Bar, Progress
 from rsjax.smoothing import Execution, Smoothed, scheduling
 from rsjax.smoothing.inspection import Look
@@ -63,7 +70,7 @@ class SmoothedClassifier(Smoothed):
     """
     if operator.index(most) < 1:
       raise InputError(f"most must be at least 1, got {most}")
-    known = _checked_labels(images, labels)
+    known = given.checked_labels(images, labels)
     if not len(images):
       raise InputError("images must be at least one, got none")
     places = np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)
@@ -78,9 +85,14 @@ class SmoothedClassifier(Smoothed):
     images: Any,
     labels: ArrayLike | None = None,
     *,
-    n0: int = 100,
+    n0: int | Literal["auto"] = 100,
     n: int = 100_000,
     alpha: float = 0.001,
+    radii: float | Sequence[float] | None = None,
+    tolerance: float | None = None,
+    stop: StopRule | Literal["anytime"] | None = None,
+    give_up: float | None = None,
+    time_budget: float | None = None,
     seed: int = 0,
     indices: Iterable[int] | None = None,
     file: str | pathlib.Path | None = None,
@@ -90,14 +102,25 @@ class SmoothedClassifier(Smoothed):
     """Certified radii of some images, by CERTIFY (Cohen et al. 2019, section 3.2.2).
 
     With probability at least 1 - alpha, for each image, over the noise that is drawn: the smoothed classifier
-    answers `predict` everywhere in the open l2 ball of `radius` around the image.
+    answers `predict` everywhere in the open l2 ball of `radius` around the image. Also where drawing stops
+    early, by whatever rule: the bounds of all looks hold together (`bounds.sequential`).
 
     Args:
       images: a sequence; images[i] is uint8[h, w, c] in 0..255, or float32[h, w, c] in [0, 1].
       labels: int[images]; they do not enter a certificate, only whether it is `correct`.
-      n0: draws to select the class with.
-      n: draws to estimate with.
+      n0: draws to select the class with; "auto", with a rule for stopping: 100, and 900 more where two classes
+        are close.
+      n: draws to estimate with; with a rule for stopping the most.
       alpha: probability, per image, with which the answer may be wrong.
+      radii: stop when it is settled which of these radii, increasing, are certified; the radius of an image is
+        then a lower bound.
+      tolerance: stop when the radius is within this share of what n draws are expected to certify, or within
+        0.02 sigma.
+      stop: "anytime": all images go on side by side, and an interrupt (Ctrl-C, a notebook's stop) or
+        `time_budget` ends with the radius that each has by then; or a rule of `rsjax.procedures`.
+      give_up: of radii and tolerance: probability with which draws that are saved would have certified more;
+        None: 0.01.
+      time_budget: seconds after which to end, as by an interrupt; without another rule it is that of "anytime".
       seed: of the noise, which is a function of (seed, index, draw number).
       indices: which images, by their position; None: all. The position names an image to the noise.
       file: a result file to write each row to at once; if it is there with the same images, labels, variables
@@ -113,15 +136,20 @@ class SmoothedClassifier(Smoothed):
       InputError: for anything that cannot be used, a classifier whose logits depend on the other images of the
         batch included. What `apply` itself raises goes through.
     """
-    return self._run(Certify(n0, n, alpha), images, labels, seed, indices, file, progress, execution)
+    rule = given.rule(radii, tolerance, stop, give_up, time_budget)
+    if rule is None and n0 == "auto":
+      raise InputError('n0="auto" needs a rule for stopping: give radii, tolerance or stop, or a number')
+    procedure = Certify(cast(int, n0), n, alpha) if rule is None else CertifyByLooks(n0, n, alpha, rule)
+    return self._run(procedure, images, labels, seed, indices, file, progress, execution, time_budget)
 
   def predict(
     self,
     images: Any,
     labels: ArrayLike | None = None,
     *,
-    n: int = 1000,
+    n: int | None = None,
     alpha: float = 0.001,
+    fixed: bool = False,
     seed: int = 0,
     indices: Iterable[int] | None = None,
     file: str | pathlib.Path | None = None,
@@ -131,9 +159,12 @@ class SmoothedClassifier(Smoothed):
     """The smoothed classifier's class of some images, or -1, by PREDICT (Cohen et al. 2019, section 3.2.1).
 
     With probability at least 1 - alpha, for each image, it abstains or is right about the smoothed classifier.
+    It looks at the votes again and again, and stops when the answer is significant; most images take some tens
+    of draws.
 
     Args:
-      n: draws.
+      n: draws, at most; None: 100,000, or with `fixed` 1,000.
+      fixed: whether every image takes n draws, as in the paper.
       images, labels, alpha, seed, indices, file, progress, execution: as for `certify`.
 
     Returns:
@@ -142,7 +173,11 @@ class SmoothedClassifier(Smoothed):
     Raises:
       InputError: as `certify`.
     """
-    return self._run(Predict(n, alpha), images, labels, seed, indices, file, progress, execution)
+    if fixed:
+      procedure: Procedure = Predict(1000 if n is None else n, alpha)
+    else:
+      procedure = PredictByLooks(100_000 if n is None else n, alpha)
+    return self._run(procedure, images, labels, seed, indices, file, progress, execution)
 
   def _run(
     self,
@@ -154,12 +189,13 @@ class SmoothedClassifier(Smoothed):
     file: str | pathlib.Path | None,
     progress: bool,
     execution: Execution,
+    seconds: float | None = None,
   ) -> Found:
     seed = check_seed(seed)
     if file is not None:
       file = files.local(file)
-    known = _checked_labels(images, labels)
-    chosen = _chosen(len(images), indices)
+    known = given.checked_labels(images, labels)
+    chosen = given.chosen(len(images), indices)
     if known is None and file is not None:
       raise InputError("a result file holds labels: give `labels`")
     named = pathlib.Path(file).stem if file is not None else "images"
@@ -176,8 +212,8 @@ class SmoothedClassifier(Smoothed):
     told = _Shown() if progress else _Noted()
     try:
       if file is None:
-        return Found(certification.into_memory(job, execution, told))
-      written = certification.into_file(job, file, execution, told)
+        return Found(certification.into_memory(job, execution, told, seconds))
+      written = certification.into_file(job, file, execution, told, seconds)
     finally:
       told.close()
     if written is None:
@@ -217,43 +253,6 @@ def load(path: str | pathlib.Path, *, sigma: float, dtype: str | None = None) ->
   classifier = checkpoint.load(path)
   apply, variables = models.inference(classifier.model(dtype or devices.default_dtype()), classifier.variables)
   return SmoothedClassifier(apply, variables, noise)
-
-
-def _checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] | None:
-  """The labels as an array, where there are any; refuses images that are no sequence, and labels of others."""
-  if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
-    raise InputError(f"images must be a sequence of arrays, got {type(images).__name__}")
-  if labels is None:
-    return None
-  known = np.asarray(labels)
-  if known.shape != (len(images),) or not np.issubdtype(known.dtype, np.integer):
-    raise InputError(
-      f"labels must be {len(images)} integers, one per image, got {known.dtype}{list(known.shape)}"
-    )
-  if known.min(initial=0) < 0:
-    raise InputError(f"labels must be 0 or more, got {known.min()}")
-  return known
-
-
-def _noise(sigma: float) -> Gaussian:
-  noise = Gaussian(sigma)
-  if told := grey_levels(noise.sigma):
-    warnings.warn(told, stacklevel=3)
-  return noise
-
-
-def _chosen(count: int, indices: Iterable[int] | None) -> list[int]:
-  """The indices as a list, each within the images and there once."""
-  try:
-    chosen = list(range(count)) if indices is None else [operator.index(i) for i in indices]
-  except TypeError as error:
-    raise InputError(f"indices must be integers: {error}") from error
-  outside = [i for i in chosen if not 0 <= i < min(count, WORD)]
-  if outside:
-    raise InputError(f"indices must be positions of the {count} images, got {outside[0]}")
-  if len(set(chosen)) < len(chosen):
-    raise InputError("indices must be of different images")
-  return chosen
 
 
 class _Noted(Progress):

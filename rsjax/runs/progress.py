@@ -46,7 +46,7 @@ class TrainingProgress:
 
 
 class Bar(Progress):
-  """A certification's draws as a bar, for Python and notebooks."""
+  """A certification's draws as a bar, for Python and notebooks; its images where their draws may vary."""
 
   def __init__(self) -> None:
     self._bar: Any = None
@@ -54,14 +54,17 @@ class Bar(Progress):
 
   def start(self, plan: dict[str, Any]) -> None:
     self._done, self._images = plan["done"], plan["images"]
-    self._bar = bar((self._images - self._done) * plan["draws per image"], " draws")
+    self._counts_rows = plan["n varies"] and not plan["anytime"]
+    left = self._images - self._done
+    self._bar = bar(left, " images") if self._counts_rows else bar(left * plan["draws per image"], " draws")
     self._describe()
 
   def draws(self, count: int) -> None:
-    self._bar.update(count)
+    self._bar.update(0 if self._counts_rows else count)
 
   def row(self) -> None:
     self._done += 1
+    self._bar.update(1 if self._counts_rows else 0)
     self._describe()
 
   def close(self) -> None:

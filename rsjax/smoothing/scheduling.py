@@ -8,6 +8,7 @@ order.
 """
 
 import collections
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
@@ -16,14 +17,17 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from rsjax.devices import processes
 from rsjax.errors import InputError
 from rsjax.noise import WORD, Noise
-from rsjax.procedures import Outcome, Procedure
+from rsjax.procedures import Outcome, Procedure, end_now
 from rsjax.smoothing import votes
 from rsjax.smoothing.execution import Execution, Resolved
 from rsjax.smoothing.packing import Request, Work
 
 Example: TypeAlias = tuple[int, np.ndarray]  # (index, image)
+
+_BREADTH = 2**31  # bytes of images, that are held where all go on side by side
 
 logger = logging.getLogger("rsjax")
 
@@ -38,8 +42,13 @@ def outcomes(
   seed: int = 0,
   execution: Execution = Execution(),
   progress: Callable[[int], None] = lambda draws: None,
+  ended: Callable[[], bool] | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
   """Runs the procedure for each image, in order; takes images from `examples` only as rows become free.
+
+  With `ended` it goes breadth first instead: it takes as many images as memory has room for, and brings all to
+  their next look before any to the one after. When `ended()` is true, or at a KeyboardInterrupt, every image is
+  decided by the last look that it passed; there the images end before the first that has passed none.
 
   Args:
     apply, variables: the base classifier, see `votes.Apply`; variables is its pytree of arrays.
@@ -50,6 +59,7 @@ def outcomes(
     seed: of the noise.
     execution: what decides speed.
     progress: called with the number of draws whose votes have arrived, each time some have.
+    ended: whether to end now; asked before each step. Several processes go by the first one's answer.
 
   Yields:
     (index, outcome) of each image.
@@ -62,7 +72,25 @@ def outcomes(
     return
   resolved = execution.resolve(first.shape)
   steps = votes.Steps(apply, variables, noise, seed, resolved, first.shape)
-  while True:
+  if ended is None:
+    yield from _run(images, steps, resolved, progress)
+    return
+  while images.undecided < max(resolved.most_images, _BREADTH // first.nbytes) and images.start() is not None:
+    pass
+  with contextlib.suppress(KeyboardInterrupt):
+    yield from _run(images, steps, resolved, progress, ended)
+  yield from images.end()
+
+
+def _run(
+  images: "_Images",
+  steps: votes.Steps,
+  resolved: Resolved,
+  progress: Callable[[int], None],
+  ended: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[int, Outcome]]:
+  """The outcomes, until all are there or it is ended."""
+  while not processes.agree(ended()):
     rows, slots = resolved.rows, resolved.slots
     while not images.work.fills(rows, slots) and images.undecided < resolved.most_images:
       if images.start() is None:
@@ -134,6 +162,15 @@ class _Images:
     """The outcomes that are next in the images' order."""
     while self._started and (outcome := self._started[0].outcome) is not None:
       yield self._started.popleft().index, outcome
+
+  def end(self) -> Iterator[tuple[int, Outcome]]:
+    """The outcomes of the last looks, up to the first image that has passed none."""
+    while self._started:
+      image = self._started.popleft()
+      outcome = end_now(image.steps) if image.outcome is None else image.outcome
+      if outcome is None:
+        return
+      yield image.index, outcome
 
   def _advance(self, image: _Image, groups: tuple[NDArray[np.int64], ...] | None) -> None:
     """Lets the image's procedure ask for more, or end."""

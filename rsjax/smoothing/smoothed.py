@@ -56,6 +56,7 @@ class Smoothed:
     seed: int = 0,
     execution: Execution = Execution(),
     progress: Callable[[int], None] = lambda draws: None,
+    ended: Callable[[], bool] | None = None,
   ) -> Iterator[tuple[int, Outcome]]:
     """Runs `procedure` for each example, see `scheduling.outcomes`: (index, outcome) of each, in order.
 
@@ -75,6 +76,7 @@ class Smoothed:
       seed=seed,
       execution=execution,
       progress=progress,
+      ended=ended,
     )
 
   @functools.cached_property

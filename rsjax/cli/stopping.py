@@ -1,0 +1,121 @@
+"""The flags of `certify` that stop drawing when an answer is settled, and the procedure that they ask for."""
+
+import argparse
+import re
+from typing import Any
+
+from rsjax.errors import InputError
+
+_HOURS = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+
+
+def add_stop(made: argparse.ArgumentParser) -> None:
+  """Adds --stop and what belongs to it, as a group of their own."""
+  group = made.add_argument_group(
+    "stopping early",
+    "By default every image takes N0 + N draws, as in the paper. With one of these, drawing stops when the "
+    "answer is settled, at one of a fixed series of looks; N is the most. The certificates hold as ever: see "
+    "docs/stopping-early.md.",
+  )
+  group.add_argument(
+    "--radii",
+    metavar="R,R,...",
+    help="stop when it is settled which of these radii are certified (pixels in [0, 1]; 0: the class alone). "
+    "A table at these radii is that of all N draws, but for --give-up; other radii and ACR are lower bounds",
+  )
+  group.add_argument(
+    "--tolerance",
+    metavar="5%",
+    help="stop when the radius is within this share of what all N draws are expected to certify, or within "
+    "0.02 sigma",
+  )
+  group.add_argument(
+    "--stop",
+    choices=("anytime",),
+    help="anytime: no rule. All images go on side by side; Ctrl-C or --time-budget end the run with the radius "
+    "that each has by then",
+  )
+  group.add_argument(
+    "--time-budget",
+    metavar="2h",
+    help="end the run after this time, as 2h, 90m or 1h30m, with the radius that each image has by then "
+    "(implies --stop anytime, where no other rule is given)",
+  )
+  group.add_argument(
+    "--give-up",
+    metavar="1%",
+    help="of --radii and --tolerance: probability with which draws that are saved would have certified more "
+    "(default: 1%%; 0: give nothing up)",
+  )
+
+
+def certify_procedure(args: argparse.Namespace) -> Any:
+  """CERTIFY with N fixed, or by looks where one of the flags asks for it.
+
+  Raises:
+    InputError: for values that cannot be used, or flags that do not go together.
+  """
+  from rsjax.procedures import Anytime, Certify, CertifyByLooks, Radii, StopRule, Tolerance
+
+  rules = [flag for flag in ("radii", "tolerance", "stop") if getattr(args, flag) is not None]
+  if len(rules) > 1:
+    raise InputError(f"{' and '.join('--' + rule for rule in rules)} are different rules: give one of them")
+  give_up = {} if args.give_up is None else {"give_up": share(args.give_up, "--give-up")}
+  if args.radii is not None:
+    stop: StopRule = Radii(_radii(args.radii), **give_up)
+  elif args.tolerance is not None:
+    stop = Tolerance(share(args.tolerance, "--tolerance"), **give_up)
+  elif give_up:
+    raise InputError("--give-up needs --radii or --tolerance, which it is for")
+  elif args.stop or args.time_budget is not None:
+    stop = Anytime()
+  elif args.N0 == "auto":
+    raise InputError("--N0 auto needs --radii, --tolerance or --stop: with N fixed, give a number of draws")
+  else:
+    return Certify(args.N0, args.N, args.alpha)
+  return CertifyByLooks(args.N0, args.N, args.alpha, stop)
+
+
+def selection_draws(text: str) -> int | str:
+  """--N0: a number of draws, or "auto"."""
+  return text if text == "auto" else int(text)
+
+
+def share(text: str, flag: str) -> float:
+  """5% or 0.05 as 0.05.
+
+  Raises:
+    InputError: for what is no share, or a number above 1 without a per cent sign.
+  """
+  try:
+    value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+  except ValueError as error:
+    raise InputError(f"{flag} must be a share such as 5% or 0.05, got {text}") from error
+  if not text.endswith("%") and value >= 1:
+    raise InputError(f"{flag} must be below 100%, got {text}: {value:g}% is meant as {value:g}%, with the sign")
+  return value
+
+
+def seconds(text: str | None) -> float | None:
+  """2h, 90m, 45s or 1h30m in seconds; None where no time is given.
+
+  Raises:
+    InputError: for anything else.
+  """
+  if text is None:
+    return None
+  found = _HOURS.fullmatch(text.replace(" ", "").lower())
+  if not (found and any(found.groups())):
+    raise InputError(f"--time-budget must be a time such as 2h, 90m, 45s or 1h30m, got {text}")
+  hours, minutes, rest = (float(part or 0) for part in found.groups())
+  value = 3600 * hours + 60 * minutes + rest
+  if value <= 0:
+    raise InputError(f"--time-budget must be more than no time, got {text}")
+  return value
+
+
+def _radii(text: str) -> tuple[float, ...]:
+  try:
+    return tuple(float(part) for part in text.split(","))
+  except ValueError as error:
+    raise InputError(f"--radii must be numbers with commas between, as 0,0.25,0.5, got {text}") from error

@@ -1,0 +1,77 @@
+"""What is given to the Python face, checked: which images and labels, and which rule for stopping."""
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rsjax.errors import InputError
+from rsjax.noise import WORD
+from rsjax.procedures import Anytime, Radii, StopRule, Tolerance
+
+
+def rule(
+  radii: float | Sequence[float] | None,
+  tolerance: float | None,
+  stop: StopRule | str | None,
+  give_up: float | None,
+  time_budget: float | None,
+) -> StopRule | None:
+  """The rule for stopping that is asked for; None where n is fixed."""
+  given = [
+    name for name, value in (("radii", radii), ("tolerance", tolerance), ("stop", stop)) if value is not None
+  ]
+  if len(given) > 1:
+    raise InputError(f"{' and '.join(given)} are different rules for stopping: give one of them")
+  own = {} if give_up is None else {"give_up": give_up}
+  if radii is not None:
+    several = radii if isinstance(radii, Iterable) else (radii,)
+    return Radii(tuple(several), **own)
+  if tolerance is not None:
+    return Tolerance(tolerance, **own)
+  if own:
+    raise InputError("give_up needs radii or tolerance, which it is for")
+  if isinstance(stop, str) and stop != "anytime":
+    raise InputError(f'stop must be "anytime" or a rule of rsjax.procedures, got {stop!r}')
+  if isinstance(stop, str) or (stop is None and time_budget is not None):
+    return Anytime()
+  return stop  # type: ignore[return-value]
+
+
+def checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] | None:
+  """The labels as an array, where there are any; refuses images that are no sequence, and labels of others."""
+  if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
+    raise InputError(f"images must be a sequence of arrays, got {type(images).__name__}")
+  if labels is None:
+    return None
+  known = np.asarray(labels)
+  if known.shape != (len(images),) or not np.issubdtype(known.dtype, np.integer):
+    raise InputError(
+      f"labels must be {len(images)} integers, one per image, got {known.dtype}{list(known.shape)}"
+    )
+  if known.min(initial=0) < 0:
+    raise InputError(f"labels must be 0 or more, got {known.min()}")
+  return known
+
+
+def _noise(sigma: float) -> Gaussian:
+  noise = Gaussian(sigma)
+  if told := grey_levels(noise.sigma):
+    warnings.warn(told, stacklevel=3)
+  return noise
+
+
+def chosen(count: int, indices: Iterable[int] | None) -> list[int]:
+  """The indices as a list, each within the images and there once."""
+  try:
+    positions = list(range(count)) if indices is None else [operator.index(i) for i in indices]
+  except TypeError as error:
+    raise InputError(f"indices must be integers: {error}") from error
+  outside = [i for i in positions if not 0 <= i < min(count, WORD)]
+  if outside:
+    raise InputError(f"indices must be positions of the {count} images, got {outside[0]}")
+  if len(set(positions)) < len(positions):
+    raise InputError("indices must be of different images")
+  return positions
