@@ -9,8 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import rsjax
-from rsjax.cli import interrupts
+from rsjax.cli import interrupts, version
 from rsjax.errors import DivergedError, InputError
 
 # The flags of parameters that errors name between backquotes, where they are not called alike.
@@ -99,5 +98,5 @@ def parser(command: str, description: str, epilog: str) -> argparse.ArgumentPars
     epilog=epilog,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  made.add_argument("--version", action="version", version=f"rsjax {rsjax.__version__}")
+  made.add_argument("--version", action=version.Action)
   return made
