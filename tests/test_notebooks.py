@@ -1,5 +1,7 @@
 """The notebooks' cells, run from clean in their order with short settings, and what is committed of them."""
 
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
@@ -85,6 +87,44 @@ def test_runs_from_clean(name, tmp_path):
   assert ran.returncode == 0, ran.stderr
   assert "Warning" not in ran.stderr, ran.stderr
   assert list(tmp_path.iterdir()) == []  # what is written is in a temporary folder
+
+
+@pytest.fixture
+def installed_from(tmp_path, monkeypatch):
+  """installed_from(name, cwd, *files) -> what pip is told to install by a notebook's first cell, without rsjax."""
+
+  def run_first_cell(name, cwd, *files):
+    for file in files:
+      (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+      (tmp_path / file).touch()
+    (tmp_path / cwd).mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / cwd)
+    # A folder "rsjax" that is no package, as a clone in this folder, is found without an origin.
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: importlib.machinery.ModuleSpec(name, None))
+    told = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: told.extend(command))
+    first = cells(FOLDER / f"{name}.ipynb")[0]
+    exec(source(first), {})
+    [wanted] = [word for word in told if word.endswith("[quickstart]")]
+    return wanted.removesuffix("[quickstart]")
+
+  return run_first_cell
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+  ("cwd", "files", "expected"),
+  [
+    ("clone/notebooks", ["clone/rsjax/__main__.py"], "clone"),
+    ("clone", ["clone/rsjax/__main__.py"], "clone"),
+    ("content", ["content/rsjax/rsjax/__main__.py"], "content/rsjax"),
+    ("content", ["content/rsjax-0.2.0-py3-none-any.whl"], "content/rsjax-0.2.0-py3-none-any.whl"),
+    ("content", [], None),
+  ],
+  ids=["a clone's notebooks", "a clone", "a folder with a clone", "a folder with a wheel file", "an index"],
+)
+def test_the_first_cell_installs_rsjax_from(name, cwd, files, expected, installed_from, tmp_path):
+  assert installed_from(name, cwd, *files) == (str(tmp_path / expected) if expected else "rsjax")
 
 
 def test_without_the_result_files_it_says_what_to_do(tmp_path):
