@@ -91,7 +91,7 @@ def test_runs_from_clean(name, tmp_path):
 
 @pytest.fixture
 def installed_from(tmp_path, monkeypatch):
-  """installed_from(name, cwd, *files) -> what pip is told to install by a notebook's first cell, without rsjax."""
+  """installed_from(name, cwd, *files) -> what a notebook's first cell tells pip to install, without rsjax."""
 
   def run_first_cell(name, cwd, *files):
     for file in files:

@@ -1,4 +1,4 @@
-"""What is published: the source distribution, the wheel and their page on an index, built from a copy of this folder."""
+"""What is published, built from a copy of this folder: source distribution, wheel, and their page on an index."""
 
 import configparser
 import email
