@@ -1,4 +1,4 @@
-"""What is published, built from a copy of this folder: source distribution, wheel, and their page on an index."""
+"""What is published, built from a copy of this folder: source distribution, wheel, and page on an index."""
 
 import configparser
 import email
