@@ -171,7 +171,7 @@ def test_the_website_builds_and_its_links_lead_somewhere(website):
   assert dead == []
 
 
-def test_pages_lead_to_pages_of_the_website(website):
+def test_the_website_leads_to_its_own_pages(website):
   """Not to a download of the file that the page was made of, or off the website."""
   named = re.compile(r"(README|CHANGELOG|CONTRIBUTING)\.md|\.ipynb")
   for name, page in website.items():
@@ -180,13 +180,14 @@ def test_pages_lead_to_pages_of_the_website(website):
   assert {"tutorial.html", "notebooks.html", "repository/CHANGELOG.html"} <= home
 
 
-def test_the_home_page_shows_how_to_begin(website):
+def test_the_website_shows_at_home_how_to_begin(website):
   home = website["index.html"]
   text = re.sub(r"<[^>]+>", "", home.path.read_text())
   for shown in (f"rsjax {rsjax.__version__}", "pip install -e", "rsjax.quickstart", 'rsjax.load("out"'):
     assert shown in text.replace("&quot;", '"').replace("&#39;", "'"), shown
   assert any(target.endswith("certified_accuracy.png") for target in home.targets)
-  assert any("copybutton.js" in target for target in home.targets)
+  for part in ("copybutton.js", "site.css"):  # buttons that copy commands; commands that wrap on a phone
+    assert any(part in target for target in home.targets)
 
 
 SEARCHES = {
@@ -209,7 +210,7 @@ SEARCHES = {
 }
 
 
-def test_searches_lead_to_pages(website):
+def test_the_website_is_searched_for_words_and_leads_to_pages(website):
   from sphinx.search.en import SearchEnglish
 
   script = (website["index.html"].path.parent / "searchindex.js").read_text()
