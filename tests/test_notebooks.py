@@ -13,7 +13,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
-NAMES = ("certify_your_model", "explore_results", "quickstart_tpu")
+NAMES = ("certify_your_model", "explore_results", "quickstart_tpu", "theorem_in_two_dimensions")
 LOCAL = ("/home/", "/root/", "/work/", "/tmp/", "/Users/", "/content/")
 BYTES = 300_000
 
@@ -26,8 +26,17 @@ def source(cell):
   return "".join(cell["source"])
 
 
+def shown(notebook):
+  """The Python code that the notebook's text shows, as the answers of exercises do."""
+  texts = [source(c) for c in json.loads(notebook.read_text())["cells"] if c["cell_type"] == "markdown"]
+  return re.findall(r"```python\n(.*?)```", "\n".join(texts), re.DOTALL)
+
+
 def run(notebook, cwd):
-  """The notebook's code cells as one script, on two CPU devices; compiled fast rather than fast when run."""
+  """The notebook's code cells, then the code in its text, as one script, on two CPU devices.
+
+  It is compiled fast rather than fast when run.
+  """
   environment = os.environ | {
     "RSJAX_NOTEBOOK_SHORT": "1",
     "MPLBACKEND": "Agg",
@@ -37,7 +46,7 @@ def run(notebook, cwd):
     "JAX_NUM_CPU_DEVICES": "2",
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
   }
-  script = "\n".join(source(cell) for cell in cells(notebook))
+  script = "\n".join([*map(source, cells(notebook)), *shown(notebook)])
   quiet = "ignore:FigureCanvasAgg is non-interactive"  # plt.show where there is no Jupyter
   return subprocess.run(
     [sys.executable, "-W", quiet, "-c", script],
