@@ -1,11 +1,11 @@
 """python -m rsjax, or rsjax: lists the commands; with a command's name first, runs it."""
 
+import argparse
 import difflib
 import importlib
 import sys
 
-import rsjax
-from rsjax.cli import console
+from rsjax.cli import console, version
 
 COMMANDS = ("quickstart", "train", "certify", "predict", "analyze", "visualize", "convert", "prepare")
 
@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     print(_list())
     return 0
   if name == "--version":
-    print(f"rsjax {rsjax.__version__}")
+    print(version.version())
     return 0
   if name not in COMMANDS:
     near = difflib.get_close_matches(name, COMMANDS, 1)
@@ -41,6 +41,19 @@ def _list() -> str:
       "rsjax COMMAND --help gives a command's arguments, with units and defaults.",
     ]
   )
+
+
+def parser() -> argparse.ArgumentParser:
+  """All commands as one parser, from which shtab writes the shell's completion (docs/commands.md)."""
+  made = argparse.ArgumentParser("rsjax", description="Certified robustness by randomized smoothing.")
+  commands = made.add_subparsers(metavar="COMMAND")
+  for name in COMMANDS:
+    command = importlib.import_module(f"rsjax.{name}").parser()
+    commands.add_parser(name, help=command.description, parents=[command], add_help=False)
+    for action in command._actions:
+      if action.nargs != 0 and action.choices is None and action.type is None:
+        vars(action)["complete"] = {"bash": "_shtab_compgen_files", "zsh": "_files"}  # shtab.FILE
+  return made
 
 
 def run() -> None:

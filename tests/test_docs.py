@@ -1,11 +1,14 @@
 """The documentation: its examples run, its links lead somewhere, its commands are all there."""
 
 import doctest
+import html.parser
 import importlib
+import json
 import re
 import shutil
 import subprocess
 import sys
+import urllib.parse
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +17,7 @@ import pytest
 import test_architecture
 from helpers import DIGITS, ROOT, linear
 
+import rsjax
 from rsjax import analysis, bounds, data, models, noise, results, training
 from rsjax.classifiers import checkpoint
 from rsjax.data import Dataset
@@ -113,9 +117,13 @@ def test_links_lead_somewhere(path):
 
 
 def test_every_page_is_in_the_contents():
-  index = (ROOT / "docs/index.md").read_text()
-  [listed] = re.findall(r"```\{toctree\}.*?\n\n(.*?)```", index, re.DOTALL)
-  assert sorted(listed.split()) == sorted(p.stem for p in (ROOT / "docs").glob("*.md") if p.stem != "index")
+  contents = [ROOT / "docs" / name for name in ("index.md", "notebooks.md")]
+  text = "".join(page.read_text() for page in contents)
+  listed = " ".join(re.findall(r"```\{toctree\}\n(?::[^\n]*\n)*\n(.*?)```", text, re.DOTALL)).split()
+  elsewhere = ["CHANGELOG", "CONTRIBUTING", "experiments/README", "experiments/results/*/summary"]
+  elsewhere += [f"notebooks/{path.stem}" for path in (ROOT / "notebooks").glob("*.ipynb")]
+  pages = [p.stem for p in (ROOT / "docs").glob("*.md") if p.stem != "index"]
+  assert sorted(listed) == sorted([*pages, *(f"repository/{name}" for name in elsewhere)])
 
 
 def test_every_command_is_documented():
@@ -123,8 +131,95 @@ def test_every_command_is_documented():
   assert set(re.findall(r"\{command-help\} (\w+)", page)) == test_architecture.COMMANDS
 
 
-def test_the_documentation_builds(tmp_path):
-  pytest.importorskip("furo", reason="pip install -e '.[docs]'")
-  build = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", ROOT / "docs", tmp_path]
+class Page(html.parser.HTMLParser):
+  """What a page of the website refers to, and the anchors that it has."""
+
+  def __init__(self, path):
+    super().__init__()
+    self.path, self.targets, self.anchors = path, [], set()
+    self.feed(path.read_text())
+
+  def handle_starttag(self, tag, attributes):
+    values = dict(attributes)
+    self.targets += [values[name] for name in ("href", "src") if values.get(name)]
+    self.anchors |= {values["id"]} if "id" in values else set()
+
+
+@pytest.fixture(scope="module")
+def website(tmp_path_factory):
+  """The website's pages by their path; built without a warning."""
+  for name in ("furo", "myst_nb", "sphinx_copybutton"):
+    pytest.importorskip(name, reason="pip install -e '.[docs]'")
+  out = tmp_path_factory.mktemp("website")
+  build = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", ROOT / "docs", out]
   ran = subprocess.run(build, capture_output=True, text=True, check=False)
   assert ran.returncode == 0, ran.stderr
+  return {str(path.relative_to(out)): Page(path) for path in out.rglob("*.html")}
+
+
+def test_the_website_builds_and_its_links_lead_somewhere(website):
+  pages, dead = {page.path: page for page in website.values()}, []
+  for page in pages.values():
+    for target in page.targets:
+      parts = urllib.parse.urlsplit(target)
+      if parts.scheme or parts.netloc:
+        continue
+      there = (page.path.parent / urllib.parse.unquote(parts.path)).resolve() if parts.path else page.path
+      anchors = pages[there].anchors if there in pages and parts.fragment else {parts.fragment}
+      if not there.exists() or urllib.parse.unquote(parts.fragment) not in anchors:
+        dead.append(f"{page.path.name}: {target}")
+  assert dead == []
+
+
+def test_the_website_leads_to_its_own_pages(website):
+  """Not to a download of the file that the page was made of, or off the website."""
+  named = re.compile(r"(README|CHANGELOG|CONTRIBUTING)\.md|\.ipynb")
+  for name, page in website.items():
+    assert [target for target in page.targets if named.search(target) and "_sources/" not in target] == [], name
+  home = {target.partition("#")[0] for target in website["index.html"].targets}
+  assert {"tutorial.html", "notebooks.html", "repository/CHANGELOG.html"} <= home
+
+
+def test_the_website_shows_at_home_how_to_begin(website):
+  home = website["index.html"]
+  text = re.sub(r"<[^>]+>", "", home.path.read_text())
+  for shown in (f"rsjax {rsjax.__version__}", "pip install -e", "rsjax.quickstart", 'rsjax.load("out"'):
+    assert shown in text.replace("&quot;", '"').replace("&#39;", "'"), shown
+  assert any(target.endswith("certified_accuracy.png") for target in home.targets)
+  for part in ("copybutton.js", "site.css"):  # buttons that copy commands; commands that wrap on a phone
+    assert any(part in target for target in home.targets)
+
+
+SEARCHES = {
+  "abstain": "certificate",
+  "changelog": "repository/CHANGELOG",
+  "checkpoint": "migrating",
+  "citation": "index",
+  "colab": "notebooks",
+  "completion": "commands",
+  "gpu": "scaling",
+  "imagenet": "data",
+  "install": "index",
+  "latex": "analysis",
+  "memory": "scaling",
+  "notebook": "notebooks",
+  "pandas": "analysis",
+  "pytorch": "migrating",
+  "resume": "commands",
+  "tpu": "scaling",
+}
+
+
+def test_the_website_is_searched_for_words_and_leads_to_pages(website):
+  from sphinx.search.en import SearchEnglish
+
+  script = (website["index.html"].path.parent / "searchindex.js").read_text()
+  index = json.loads(re.fullmatch(r"Search\.setIndex\((.*)\);?\s*", script, re.DOTALL)[1])
+  stem = SearchEnglish({}).stem
+  astray = []
+  for word, page in SEARCHES.items():
+    found = [index[kind].get(stem(word), []) for kind in ("terms", "titleterms")]
+    numbers = {n for pages in found for n in (pages if isinstance(pages, list) else [pages])}
+    if page not in [index["docnames"][n] for n in numbers]:
+      astray.append(word)
+  assert astray == []

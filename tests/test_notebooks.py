@@ -1,5 +1,7 @@
 """The notebooks' cells, run from clean in their order with short settings, and what is committed of them."""
 
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
@@ -11,7 +13,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
-NAMES = ("certify_your_model", "explore_results", "quickstart_tpu")
+NAMES = ("certify_your_model", "explore_results", "quickstart_tpu", "theorem_in_two_dimensions")
 LOCAL = ("/home/", "/root/", "/work/", "/tmp/", "/Users/", "/content/")
 BYTES = 300_000
 
@@ -24,8 +26,17 @@ def source(cell):
   return "".join(cell["source"])
 
 
+def shown(notebook):
+  """The Python code that the notebook's text shows, as the answers of exercises do."""
+  texts = [source(c) for c in json.loads(notebook.read_text())["cells"] if c["cell_type"] == "markdown"]
+  return re.findall(r"```python\n(.*?)```", "\n".join(texts), re.DOTALL)
+
+
 def run(notebook, cwd):
-  """The notebook's code cells as one script, on two CPU devices; compiled fast rather than fast when run."""
+  """The notebook's code cells, then the code in its text, as one script, on two CPU devices.
+
+  It is compiled fast rather than fast when run.
+  """
   environment = os.environ | {
     "RSJAX_NOTEBOOK_SHORT": "1",
     "MPLBACKEND": "Agg",
@@ -35,7 +46,7 @@ def run(notebook, cwd):
     "JAX_NUM_CPU_DEVICES": "2",
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
   }
-  script = "\n".join(source(cell) for cell in cells(notebook))
+  script = "\n".join([*map(source, cells(notebook)), *shown(notebook)])
   quiet = "ignore:FigureCanvasAgg is non-interactive"  # plt.show where there is no Jupyter
   return subprocess.run(
     [sys.executable, "-W", quiet, "-c", script],
@@ -85,6 +96,44 @@ def test_runs_from_clean(name, tmp_path):
   assert ran.returncode == 0, ran.stderr
   assert "Warning" not in ran.stderr, ran.stderr
   assert list(tmp_path.iterdir()) == []  # what is written is in a temporary folder
+
+
+@pytest.fixture
+def installed_from(tmp_path, monkeypatch):
+  """installed_from(name, cwd, *files) -> what a notebook's first cell tells pip to install, without rsjax."""
+
+  def run_first_cell(name, cwd, *files):
+    for file in files:
+      (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+      (tmp_path / file).touch()
+    (tmp_path / cwd).mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / cwd)
+    # A folder "rsjax" that is no package, as a clone in this folder, is found without an origin.
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: importlib.machinery.ModuleSpec(name, None))
+    told = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: told.extend(command))
+    first = cells(FOLDER / f"{name}.ipynb")[0]
+    exec(source(first), {})
+    [wanted] = [word for word in told if word.endswith("[quickstart]")]
+    return wanted.removesuffix("[quickstart]")
+
+  return run_first_cell
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+  ("cwd", "files", "expected"),
+  [
+    ("clone/notebooks", ["clone/rsjax/__main__.py"], "clone"),
+    ("clone", ["clone/rsjax/__main__.py"], "clone"),
+    ("content", ["content/rsjax/rsjax/__main__.py"], "content/rsjax"),
+    ("content", ["content/rsjax-0.2.0-py3-none-any.whl"], "content/rsjax-0.2.0-py3-none-any.whl"),
+    ("content", [], None),
+  ],
+  ids=["a clone's notebooks", "a clone", "a folder with a clone", "a folder with a wheel file", "an index"],
+)
+def test_the_first_cell_installs_rsjax_from(name, cwd, files, expected, installed_from, tmp_path):
+  assert installed_from(name, cwd, *files) == (str(tmp_path / expected) if expected else "rsjax")
 
 
 def test_without_the_result_files_it_says_what_to_do(tmp_path):

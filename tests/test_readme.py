@@ -29,3 +29,7 @@ def test_there_is_one_test_command():
 def test_the_citation_is_of_this_version():
   citation = (pathlib.Path(__file__).parents[1] / "CITATION.cff").read_text()
   assert f"\nversion: {rsjax.__version__}\n" in citation
+
+
+def test_the_wheel_is_of_this_version():
+  assert set(re.findall(r"rsjax-[\d.]+-py3", README)) == {f"rsjax-{rsjax.__version__}-py3"}

@@ -6,8 +6,7 @@ import re
 import sys
 from typing import Any, NoReturn
 
-import rsjax
-from rsjax.cli import console
+from rsjax.cli import console, version
 
 _DEVICES = (
   "rsjax uses all devices that JAX finds: CUDA_VISIBLE_DEVICES=0 gives it one GPU, JAX_PLATFORMS=cpu the CPU"
@@ -25,7 +24,7 @@ def parser(command: str, description: str, epilog: str) -> "Parser":
     formatter_class=argparse.RawDescriptionHelpFormatter,
     allow_abbrev=False,  # else --n, for --N, would be --no-onednn
   )
-  made.add_argument("--version", action="version", version=f"rsjax {rsjax.__version__}")
+  made.add_argument("--version", action=version.Action)
   return made
 
 

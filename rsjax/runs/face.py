@@ -20,7 +20,7 @@ from rsjax import devices, files, models
 from rsjax.analysis import Found
 from rsjax.classifiers import checkpoint
 from rsjax.errors import InputError
-from rsjax.noise import check_seed
+from rsjax.noise import Gaussian, check_seed, grey_levels
 from rsjax.procedures import (
   Certify,
   CertifyByLooks,
@@ -253,6 +253,13 @@ def load(path: str | pathlib.Path, *, sigma: float, dtype: str | None = None) ->
   classifier = checkpoint.load(path)
   apply, variables = models.inference(classifier.model(dtype or devices.default_dtype()), classifier.variables)
   return SmoothedClassifier(apply, variables, noise)
+
+
+def _noise(sigma: float) -> Gaussian:
+  noise = Gaussian(sigma)
+  if told := grey_levels(noise.sigma):
+    warnings.warn(told, stacklevel=3)
+  return noise
 
 
 class _Noted(Progress):

@@ -56,13 +56,6 @@ def checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] |
   return known
 
 
-def _noise(sigma: float) -> Gaussian:
-  noise = Gaussian(sigma)
-  if told := grey_levels(noise.sigma):
-    warnings.warn(told, stacklevel=3)
-  return noise
-
-
 def chosen(count: int, indices: Iterable[int] | None) -> list[int]:
   """The indices as a list, each within the images and there once."""
   try:
