@@ -35,6 +35,8 @@ def _body(args: argparse.Namespace) -> None:
   results, progress = execution.execute(args, stopping.certify_procedure(args), budget)
   if results is None:
     return
+  if not len(results):
+    execution.check_ended(results)
   from rsjax import analysis  # late: it takes a second, which the first draws need not wait for
 
   print(analysis.table([results], analysis.grid(results)))

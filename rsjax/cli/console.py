@@ -21,6 +21,8 @@ _FLAGS = {
   "data_dir": "--data-dir",
   "index": "--process",
   "init_from": "--init-from",
+  "n": "--N",
+  "n0": "--N0",
   "rows": "--batch",
 }
 

@@ -64,7 +64,7 @@ def certify_procedure(args: argparse.Namespace) -> Any:
   if args.radii is not None:
     stop: StopRule = Radii(_radii(args.radii), **give_up)
   elif args.tolerance is not None:
-    stop = Tolerance(share(args.tolerance, "--tolerance"), **give_up)
+    stop = Tolerance(_above_zero(share(args.tolerance, "--tolerance")), **give_up)
   elif give_up:
     raise InputError("--give-up needs --radii or --tolerance, which it is for")
   elif args.stop or args.time_budget is not None:
@@ -74,6 +74,12 @@ def certify_procedure(args: argparse.Namespace) -> Any:
   else:
     return Certify(args.N0, args.N, args.alpha)
   return CertifyByLooks(args.N0, args.N, args.alpha, stop)
+
+
+def _above_zero(tolerance: float) -> float:
+  if tolerance == 0:
+    raise InputError("a tolerance of 0 stops nothing: give a larger --tolerance, or none")
+  return tolerance
 
 
 def selection_draws(text: str) -> int | str:

@@ -126,9 +126,20 @@ def _ending(job: Job, seconds: float | None) -> Callable[[], bool] | None:
       raise InputError("a number of draws that is fixed cannot end early: give a rule for stopping, or no time")
     if not 0 < seconds < math.inf:
       raise InputError(f"a time budget must be a positive number of seconds, got {seconds}")
-    end = time.monotonic() + seconds
-    return lambda: time.monotonic() > end
+    return _Budget(seconds)
   return (lambda: False) if procedures.is_anytime(job.procedure) else None
+
+
+class _Budget:
+  """Whether a time is over that begins with the first question, when the first draws are made."""
+
+  def __init__(self, seconds: float) -> None:
+    self._seconds, self._end = seconds, math.inf
+
+  def __call__(self) -> bool:
+    if self._end == math.inf:
+      self._end = time.monotonic() + self._seconds
+    return time.monotonic() > self._end
 
 
 def _outcomes(

@@ -30,6 +30,8 @@ def rule(
     several = radii if isinstance(radii, Iterable) else (radii,)
     return Radii(tuple(several), **own)
   if tolerance is not None:
+    if tolerance == 0:
+      raise InputError("a tolerance of 0 stops nothing: give a larger one, or none")
     return Tolerance(tolerance, **own)
   if own:
     raise InputError("give_up needs radii or tolerance, which it is for")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsjax import devices
-from rsjax.procedures import Procedure
+from rsjax.procedures import CertifyByLooks, Procedure
 from rsjax.results import Manifest
 from rsjax.runs import provenance
 from rsjax.smoothing import Smoothed, scheduling
@@ -33,6 +33,9 @@ class Job:
     about: what else is worth knowing of the file.
     name: what the choice of rows is remembered under; None: a digest of the program.
     notes: what is allowed, and often a mistake.
+
+  Raises:
+    InputError: for a rule for stopping that asks for what the noise cannot give.
   """
 
   smoothed: Smoothed
@@ -46,6 +49,10 @@ class Job:
   about: dict[str, Any] = dataclasses.field(default_factory=dict)
   name: Callable[[], str] | None = None
   notes: Sequence[str] = ()
+
+  def __post_init__(self) -> None:
+    if isinstance(self.procedure, CertifyByLooks):
+      self.procedure.check(self.smoothed.noise)
 
   def manifest(self, **session: Any) -> Manifest:
     """The manifest of its result file; `session` is what else is said of this run."""

@@ -87,10 +87,10 @@ def _run(
   steps: votes.Steps,
   resolved: Resolved,
   progress: Callable[[int], None],
-  ended: Callable[[], bool] = lambda: False,
+  ended: Callable[[], bool] | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
   """The outcomes, until all are there or it is ended."""
-  while not processes.agree(ended()):
+  while ended is None or not processes.agree(ended()):
     rows, slots = resolved.rows, resolved.slots
     while not images.work.fills(rows, slots) and images.undecided < resolved.most_images:
       if images.start() is None:

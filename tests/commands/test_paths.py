@@ -38,7 +38,8 @@ GIVEN = {
   "source": "originals",
 }
 # Any other argument that takes text is tested as a path: sort a new one in here where it is none.
-NO_PATHS = {"arch", "index", "key", "name", "split", "coordinator", "normalization", "label", "title", "shard"}
+NO_PATHS = {"arch", "index", "key", "name", "split", "coordinator", "normalization", "label", "title", "shard",
+            "radii", "tolerance", "time_budget", "give_up"}  # fmt: skip
 
 
 def text_arguments(command):

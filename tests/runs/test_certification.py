@@ -8,12 +8,17 @@ import rsjax
 from rsjax import analysis
 from rsjax.errors import InputError
 from rsjax.noise import Gaussian
-from rsjax.procedures import Certify, Predict
+from rsjax.procedures import Certify, CertifyByLooks, Predict, PredictByLooks, Radii
 from rsjax.runs.certification import Job, into_file
 from rsjax.runs.progress import Progress
 from rsjax.smoothing import Smoothed
 
-PROCEDURES = [Certify(n=1000), Predict(n=500)]
+PROCEDURES = [
+  Certify(n=1000),
+  Predict(n=500),
+  CertifyByLooks(n=1000, stop=Radii((0.1, 0.3))),
+  PredictByLooks(n=1000),
+]
 
 
 class Stop(Progress):
