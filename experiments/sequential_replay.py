@@ -4,9 +4,9 @@
   python experiments/sequential_replay.py --picture draws.png
 
 A FILE is a result file of rsjax.certify, or one in the format of the paper's code whose path says sigma, like
-noise_0.25/test/sigma_0.25. Each image's share of votes is taken for the probability of its class. The expected
-draws, certified accuracy and radius of each rule follow exactly, and nothing is drawn: the law of the votes
-goes from look to look by convolution. What is left out has a probability below 1e-12 per image.
+noise_0.25/test/sigma_0.25 (n = 100,000 is assumed). Each image's share of votes is taken for the probability of
+its class. The expected draws, certified accuracy and radius of each rule follow exactly, and nothing is drawn:
+the law of the votes goes from look to look by convolution. What is left out has a probability below 1e-12.
 
 About 10 seconds of one core per file of 500 images with n = 100,000, most of it for shares that differ; no JAX.
 """
@@ -291,7 +291,7 @@ def points(x):
 def table(some, made):
   """A file's Markdown, from its lines."""
   fixed = made[0]
-  text = [f"### {some.name}, sigma = {some.sigma:g}", ""]
+  text = [f"## {some.name}, sigma = {some.sigma:g}", ""]
   text += [f"{len(some.p)} images; {'; '.join(some.said)}.", ""]
   text += ["| rule | draws per image | times fewer | loss, mean | loss, largest | ACR | ACR, % of fixed n |"]
   text += ["| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
@@ -369,7 +369,7 @@ def record(args):
     if some.unknown.any():
       tables.append(at_one_half(some, rules[some.sigma]))
   head = HEAD.format(
-    command=shlex.join(["python", "experiments/sequential_replay.py", *of_files]),
+    command=" \\\n      ".join(["python experiments/sequential_replay.py", *map(shlex.quote, of_files)]),
     date=datetime.date.today(),
     versions=f"rsjax {rsjax.__version__}, Python {platform.python_version()}, NumPy {np.__version__}, "
     f"SciPy {scipy.__version__}",

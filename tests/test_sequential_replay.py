@@ -1,5 +1,9 @@
 """The replay of recorded votes: its expectations against every run there is, and on the paper's own files."""
 
+import json
+import pathlib
+import shutil
+
 import numpy as np
 import pytest
 import sequential_replay as replay
@@ -90,6 +94,15 @@ def test_a_picture(tmp_path):
 def test_bad_input_is_refused(argv, capsys):
   assert replay.main(argv) == 2
   assert capsys.readouterr().err.splitlines()[-1].startswith("sequential_replay.py: error:")
+
+
+def test_a_file_that_stopped_early_has_no_shares_to_replay(tmp_path, capsys):
+  path = shutil.copy(DIGITS[2], tmp_path / "stopped.tsv")
+  manifest = json.loads(pathlib.Path(f"{DIGITS[2]}.json").read_text())
+  manifest["settings"]["plan"] = CertifyByLooks().plan.settings()
+  pathlib.Path(f"{path}.json").write_text(json.dumps(manifest))
+  assert replay.main([str(path)]) == 2
+  assert "stopped by its votes" in capsys.readouterr().err
 
 
 def test_the_papers_own_file_takes_40_times_fewer_draws():
