@@ -21,11 +21,18 @@ from rsjax.procedures.counts import Counts
 from rsjax.procedures.fixed import Certify, Predict, certify, predict
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Outcome, Prediction, Predictions
 from rsjax.procedures.procedure import EndNow, Procedure, Steps, end_now
-from rsjax.procedures.sequential import CertifyByLooks, PredictByLooks, certify_at_looks, predict_at_looks
+from rsjax.procedures.sequential import (
+  AUTO,
+  CertifyByLooks,
+  PredictByLooks,
+  certify_at_looks,
+  predict_at_looks,
+)
 from rsjax.procedures.stopping import Anytime, Radii, StopRule, Tolerance
 
 __all__ = [
   "ABSTAIN",
+  "AUTO",
   "Anytime",
   "Certificate",
   "Certificates",
