@@ -137,8 +137,7 @@ def _again(f, args):
 def _certify(files, args, left_out):
   from rsjax import analysis, results
 
-  farthest = max(files, key=lambda f: f.columns["radius"].max())
-  radii = args.radii or analysis.grid(farthest)
+  radii = args.radii or analysis.common_grid(files)
   rows = analysis.summarize(
     files, radii, names=args.label, rule=args.rule, confidence=args.confidence, rho=args.rho
   )
@@ -181,7 +180,9 @@ def _certify(files, args, left_out):
 
 def _predict(files, args, left_out):
   from rsjax import analysis, results
+  from rsjax.analysis import looks, statistics
   from rsjax.analysis.columns import fitted
+  from rsjax.analysis.tables import shown_draws
 
   reference = args.reference and results.read_any(args.reference)
   names = analysis.labels(files, args.label)
@@ -196,23 +197,29 @@ def _predict(files, args, left_out):
     rows.append(
       {"name": name, "file": f.path, "images": len(f), "expected": f.expected, "n": f.settings.get("n")}
     )
+    rows[-1] |= {"draws": statistics.mean_draws(f), "stop": looks.stopped_by(f.settings)}
     rows[-1] |= shares
   categories = list(shares)
+  drawn = any(row["stop"] for row in rows)  # else n says it
   warnings = left_out + analysis.warnings(files, names, [])
   if args.out:
     out = _folder(args.out)
     _write(out, "predictions.json", json.dumps({"files": rows, "warnings": warnings}, indent=1) + "\n")
-    heads = ["file", "n", *categories, "images"]
+    heads = ["file", "n", *["draws"] * drawn, *categories, "images"]
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     for row in rows:
       n = "" if row["n"] is None else str(row["n"])
-      lines.append([row["name"], n, *(f"{row[c]:.3f}" for c in categories), str(row["images"])])
+      shares = [f"{row[c]:.3f}" for c in categories]
+      lines.append([row["name"], n, *[shown_draws(row)] * drawn, *shares, str(row["images"])])
     _write(out, "predictions.md", "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
   truth = f"; accurate: the leading class of {reference.path}" if reference else ""
   print(_wrapped(f"fractions of the images{truth}") + "\n")
   heads = [c.replace(", ", ",\n") for c in categories]
-  lines = [(row["name"], [*(f"{row[c]:.3f}" for c in categories), str(row["images"])]) for row in rows]
-  print(fitted("", [*heads, "images"], [*[12] * len(heads), 8], lines))
+  lines = [
+    (row["name"], [*(f"{row[c]:.3f}" for c in categories), *[shown_draws(row)] * drawn, str(row["images"])])
+    for row in rows
+  ]
+  print(fitted("", [*heads, *["draws"] * drawn, "images"], [*[12] * len(heads), *[9] * drawn, 8], lines))
   _warn(warnings)
   if args.out:
     print(f"\nwrote {out}/predictions.md .json")

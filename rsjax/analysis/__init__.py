@@ -6,9 +6,9 @@
   sigma = 0.25   0.93   0.81   0.64    0.543     0.00      72
 
 A file of this package holds one idea: statistics (numbers of one file), reanalysis (the same votes at
-another alpha or n), agreement (PREDICT against a file of more draws), referee (what should be said
-of the files), spacing (which images they are of), labels, columns (text that fits a terminal), tables, latex,
-plots, found (one file as a value to look at).
+another alpha or n), looks (files whose images ended early), agreement (PREDICT against a file of more draws),
+contradictions (within one file), referee (what should be said of the files), spacing (which images they are
+of), labels, columns (text that fits a terminal), tables, latex, plots, found (one file as a value to look at).
 """
 
 from rsjax.analysis.agreement import CATEGORIES, agreement
@@ -24,6 +24,7 @@ from rsjax.analysis.statistics import (
   acr_interval,
   average_certified_radius,
   certified_accuracy,
+  common_grid,
   grid,
   high_probability_accuracy,
 )
@@ -40,6 +41,7 @@ __all__ = [
   "average_certified_radius",
   "caption",
   "certified_accuracy",
+  "common_grid",
   "csv",
   "grid",
   "high_probability_accuracy",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rsjax.analysis import plots, statistics, tables
+from rsjax.analysis import looks, plots, statistics, tables
 from rsjax.errors import InputError
 from rsjax.results import Results, plural, save
 
@@ -80,6 +80,8 @@ class Found:
   def acr(self) -> float:
     """The average certified radius, counting 0 where the answer is wrong or none.
 
+    Where images stopped at grid radii it is a lower bound of what all draws would have given.
+
     Raises:
       InputError: without labels, or of predictions.
     """
@@ -139,14 +141,16 @@ class Found:
       return text
     parts = []
     if "correct" in self.columns and certified:
-      parts += [
-        f"certified accuracy {float(self.certified_accuracy(0.0)):.2f} at radius 0, ACR {self.acr():.3f}"
-      ]
+      bound = "" if looks.grid_radii(self.settings) is None else f" (a lower bound: {looks.AT_GRID})"
+      accuracy = float(self.certified_accuracy(0.0))
+      parts += [f"certified accuracy {accuracy:.2f} at radius 0, ACR {self.acr():.3f}{bound}"]
     elif "correct" in self.columns:
       parts += [f"accuracy {self.columns['correct'].mean():.2f}"]
     elif certified:
       parts += [f"median radius {np.median(self.columns['radius']):.3f}"]
     parts += [f"{statistics.abstention_rate(self.results):.2f} abstained"]
+    if looks.is_by_looks(self.settings):
+      parts += [f"{statistics.mean_draws(self.results):,.0f} draws per image"]
     whole = "" if self.results.complete else f" (only {len(self)} of {self.results.expected})"
     return f"{text}{whole}: {', '.join(parts)}"
 

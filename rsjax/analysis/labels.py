@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rsjax import noise
+from rsjax.analysis import looks
 from rsjax.errors import InputError
 from rsjax.results import Results, plural
 
@@ -28,6 +29,8 @@ def facts(results: Results) -> dict[str, Any]:
     "n": settings.get("n"),
     "alpha": settings.get("alpha"),
     "dtype": settings.get("dtype"),
+    "plan": settings["plan"].get("id") if isinstance(settings.get("plan"), dict) else None,
+    "stop": looks.stopped_by(settings),
   }
 
 
@@ -44,6 +47,8 @@ def all_facts(files: Sequence[Results]) -> list[dict[str, Any]]:
 
 def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list[str]:
   """One text a file: sigma, what else differs among the files, and that it is incomplete if it is.
+
+  A file whose images stopped at grid radii is always called so, for its radii are lower bounds.
 
   Args:
     files: `results.Results`.
@@ -83,19 +88,30 @@ def _settings(files: Sequence[Results]) -> list[str]:
       for name in ("n", "alpha")
       if name in differ and k[name] is not None
     ]
+    parts += _stop(k, "stop" in differ)
     parts += [k[name] for name in ("arch", "dataset", "split", "dtype") if name in differ and k[name]]
     texts.append(", ".join(parts))
   return texts
 
 
 def _with_sigma(files: Sequence[Results], names: Sequence[str]) -> list[str]:
-  sigmas = [facts(f)["sigma"] for f in files]
-  if len(set(sigmas)) == 1:
-    return list(names)
-  return [
-    name if sigma is None or f"sigma = {sigma:g}" in name else f"{name}, sigma = {sigma:g}"
-    for name, sigma in zip(names, sigmas)
-  ]
+  known = [facts(f) for f in files]
+  several = len({k["sigma"] for k in known}) > 1
+  grids = len({k["stop"] for k in known if _stop(k, False)}) > 1
+  texts = []
+  for name, k in zip(names, known):
+    sigma = [] if k["sigma"] is None or not several else [f"sigma = {k['sigma']:g}"]
+    more = [part for part in (*sigma, *_stop(k, grids)) if part not in name]
+    texts.append(", ".join([name, *more]))
+  return texts
+
+
+def _stop(known: dict[str, Any], differs: bool) -> list[str]:
+  """Why the images of a file ended: where files differ in it, or its radii are lower bounds."""
+  stop = known["stop"] or ""
+  if not differs:
+    return [looks.AT_GRID] if stop.startswith(looks.AT_GRID) else []
+  return [stop.replace(", ", " ")] if stop else []
 
 
 def method(row: dict[str, Any]) -> str:

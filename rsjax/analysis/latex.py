@@ -34,8 +34,9 @@ def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   with_sigma = any(row["sigma"] is not None for row in rows)
   with_method = any(method(row) or "rho" in row for row in rows)
   heads = [r"$\sigma$"] * with_sigma + ["method"] * with_method
-  columns = "l" * len(heads) + "r" * (len(rows[0]["radii"]) + 1)
-  heads += [*(f"$r = {r:g}$" for r in rows[0]["radii"]), "ACR"]
+  drawn = tables.has_draws(rows)
+  columns = "l" * len(heads) + "r" * (len(rows[0]["radii"]) + 1 + drawn)
+  heads += [*(f"$r = {r:g}$" for r in rows[0]["radii"]), "ACR", *["draws"] * drawn]
   grouped = len(rows) > len({row["sigma"] for row in rows})
   lines: list[str] = []
   before: Any = object()
@@ -44,10 +45,11 @@ def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
     if lines and new and grouped:
       lines.append(r"\midrule")
     sigma = [f"{row['sigma']:g}" if new and row["sigma"] is not None else ""] * with_sigma
-    lines.append(_line([*sigma, *[escaped(method(row))] * with_method, *cells]))
+    draws = [tables.shown_draws(row)] * drawn
+    lines.append(_line([*sigma, *[escaped(method(row))] * with_method, *cells, *draws]))
     if "rho" in row:
       certain = [_percents(row, value) for value in row["high_probability"]]
-      lines.append(_line([""] * with_sigma + [escaped(tables.for_all(row)), *certain, ""]))
+      lines.append(_line([""] * with_sigma + [escaped(tables.for_all(row)), *certain, "", *[""] * drawn]))
   return "\n".join(
     [
       r"% needs \usepackage{booktabs}",
@@ -84,6 +86,7 @@ def _caption(rows: list[dict[str, Any]], intervals: bool) -> str:
   common = tables.common(rows)
   common.pop("sigma", None)  # has its column
   parts += [", ".join(f"{_SYMBOLS.get(key, key)} {escaped(str(value))}" for key, value in common.items())]
+  parts += [escaped(part) for part in tables.of_draws(rows)]
   if intervals:
     parts.append(escaped(tables.intervals_of(rows)))
   return "; ".join(part for part in parts if part) + "."

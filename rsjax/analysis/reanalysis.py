@@ -5,8 +5,8 @@
   >>> stricter.settings["alpha"], cheaper.settings["n"]
   (1e-05, 10000)
 
-alpha and n must be chosen without looking at what they give: a bound holds for one look. Files of
-others do not keep the votes, and cannot be analysed again.
+alpha and n must be chosen without looking at what they give: a bound holds for one look. Files of others do
+not keep the votes, and cannot be analysed again; nor can files whose images ended when their votes said so.
 """
 
 import dataclasses
@@ -15,14 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsjax import bounds, noise, procedures
+from rsjax.analysis import looks
 from rsjax.errors import InputError
 from rsjax.procedures import Counts
 from rsjax.results import Results, format_counts, parse_column
 
 
 def with_alpha(results: Results, alpha: float) -> Results:
-  """The file's certificates (or PREDICT's answers) at another failure probability, from its votes."""
+  """The file's certificates (or PREDICT's answers) at another failure probability, from its votes.
+
+  Raises:
+    InputError: for a file that keeps no votes, or whose number of draws depended on them.
+  """
   check_has_votes(results)
+  looks.check_fixed(results, "at another alpha")
   bounds.check_alpha(alpha)
   return _decide(results, {"alpha": float(alpha)}, {})
 
@@ -37,8 +43,12 @@ def with_draws(results: Results, n: int, seed: int = 0) -> Results:
     results: a file of rsjax.
     n: draws, at most those of the row with the fewest.
     seed: of the choice.
+
+  Raises:
+    InputError: for an n out of range, and as `with_alpha`.
   """
   check_has_votes(results)
+  looks.check_fixed(results, "with fewer draws")
   fewest = int(results.columns["n"].min(initial=results.settings["n"]))
   if not 1 <= n <= fewest:
     raise InputError(f"n must be from 1 to the {fewest:,} draws of {results.path}, got {n:,}")
@@ -57,8 +67,13 @@ def with_draws(results: Results, n: int, seed: int = 0) -> Results:
 
 
 def as_predictions(results: Results, alpha: float | None = None) -> Results:
-  """A file of CERTIFY as PREDICT with its estimation draws, at its own alpha or another."""
+  """A file of CERTIFY as PREDICT with its estimation draws, at its own alpha or another.
+
+  Raises:
+    InputError: as `with_alpha`.
+  """
   check_has_votes(results)
+  looks.check_fixed(results, "as PREDICT")
   kept = ("idx", "label", "predict", "correct", "n", "votes")
   columns = {name: column for name, column in results.columns.items() if name in kept}
   settings = results.settings | {"command": "predict", "alpha": alpha or results.settings["alpha"]}
@@ -74,14 +89,22 @@ def leading_classes(results: Results) -> NDArray[np.int64]:
 
 
 def decided_anew(results: Results) -> dict[str, np.ndarray]:
-  """{column: values} that follow from the file's votes under its settings: what its rows should say."""
+  """{column: values} that follow from the file's votes under its settings: what its rows should say.
+
+  Raises:
+    InputError: where the plan of looks cannot be, or a row's number of draws is none of its looks.
+  """
   settings, columns = results.settings, results.columns
   votes, alpha = parse_column(columns["votes"]), settings["alpha"]
+  plan = looks.plan_of(settings) if looks.is_by_looks(settings) else None
   if settings["command"] != "certify":
-    answers = procedures.predict(votes, alpha)
+    answers = procedures.predict_at_looks(votes, plan) if plan else procedures.predict(votes, alpha)
     return {"predict": answers.prediction, "pvalue": answers.p_value}
-  certificates = procedures.certify(
-    parse_column(columns["votes0"]), votes, alpha, noise.from_settings(settings)
+  votes0, kind = parse_column(columns["votes0"]), noise.from_settings(settings)
+  certificates = (
+    procedures.certify_at_looks(votes0, votes, plan, kind)
+    if plan
+    else procedures.certify(votes0, votes, alpha, kind)
   )
   return {
     "predict": certificates.prediction,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rsjax import bounds
+from rsjax.analysis import contradictions, looks
 from rsjax.analysis.labels import all_facts, some
-from rsjax.analysis.reanalysis import decided_anew, lacking_settings
 from rsjax.analysis.spacing import looks_cut, order_and_gaps
 from rsjax.analysis.statistics import (
   accuracy_interval,
@@ -34,7 +34,7 @@ def warnings(
   said: list[tuple[str, str]] = []
   for f, name, cut in zip(files, names, looks_cut(files)):
     check_labels(f)
-    said += [(name, text) for text in _about_one(f)]
+    said += [(name, text) for text in _about_one(f, radii)]
     said += [(name, cut)] if cut else []
   found = _told_once(said)
   found += _about_all(files, names)
@@ -59,7 +59,7 @@ def _told_once(said: Sequence[tuple[str, str]]) -> list[str]:
   return found
 
 
-def _about_one(f: Results) -> Iterator[str]:
+def _about_one(f: Results, radii: Sequence[float]) -> Iterator[str]:
   yield from f.notes
   if not f.complete:
     of = plural(f.expected or 0, "image")
@@ -76,45 +76,22 @@ def _about_one(f: Results) -> Iterator[str]:
     share = np.mean(label == classes[counts.argmax()])
     if counts.max() >= _CONSTANT * len(answers) and share < _CONSTANT:
       yield f"answers nearly always class {classes[counts.argmax()]}: radii and ACR say nothing then"
-  index = f.columns["idx"]
-  yield from order_and_gaps(index)
-  s = f.settings
-  skip, images = s.get("skip"), f.manifest["about"].get("images")
-  if skip and images:
-    should = np.arange(0, images, skip)[: s.get("max")]
-    if f.expected != len(should) or not np.array_equal(index, should[: len(index)]):
-      most = f" --max {s['max']}" if s.get("max") else ""
-      yield f"its images, or their number, are not those of --skip {skip}{most}"
-  lacking = lacking_settings(f)
-  if "votes" in f.columns and lacking:
-    yield f"its manifest lacks {', '.join(lacking)}: the votes cannot be held against them"
-  if "votes" in f.columns and not lacking:
-    yield from _against_votes(f)
-  if "votes" in f.columns and not f.manifest["sessions"]:
-    yield "its manifest tells of no session: which versions and devices computed it is not known"
+  if not _images_are_listed(f):
+    yield from order_and_gaps(f.columns["idx"])
+  yield from contradictions.of_images(f)
+  yield from contradictions.of_settings(f)
+  yield from contradictions.of_rows(f)
+  if "votes" in f.columns and not [*contradictions.of_settings(f)]:
+    yield from looks.told(f, radii)
   for setting in ("rsjax", "jax", "device"):
     values = {str(session.get(setting)) for session in f.manifest["sessions"]}
     if len(values) > 1:
       yield f"its rows were computed with more than one {setting}: {', '.join(sorted(values))}"
 
 
-def _against_votes(f: Results) -> Iterator[str]:
-  """Of rows that do not follow from their votes."""
-  columns, index, due = f.columns, f.columns["idx"], decided_anew(f)
-  if "radius" in due:
-    for word, wrong in (
-      ("above", columns["radius"] > due["radius"] + 1.5e-6),
-      ("below", columns["radius"] < due["radius"] - 1.5e-6),
-    ):
-      if wrong.any():
-        radii = plural(int(wrong.sum()), "radius is", "radii are")
-        yield f"{radii} {word} what the votes certify, the first of image {index[wrong][0]}"
-  wrong = columns["predict"] != due["predict"]
-  if "nA" in due:
-    wrong |= columns["nA"] != due["nA"]
-  if wrong.any():
-    rows = plural(int(wrong.sum()), "row does not follow from its", "rows do not follow from their")
-    yield f"{rows} votes, the first of image {index[wrong][0]}"
+def _images_are_listed(f: Results) -> bool:
+  """Whether the images were asked for one by one, or are of some shards: in any order, and with gaps."""
+  return f.settings.get("indices") is not None or "joined" in f.manifest["about"]
 
 
 def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
@@ -125,6 +102,12 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
     values = {k[setting] for k in known if k[setting] is not None}
     if len(values) > 1:
       yield f"the files differ in {setting}: {', '.join(str(v) for v in sorted(values))}"
+  plans = {k["plan"] for f, k in zip(files, known) if "votes" in f.columns}
+  stops = {k["stop"] or "n fixed beforehand" for f, k in zip(files, known) if "votes" in f.columns}
+  if len(stops) > 1:
+    yield f"the files differ in when images stop: {'; '.join(sorted(stops))}"
+  elif len(plans) > 1:
+    yield f"the files differ in their plan of looks: {', '.join(str(plan) for plan in sorted(plans, key=str))}"
   digests = {f.settings["dataset"] for f in files if f.settings.get("dataset")}
   if len(digests) > 1 and len({k["dataset"] for k in known}) == 1:
     yield "the files are of data sets of one name, but with other images or labels"

@@ -8,11 +8,14 @@ radius equal to r as well (rule="paper"): the two differ by the rows whose radiu
 Intervals take the images for a random sample of those that the classifier will meet.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from rsjax import bounds
+from rsjax.analysis import looks
 from rsjax.errors import InputError
 from rsjax.results import Results
 
@@ -78,6 +81,13 @@ def abstention_rate(results: Results) -> float:
   return float((results.columns["predict"] == -1).mean())
 
 
+def mean_draws(results: Results) -> float | None:
+  """How many draws an image took on average, those of the selection included; None where nobody knows."""
+  check_rows(results)
+  found = looks.draws(results)
+  return None if found is None else float(found.mean())
+
+
 def high_probability_accuracy(
   accuracy: ArrayLike, images: int, alpha: float, rho: float
 ) -> NDArray[np.float64]:
@@ -107,13 +117,34 @@ def high_probability_accuracy(
 
 
 def grid(results: Results, most: int = 10) -> list[float]:
-  """Radii for a table: multiples of 0.25, or of a finer step where all radii are small, up to the largest."""
+  """Radii for a table: multiples of 0.25, or of a finer step where all radii are small, up to the largest.
+
+  Of a file whose images stopped at grid radii they are some of these, where its accuracies are exact.
+  """
   check_rows(results)
+  if stopped_at := looks.grid_radii(results.settings):
+    return _thinned(stopped_at, most)
   farthest = float(results.columns["radius"].max())
   step = 0.25 if farthest > 0.5 else 0.05
   while farthest / step > most:
     step *= 2
   return np.arange(0, farthest, step).round(6).tolist() or [0.0]
+
+
+def common_grid(files: Sequence[Results], most: int = 10) -> list[float]:
+  """Radii for a table of several files: of those at which images of some stopped, the ones that all these have.
+
+  Where there are none, the `grid` of the file with the largest radius.
+  """
+  for f in files:
+    check_rows(f)
+  grids = [set(radii) for f in files if (radii := looks.grid_radii(f.settings))]
+  common = sorted(set.intersection(*grids)) if grids else []
+  return _thinned(common, most) if common else grid(max(files, key=lambda f: f.columns["radius"].max()), most)
+
+
+def _thinned(radii: list[float], most: int) -> list[float]:
+  return radii[:: -(-len(radii) // (most + 1))]
 
 
 def check_rows(results: Results) -> None:

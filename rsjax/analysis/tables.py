@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rsjax.analysis import statistics
+from rsjax.analysis import looks, statistics
 from rsjax.analysis.columns import fitted
 from rsjax.analysis.labels import all_facts, labels
 from rsjax.errors import InputError
@@ -65,7 +65,9 @@ def summarize(
       "interval": np.transpose([low, high]).tolist(),
       "clean_accuracy": float(f.columns["correct"].mean()),
       "abstained": statistics.abstention_rate(f),
+      "draws": statistics.mean_draws(f),
       "ACR": statistics.average_certified_radius(f),
+      "ACR_is_lower_bound": looks.grid_radii(f.settings) is not None,
       "ACR_interval": [min(v, 1e9) for v in statistics.acr_interval(f, confidence)],
       "rule": rule,
       "confidence": confidence,
@@ -86,11 +88,13 @@ def table(files: Sequence[Results], radii: Sequence[float]) -> str:
 def text(rows: list[dict[str, Any]], intervals: bool = True) -> str:
   """The table for a terminal of 80 columns; with `intervals`, their ends below each line."""
   radii = [f"{r:g}" for r in rows[0]["radii"]]
-  heads, widths = [*radii, "ACR", "abstain", "images"], [max(7, len(r) + 2) for r in radii] + [9, 9, 8]
+  drawn = has_draws(rows)
+  heads = [*radii, "ACR", "abstain", *["draws"] * drawn, "images"]
+  widths = [max(7, len(r) + 2) for r in radii] + [9, 9] + [9] * drawn + [8]
   lines: list[tuple[str, list[str]]] = []
   for row in rows:
     show = partial(shown, row)
-    tail = [f"{row['ACR']:.3f}", f"{row['abstained']:.2f}", str(row["images"])]
+    tail = [f"{row['ACR']:.3f}", f"{row['abstained']:.2f}", *[shown_draws(row)] * drawn, str(row["images"])]
     lines.append((row["name"], [*map(show, row["certified_accuracy"]), *tail]))
     if intervals:
       for end, word in enumerate(("from", "to")):
@@ -104,12 +108,15 @@ def text(rows: list[dict[str, Any]], intervals: bool = True) -> str:
 def markdown(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The table in Markdown, the best of each column in bold."""
   cells = marked(rows, lambda value: f"**{value}**", "{} ({}–{})" if intervals else None)  # noqa: RUF001
-  heads = [f"{rows[0]['norm']} radius", *(f"{r:g}" for r in rows[0]["radii"]), "ACR", "abstained", "images"]
+  drawn = has_draws(rows)
+  heads = [f"{rows[0]['norm']} radius", *(f"{r:g}" for r in rows[0]["radii"]), "ACR", "abstained"]
+  heads += [*["draws"] * drawn, "images"]
   lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
   lines += [
-    [row["name"], *line, f"{row['abstained']:.2f}", str(row["images"])] for row, line in zip(rows, cells)
+    [row["name"], *line, f"{row['abstained']:.2f}", *[shown_draws(row)] * drawn, str(row["images"])]
+    for row, line in zip(rows, cells)
   ]
-  lines += [[for_all(row), *map(partial(shown, row), row["high_probability"]), "", "", ""]
+  lines += [[for_all(row), *map(partial(shown, row), row["high_probability"]), "", "", *[""] * drawn, ""]
             for row in rows if "rho" in row]  # fmt: skip
   return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -120,19 +127,46 @@ def caption(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   rule = ">" if rows[0]["rule"] == "open" else ">="
   parts = [f"Certified accuracy: right, and certified radius {rule} R ({rows[0]['norm']}, pixels in [0, 1])"]
   parts += [", ".join(f"{key} {value}" for key, value in same.items())] if same else []
+  parts += of_draws(rows)
   if intervals:
     parts.append(intervals_of(rows))
   return "; ".join(parts) + "."
 
 
+def of_draws(rows: list[dict[str, Any]]) -> list[str]:
+  """What a table must say where images ended after different numbers of draws."""
+  parts = []
+  if any(row["ACR_is_lower_bound"] for row in rows):
+    parts.append(
+      f"ACR is a lower bound where images {looks.AT_GRID}, beyond the largest of which none was followed"
+    )
+  if has_draws(rows):
+    parts.append("draws: mean of all draws of an image, selection included")
+  return parts
+
+
+def has_draws(rows: list[dict[str, Any]]) -> bool:
+  """Whether the table has a column of draws: where they vary."""
+  return any(row["plan"] is not None for row in rows)
+
+
+def shown_draws(row: dict[str, Any]) -> str:
+  """The mean number of draws of an image as text; empty where nobody knows."""
+  return "" if row["draws"] is None else f"{row['draws']:,.0f}"
+
+
 def common(rows: list[dict[str, Any]]) -> dict[str, Any]:
   """{setting: value} of what all rows have in common; sigma only where their names do not tell it."""
-  keys = ["dataset", "split", "arch", "sigma", "n", "alpha", "dtype"]
+  keys = ["dataset", "split", "arch", "sigma", "n", "alpha", "stop", "dtype"]
   if all("sigma = " in row["name"] for row in rows):
     keys.remove("sigma")
   same = {key: rows[0][key] for key in keys
           if rows[0][key] is not None and len({row[key] for row in rows}) == 1}  # fmt: skip
-  return same | ({"n": f"{same['n']:,}"} if "n" in same else {})
+  stop = same.pop("stop", None)
+  if "n" in same:
+    most = f" at most, {stop}" if stop else " at most where images stop earlier" if has_draws(rows) else ""
+    same["n"] = f"{same['n']:,}{most}"
+  return same
 
 
 def intervals_of(rows: list[dict[str, Any]]) -> str:
@@ -141,7 +175,10 @@ def intervals_of(rows: list[dict[str, Any]]) -> str:
 
 
 def csv(rows: list[dict[str, Any]]) -> str:
-  """Long CSV: one line per file, quantity and radius, with the ends of its interval where it has one."""
+  """Long CSV: one line per file, quantity and radius, with the ends of its interval where it has one.
+
+  The quantity is `ACR, stopped at grid radii` where the ACR is a lower bound; draws are the mean of an image's.
+  """
   import csv as csv_module
 
   out = io.StringIO()
@@ -154,8 +191,11 @@ def csv(rows: list[dict[str, Any]]) -> str:
       writer.writerow([*head, "certified_accuracy", radius, value, low, high])
     for radius, value in zip(row["radii"], row.get("high_probability", ())):
       writer.writerow([*head, "high_probability", radius, value, "", ""])
-    writer.writerow([*head, "ACR", "", row["ACR"], *row["ACR_interval"]])
+    acr = f"ACR, {looks.AT_GRID}" if row["ACR_is_lower_bound"] else "ACR"
+    writer.writerow([*head, acr, "", row["ACR"], *row["ACR_interval"]])
     writer.writerow([*head, "abstained", "", row["abstained"], "", ""])
+    if row["draws"] is not None:
+      writer.writerow([*head, "draws", "", row["draws"], "", ""])
   return out.getvalue()
 
 

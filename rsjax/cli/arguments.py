@@ -115,31 +115,21 @@ def selection(args: argparse.Namespace) -> Any:
   Raises:
     InputError: for what is none.
   """
-  from rsjax.data.selection import Selection
+  from rsjax.data.selection import Selection, parse_shard
 
-  shard = None
-  if args.shard is not None:
-    if not (found := re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", args.shard)):
-      raise InputError(f"--shard must be I/N, as 2/8 for the second of eight parts, got {args.shard}")
-    shard = int(found[1]), int(found[2])
+  shard = None if args.shard is None else parse_shard(args.shard, "--shard")
   indices = None if args.indices is None else _indices(args.indices)
   return Selection(args.skip, None if args.max == -1 else args.max, args.start, indices, shard)
 
 
 def _indices(text: str) -> tuple[int, ...]:
   """The numbers of a list as 0,20,40-49, or of the file of that name."""
-  path, given = files.local(text), "--indices"
+  from rsjax.data.selection import parse_indices
+
+  path = files.local(text)
   if path.is_file():
-    given, text = f"{path}", re.sub(r"#.*", "", path.read_text(errors="replace"))
-  found: list[int] = []
-  for part in re.split(r"[\s,]+", text.strip(" \n\t,")):
-    if not (match := re.fullmatch(r"(\d+)(?:-(\d+))?", part)):
-      raise InputError(f"{given} must be numbers such as 0,20,40-49, or a file of them, got {part[:40]!r}")
-    first, last = int(match[1]), int(match[2] or match[1])
-    if last < first or last - first > 10**8:
-      raise InputError(f"{given}: {part} is no range of images: give the smaller number first")
-    found.extend(range(first, last + 1))
-  return tuple(found)
+    return parse_indices(re.sub(r"#.*", "", path.read_text(errors="replace")), str(path))
+  return parse_indices(text, "--indices")
 
 
 def check_grey_levels(sigma: float, name: str) -> None:

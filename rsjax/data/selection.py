@@ -6,16 +6,21 @@
 [20, 80]
 >>> Selection(indices=(7, 3)).of(100)
 [7, 3]
+>>> Selection.from_settings({"skip": 1, "max": None, "indices": "0-2,7"}).of(100)
+[0, 1, 2, 7]
 """
 
 import dataclasses
 import itertools
 import operator
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from rsjax.errors import InputError
 from rsjax.noise import make_plain
+
+_LONGEST = 10**8  # range of images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +99,63 @@ class Selection:
     indices = {} if self.indices is None else {"indices": _as_ranges(self.indices)}
     shard = {} if self.shard is None else {"shard": "{}/{}".format(*self.shard)}
     return usual | start | indices | shard
+
+  @classmethod
+  def from_settings(cls, settings: dict[str, Any]) -> "Selection":
+    """The selection that `settings` of a manifest describe, among other things.
+
+    Raises:
+      InputError: for values that no selection has.
+    """
+    numbers: dict[str, Any] = {"skip": 1, "max": None, "start": 0}
+    for name in numbers:
+      value = settings.get(name, numbers[name])
+      if isinstance(value, bool) or not (isinstance(value, int) or (name == "max" and value is None)):
+        raise InputError(f"{name} must be an integer, got {value!r}")
+      numbers[name] = value
+    texts = {name: settings.get(name) for name in ("indices", "shard")}
+    for name, value in texts.items():
+      if not (value is None or isinstance(value, str)):
+        raise InputError(f"{name} must be text, got {value!r}")
+    return cls(
+      numbers["skip"],
+      numbers["max"],
+      numbers["start"],
+      None if texts["indices"] is None else parse_indices(texts["indices"]),
+      None if texts["shard"] is None else parse_shard(texts["shard"]),
+    )
+
+
+def parse_indices(text: str, given: str = "indices") -> tuple[int, ...]:
+  """The numbers of a list such as 0,20,40-49, in its order.
+
+  Args:
+    text: numbers and ranges, with commas, spaces or line ends between them.
+    given: what errors call the list.
+
+  Raises:
+    InputError: for what is none.
+  """
+  found: list[int] = []
+  for part in re.split(r"[\s,]+", text.strip(" \n\t,")):
+    if not (match := re.fullmatch(r"(\d+)(?:-(\d+))?", part)):
+      raise InputError(f"{given} must be numbers such as 0,20,40-49, or a file of them, got {part[:40]!r}")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last < first or last - first > _LONGEST:
+      raise InputError(f"{given}: {part} is no range of images: give the smaller number first")
+    found.extend(range(first, last + 1))
+  return tuple(found)
+
+
+def parse_shard(text: str, given: str = "shard") -> tuple[int, int]:
+  """(I, N) of I/N, such as 2/8 for the second of eight parts; errors call it `given`.
+
+  Raises:
+    InputError: for what is none.
+  """
+  if not (found := re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)):
+    raise InputError(f"{given} must be I/N, as 2/8 for the second of eight parts, got {text}")
+  return int(found[1]), int(found[2])
 
 
 def _as_ranges(numbers: Sequence[int]) -> str:

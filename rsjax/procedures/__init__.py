@@ -22,6 +22,7 @@ from rsjax.procedures.fixed import Certify, Predict, certify, predict
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Outcome, Prediction, Predictions
 from rsjax.procedures.procedure import EndNow, Procedure, Steps, end_now
 from rsjax.procedures.sequential import (
+  AUTO,
   CertifyByLooks,
   PredictByLooks,
   certify_at_looks,
@@ -32,6 +33,7 @@ from rsjax.procedures.stopping import Anytime, Radii, StopRule, Tolerance
 
 __all__ = [
   "ABSTAIN",
+  "AUTO",
   "Anytime",
   "Certificate",
   "Certificates",

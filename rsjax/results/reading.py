@@ -13,6 +13,7 @@ import numpy as np
 
 from rsjax import files
 from rsjax.errors import InputError
+from rsjax.procedures import AUTO
 from rsjax.results.manifest import read_manifest
 from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, with_n
 from rsjax.results.votes import parse_votes
@@ -140,17 +141,32 @@ def parse_columns(
   if "n" not in columns and settings.get("n") is not None:
     known = columns | {"n": np.full(len(rows), settings["n"], np.int64)}
     columns = {name: known[name] for name in with_n(header)}
-  n0 = settings.get("n0")
-  drawn = {"votes0": None if n0 is None else np.full(len(rows), n0), "votes": columns.get("n")}
-  for name, draws in drawn.items():
+  due0, n = _selection_draws(path, settings), columns.get("n")
+  for name, due in (
+    ("votes0", None if due0 is None else [due0] * len(rows)),
+    ("votes", None if n is None else [(int(draws),) for draws in n]),
+  ):
     for row, text in enumerate(columns.get(name, ())):
       try:
         _, counts, invalid = parse_votes(text)
       except ValueError as error:
         raise InputError(f"{path}: line {row + 2}: {name} are {error}") from error
-      if draws is not None and counts.sum() + invalid != draws[row]:
-        raise InputError(f"{path}: line {row + 2}: {name} are {counts.sum() + invalid}, not {draws[row]}")
+      if due is not None and counts.sum() + invalid not in due[row]:
+        wanted = " or ".join(map(str, due[row]))
+        raise InputError(f"{path}: line {row + 2}: {name} are {counts.sum() + invalid}, not {wanted}")
   return columns
+
+
+def _selection_draws(path: str | pathlib.Path, settings: dict[str, Any]) -> tuple[int, ...] | None:
+  """How many votes0 a row may have; None where nobody knows."""
+  n0 = settings.get("n0")
+  if n0 != AUTO:
+    return None if n0 is None else (n0,)
+  auto = settings.get("n0_auto")
+  first, more = (auto.get(name) if isinstance(auto, dict) else None for name in ("first", "more"))
+  if not (isinstance(first, int) and isinstance(more, int)):
+    raise InputError(f"the manifest of {path} must say which draws n0 = {AUTO} is of, got n0_auto = {auto!r}")
+  return first, first + more
 
 
 def column(path: str | pathlib.Path, name: str, texts: Sequence[str]) -> np.ndarray:

@@ -20,6 +20,7 @@ def join(files: Sequence[Results]) -> list[Results]:
 
   Returns:
     Runs whose rows are in the order of their indices. A run of which shards or rows are missing is incomplete.
+    What its manifest is `about` then has `joined`, the shards that are there.
 
   Raises:
     InputError: where two files are the same shard of one run.
@@ -56,6 +57,7 @@ def _joined(shards: list[Results]) -> Results:
     notes.append(f"shards {', '.join(missing)} of {count} are missing")
   manifest = dict(first.manifest)
   manifest["settings"] = {key: value for key, value in first.settings.items() if key != "shard"}
+  manifest["about"] = first.manifest["about"] | {"joined": sorted(by_number)}
   manifest["sessions"] = [session for file in shards for session in file.manifest["sessions"]]
   return dataclasses.replace(
     first,

@@ -106,7 +106,7 @@ def save(results: Results, path: str | pathlib.Path) -> None:
   if path.exists() or manifest_path(path).exists():
     raise InputError(f"{path} exists: give another path")
   base = CERTIFY_COLUMNS if "radius" in results.columns else PREDICT_COLUMNS
-  varies = (results.columns["n"] != results.settings["n"]).any()
+  varies = "plan" in results.settings or (results.columns["n"] != results.settings["n"]).any()
   columns = with_n(base) if varies else base
   try:
     path.parent.mkdir(parents=True, exist_ok=True)

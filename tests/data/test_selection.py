@@ -1,5 +1,7 @@
 """Which images of a split: whatever is asked for is there, once, in that order, or is refused."""
 
+import json
+
 import pytest
 
 from rsjax.cli import arguments
@@ -84,3 +86,38 @@ def test_manifests_say_only_what_was_given():
     "shard": "2/3",
   }
   assert Selection(start=3).settings()["start"] == 3
+
+
+@pytest.mark.parametrize(
+  "selection",
+  [
+    Selection(),
+    Selection(20, 5),
+    Selection(3, start=2, shard=(2, 3)),
+    Selection(indices=(7, 3, 4, 5), max_images=3),
+    Selection(indices=(0, 1, 2, 7), shard=(1, 2)),
+  ],
+)
+def test_a_manifest_tells_the_selection(selection):
+  settings = json.loads(json.dumps({"sigma": 0.25, **selection.settings()}))
+  assert Selection.from_settings(settings) == selection
+
+
+@pytest.mark.parametrize(
+  ("settings", "message"),
+  [
+    ({"skip": "3"}, "skip must be an integer, got '3'"),
+    ({"skip": None}, "skip must be an integer"),
+    ({"skip": 0}, "skip must be at least 1"),
+    ({"skip": True}, "skip must be an integer"),
+    ({"max": 2.5}, "max must be an integer"),
+    ({"start": -1}, "start must be at least 0"),
+    ({"indices": [0, 1]}, "indices must be text"),
+    ({"indices": "5-3"}, "indices: 5-3 is no range"),
+    ({"shard": "3"}, "shard must be I/N"),
+    ({"shard": "4/3"}, "with I from 1 to N"),
+  ],
+)
+def test_a_manifest_that_tells_none_is_refused(settings, message):
+  with pytest.raises(InputError, match=message):
+    Selection.from_settings({"skip": 1, "max": None} | settings)

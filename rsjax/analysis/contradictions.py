@@ -1,0 +1,158 @@
+"""What in a result file contradicts itself: images, settings, and rows held against their votes. No JAX.
+
+>>> list(of_images(files[0])), list(of_rows(files[0]))
+([], [])
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rsjax import noise
+from rsjax.analysis import looks
+from rsjax.analysis.reanalysis import decided_anew, lacking_settings
+from rsjax.data import Dataset, Selection
+from rsjax.errors import InputError
+from rsjax.procedures import AUTO
+from rsjax.results import Results, plural
+
+_RADIUS = 1.5e-6  # rounding: of a radius,
+_P = 2e-10  # of pABar,
+_P_VALUE = 1e-5  # and, relative, of a p-value
+# What every manifest of the commands says of a run, besides the numbers of its noise and procedure.
+_ALWAYS = ("command", "dataset", "checkpoint", "seed", "precision")
+
+
+def selection_of(f: Results) -> Selection | None:
+  """Which images the manifest says were asked for; None where it does not say it, as of a run from Python.
+
+  Raises:
+    InputError: for what no selection says.
+  """
+  return Selection.from_settings(f.settings) if f.settings.get("skip") is not None else None
+
+
+def of_images(f: Results) -> Iterator[str]:
+  """Rows that are of other images than the manifest says, or another number of rows that are due."""
+  index = f.columns["idx"]
+  if f.expected is not None and len(f) > f.expected:
+    yield f"it has {plural(len(f), 'row')}, and {f.expected} are expected"
+  images, about = f.manifest["about"].get("images"), f.manifest["about"]
+  if len(np.unique(index)) < len(index):
+    yield "images stand there twice"
+  try:
+    selection = selection_of(f)
+    if selection is None or not isinstance(images, int):
+      return
+    joined = "joined" in about
+    should = selection.all_shards(images) if joined else selection.of(images)
+  except InputError as error:
+    yield f"its manifest asks for images that cannot be: {error}"
+    return
+  fits = np.isin(index, should).all() if joined else np.array_equal(index, should[: len(index)])
+  if f.expected != len(should) or not fits:
+    yield f"its images, or their number, are not those of {_asked(selection)}"
+
+
+def of_settings(f: Results) -> Iterator[str]:
+  """Settings and sessions that a file with votes needs and lacks, and a plan of looks that cannot be."""
+  if "votes" not in f.columns:
+    return
+  if lacking := lacking_settings(f):
+    yield f"its manifest lacks {', '.join(lacking)}: the votes cannot be held against them"
+  if not f.manifest["sessions"]:
+    yield "its manifest tells of no session: which versions and devices computed it is not known"
+  if lacking or not looks.is_by_looks(f.settings):
+    return
+  try:
+    plan = looks.plan_of(f.settings)
+    looks.stop_rule(f.settings)
+  except InputError as error:
+    yield str(error)
+    return
+  if not looks.is_usual(plan):
+    yield "its plan of looks is not the one that rsjax makes of its n and alpha: was it fixed beforehand?"
+
+
+def of_whole_manifest(f: Results) -> Iterator[str]:
+  """What every file of the commands says, and this one's manifest does not; stricter than `of_settings`."""
+  needed = [*_ALWAYS, *(["n0"] if f.settings.get("command") == "certify" else [])]
+  if lacking := [name for name in needed if f.settings.get(name) is None]:
+    yield f"its manifest lacks {', '.join(lacking)}"
+  command = "certify" if "radius" in f.columns else "predict"
+  if f.settings.get("command") not in (None, command):
+    yield f"its columns are those of {command}, its manifest says {f.settings['command']}"
+
+
+def of_rows(f: Results) -> Iterator[str]:
+  """Rows that do not follow from their votes under the manifest's settings."""
+  if "votes" not in f.columns or not len(f) or lacking_settings(f):
+    return
+  columns, index = f.columns, f.columns["idx"]
+  try:
+    if looks.is_by_looks(f.settings):
+      plan = looks.plan_of(f.settings)
+      strange = ~np.isin(columns["n"], plan.looks)
+      if strange.any():
+        rows = plural(int(strange.sum()), "row has", "rows have")
+        first = f"image {index[strange][0]} with {columns['n'][strange][0]:,}"
+        yield f"{rows} a number of draws that is none of the plan's looks, the first is {first}"
+        return
+    due = decided_anew(f)
+  except InputError as error:
+    yield f"its rows cannot be held against their votes: {error}"
+    return
+  if "radius" in due:
+    for word, wrong in (
+      ("above", columns["radius"] > due["radius"] + _RADIUS),
+      ("below", columns["radius"] < due["radius"] - _RADIUS),
+    ):
+      if wrong.any():
+        radii = plural(int(wrong.sum()), "radius is", "radii are")
+        yield f"{radii} {word} what the votes certify, the first of image {index[wrong][0]}"
+  wrong = columns["predict"] != due["predict"]
+  if "nA" in due:
+    wrong |= (columns["nA"] != due["nA"]) | (np.abs(columns["pABar"] - due["pABar"]) > _P)
+  else:
+    wrong |= ~np.isclose(columns["pvalue"], due["pvalue"], rtol=_P_VALUE, atol=0)
+  if wrong.any():
+    rows = plural(int(wrong.sum()), "row does not follow from its", "rows do not follow from their")
+    yield f"{rows} votes, the first of image {index[wrong][0]}"
+
+
+def of_data(f: Results, dataset: Dataset) -> Iterator[str]:
+  """Digest, number of images and labels that are not those of the data set."""
+  images, index = f.manifest["about"].get("images"), f.columns["idx"]
+  if f.settings.get("dataset") != dataset.digest:
+    yield f"its data set has digest {f.settings.get('dataset')}, that of {dataset.name} is {dataset.digest}"
+  if images is not None and images != len(dataset):
+    yield f"its manifest tells of {images} images, {dataset.name} has {len(dataset)}"
+  outside = index >= len(dataset)
+  if outside.any():
+    yield f"image {index[outside][0]} is none of the {len(dataset)} of {dataset.name}"
+  known, labels = index[~outside], f.columns["label"][~outside]
+  wrong = dataset.labels[known] != labels
+  if wrong.any():
+    is_not = plural(int(wrong.sum()), "label is not that", "labels are not those")
+    first = f"image {known[wrong][0]}: {dataset.labels[known][wrong][0]}, not {labels[wrong][0]}"
+    yield f"{is_not} of {dataset.name}, the first of {first}"
+
+
+def procedure_words(f: Results) -> str:
+  """The settings that the bound is of, in words."""
+  s = f.settings
+  kind = noise.from_settings(s)
+  numbers = ", ".join(f"{name} = {getattr(kind, name):g}" for name in noise.parameter_names(s))
+  n0 = "" if "n0" not in s else f"n0 = {s['n0'] if s['n0'] == AUTO else format(s['n0'], ',')}, "
+  most = " at most" if looks.is_by_looks(s) else ""
+  return f"{kind.name} noise with {numbers}, {n0}n = {s['n']:,}{most}, alpha = {s['alpha']:g}"
+
+
+def _asked(selection: Selection) -> str:
+  """The flags that ask for these images."""
+  parts = [] if selection.indices is None else ["--indices"]
+  if selection.indices is None:
+    parts += [f"--skip {selection.skip}"] + ([f"--start {selection.start}"] if selection.start else [])
+  parts += [f"--max {selection.max_images}"] if selection.max_images else []
+  parts += ["--shard {}/{}".format(*selection.shard)] if selection.shard else []
+  return " ".join(parts)

@@ -1,0 +1,165 @@
+"""Files whose images ended when their votes said so: by what plan and rule, and what that makes of them.
+
+  >>> stopped_by({"plan": {}, "stop": {"rule": "radii", "radii": [0.0, 0.5], "give_up": 0.01}})
+  'stopped at grid radii 0, 0.5'
+
+The bound of such a file is that of its plan's looks. A bound for a number of draws that was fixed beforehand is
+not valid for it: the votes decided how many there are.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsjax import bounds, noise
+from rsjax.bounds import Plan
+from rsjax.errors import InputError
+from rsjax.procedures import Anytime, Radii, StopRule, Tolerance
+from rsjax.results import Results, parse_column, plural
+
+_RULES: dict[Any, Any] = {rule.name: rule for rule in (Anytime, Radii, Tolerance)}
+AT_GRID = "stopped at grid radii"  # how tables and plots call files whose radii are lower bounds
+
+
+def is_by_looks(settings: dict[str, Any]) -> bool:
+  """Whether the settings are of a run that looked at the votes again and again."""
+  return settings.get("plan") is not None
+
+
+def plan_of(settings: dict[str, Any]) -> Plan:
+  """The plan of such a run.
+
+  Raises:
+    InputError: where it is none, or another than its id, n and alpha say.
+  """
+  plan = Plan.from_settings(settings["plan"])
+  n, alpha = settings.get("n"), settings.get("alpha")
+  if plan.looks[-1] != n:
+    raise InputError(f"the plan ends with {plan.looks[-1]:,} draws, not with n = {n}")
+  if not (isinstance(alpha, float) and math.isclose(plan.alpha, alpha, rel_tol=1e-9)):
+    raise InputError(f"the plan's alphas add up to {plan.alpha:.6g}, not to alpha = {alpha}")
+  return plan
+
+
+def is_usual(plan: Plan) -> bool:
+  """Whether a plan is the one that rsjax makes of its n and alpha."""
+  usual = bounds.default_plan(plan.looks[-1], plan.alpha, plan.looks[0])
+  return usual.looks == plan.looks and np.allclose(usual.alphas, plan.alphas, rtol=1e-9, atol=0)
+
+
+def rule_of(settings: dict[str, Any]) -> dict[str, Any]:
+  """The rule for stopping and its numbers; {} where there is none."""
+  stop = settings.get("stop")
+  return stop if is_by_looks(settings) and isinstance(stop, dict) else {}
+
+
+def grid_radii(settings: dict[str, Any]) -> list[float] | None:
+  """The radii at which images stopped, beyond which their own are not followed; None for other files."""
+  rule = rule_of(settings)
+  if rule.get("rule") != "radii":
+    return None
+  radii = rule.get("radii")
+  return [float(r) for r in radii if isinstance(r, int | float)] if isinstance(radii, list) else []
+
+
+def stop_rule(settings: dict[str, Any]) -> StopRule | None:
+  """The rule for stopping of a run of CERTIFY by looks; None for other runs.
+
+  Raises:
+    InputError: for a rule that this version does not know, or numbers that it cannot have.
+  """
+  if not is_by_looks(settings) or settings.get("command") != "certify":
+    return None
+  numbers = dict(rule_of(settings))
+  name = numbers.pop("rule", None)
+  try:
+    return _RULES[name](**numbers)
+  except (KeyError, TypeError) as error:
+    raise InputError(f"its rule for stopping is not known: {settings.get('stop')!r}") from error
+
+
+def undecided(results: Results) -> NDArray[np.bool_]:
+  """bool[rows]: which images of CERTIFY by looks were ended before their rule for stopping was satisfied.
+
+  Raises:
+    InputError: for a rule or a plan that cannot be.
+  """
+  columns, rule = results.columns, stop_rule(results.settings)
+  found = np.zeros(len(results), np.bool_)
+  if rule is None:
+    return found
+  plan, kind = plan_of(results.settings), noise.from_settings(results.settings)
+  for look, n in enumerate(plan.looks[:-1]):
+    here = columns["n"] == n
+    if here.any():
+      found[here] = ~rule.stops(look, columns["nA"][here], plan, kind)
+  return found
+
+
+def stopped_by(settings: dict[str, Any]) -> str | None:
+  """Why images ended, in words; None where their number of draws was fixed."""
+  rule = rule_of(settings)
+  if not is_by_looks(settings):
+    return None
+  name = rule.get("rule")
+  if name == "radii":
+    return f"{AT_GRID} {_listed(grid_radii(settings) or ())}"
+  if name == "tolerance":
+    share, floor = rule.get("relative"), rule.get("floor")
+    if isinstance(share, int | float) and isinstance(floor, int | float):
+      return f"stopped within {100 * share:g} % or {floor:g} sigma"
+  return {"anytime": "stopped at any time", "answer": "stopped at an answer"}.get(
+    str(name), f"stopped by {name}"
+  )
+
+
+def told(results: Results, radii: Sequence[float]) -> Iterator[str]:
+  """Sentences on what a table at these radii, with the ACR, says of a file that stopped at grid radii.
+
+  Raises:
+    InputError: as `undecided`.
+  """
+  ended = int(undecided(results).sum())
+  if ended:
+    images = plural(ended, "image was", "images were")
+    yield f"{images} ended before the rule for stopping did it: they are certified less than they might be"
+  grid = grid_radii(results.settings)
+  if grid is None:
+    return
+  off = [r for r in radii if r not in grid]
+  if off:
+    at = f"certified accuracy at {_listed(off)} is a lower bound, and so is ACR"
+    yield f"{stopped_by(results.settings)}: {at}"
+  if 0.0 not in grid:
+    yield f"{AT_GRID} of which 0 is none: of images that abstain it was not asked whether they must"
+
+
+def draws(results: Results) -> NDArray[np.int64] | None:
+  """int64[rows]: how many draws each image took, those of the selection included; None where nobody knows."""
+  columns, n0 = results.columns, results.settings.get("n0")
+  if "n" not in columns or ("radius" in columns and "votes0" not in columns and n0 is None):
+    return None
+  if "votes0" in columns:
+    return columns["n"] + parse_column(columns["votes0"]).draws()
+  return columns["n"] + (n0 if "radius" in columns else 0)
+
+
+def check_fixed(results: Results, what: str) -> None:
+  """Refuses `what` of a file whose numbers of draws the votes decided.
+
+  Raises:
+    InputError: naming the file, and saying what would be valid.
+  """
+  if is_by_looks(results.settings):
+    raise InputError(
+      f"{results.path} cannot be analysed {what}: its images {stopped_by(results.settings)}, when their votes "
+      "said so, and that needs a number of draws that was fixed beforehand. What its own plan of looks "
+      "certifies is valid as it is; for other settings certify again"
+    )
+
+
+def _listed(radii: Sequence[float]) -> str:
+  return ", ".join(f"{r:g}" for r in radii)
