@@ -31,7 +31,7 @@ from rsjax.procedures import (
 )
 from rsjax.runs import certification, given
 from rsjax.runs.progress import Bar, Progress
-from rsjax.smoothing import Execution, Smoothed, scheduling
+from rsjax.smoothing import Execution, Smoothed, scheduling, tuning
 from rsjax.smoothing.inspection import Look
 from rsjax.smoothing.votes import Apply
 
@@ -79,6 +79,19 @@ class SmoothedClassifier(Smoothed):
     chosen = [scheduling.checked((int(i), images[i]), first)[1] for i in places]
     look = self.inspector.look(chosen, None if known is None else known[places])
     return dataclasses.replace(look, warnings=(*([coupled] if coupled else []), *look.warnings))
+
+  def draws_per_second(self, image: Any, *, execution: Execution = Execution()) -> float:
+    """Noisy images classified a second on this machine in a long run, measured in a second or two.
+
+    Args:
+      image: one of those to be certified; its size counts.
+      execution: what decides speed; rows None: the rule of thumb.
+
+    Raises:
+      InputError: for an image that cannot be used.
+    """
+    shape = scheduling.checked((0, image))[1].shape
+    return tuning.measure(self.apply, self.variables, shape, execution)
 
   def certify(
     self,

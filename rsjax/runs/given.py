@@ -35,7 +35,7 @@ def rule(
     return Tolerance(tolerance, **own)
   if own:
     raise InputError("give_up needs radii or tolerance, which it is for")
-  if isinstance(stop, str) and stop != "anytime":
+  if stop is not None and stop != "anytime" and not hasattr(stop, "stops"):
     raise InputError(f'stop must be "anytime" or a rule of rsjax.procedures, got {stop!r}')
   if isinstance(stop, str) or (stop is None and time_budget is not None):
     return Anytime()

@@ -10,7 +10,7 @@ import pytest
 from helpers import linear, without_time
 
 import rsjax
-from rsjax import analysis, certify, results
+from rsjax import analysis, certify, procedures, results
 from rsjax.noise import Gaussian
 from rsjax.procedures import Certify, Predict
 from rsjax.smoothing import Smoothed
@@ -292,6 +292,49 @@ def test_accuracy_at_chance_is_told(two_classes):
     rsjax.smooth(right, variables, sigma=0.1).check(images, (labels + np.arange(40) // 20) % 2).warnings
   )
   assert "accuracy with noise is at chance, 20 of 40 images (without noise 20)" in warning
+
+
+def test_drawing_stops_when_it_is_settled(g, images, linear_variables):
+  settings = dict(n=5000, progress=False)
+  fixed = g.certify(images, LABELS, **settings)
+  one = g.certify(images, LABELS, radii=0.3, give_up=0.0, **settings)
+  assert ((one.radius > 0.3) <= (fixed.radius > 0.3)).all() and one.n.sum() < fixed.n.sum()
+  several = g.certify(images, LABELS, radii=[0.0, 0.3], **settings)
+  near = g.certify(images, LABELS, tolerance=0.1, n0="auto", **settings)
+  assert (near.radius <= fixed.radius + 0.05).all() and near.n.sum() < fixed.n.sum()
+  as_rule = g.certify(images, LABELS, stop=procedures.Radii((0.0, 0.3)), **settings)
+  assert as_rule.radius.tolist() == several.radius.tolist()
+  assert several.settings["stop"]["radii"] == [0.0, 0.3]
+  budget = g.certify(images, LABELS, n=10**8, time_budget=0.5, progress=False)
+  assert len(budget) == 6 and budget.n.max() < 10**8 and budget.results.complete
+  looks, paper = g.predict(images, LABELS, progress=False), g.predict(images, fixed=True, progress=False)
+  assert looks.settings["n"] == 100_000 and paper.settings["n"] == 1000
+  both = (looks.predict >= 0) & (paper.predict >= 0)
+  assert (looks.predict == paper.predict)[both].all()
+  assert g.draws_per_second(images[0]) > 100
+
+
+@pytest.mark.parametrize(
+  ("wrong", "message"),
+  [
+    (dict(radii=[0.3, 0.2]), "increasing"),
+    (dict(radii=[]), "radii must be numbers"),
+    (dict(radii=[5.0]), "radii must be below"),
+    (dict(radii=0.1, tolerance=0.1), "radii and tolerance are different rules"),
+    (dict(tolerance=0), "a tolerance of 0 stops nothing"),
+    (dict(give_up=0.01), "give_up needs radii or tolerance"),
+    (dict(radii=0.1, give_up=0.5), "give_up must be"),
+    (dict(stop="soon"), 'stop must be "anytime"'),
+    (dict(stop=0.25), 'stop must be "anytime"'),
+    (dict(time_budget=0), "time budget must be a positive"),
+    (dict(n0="auto"), 'n0="auto" needs a rule'),
+    (dict(n0="some", radii=0.1), "n0 must be a number of draws or 'auto'"),
+    (dict(radii=0.1, n=100), "leave no look"),
+  ],
+)
+def test_a_rule_that_cannot_be_used_is_refused(g, images, wrong, message):
+  with pytest.raises(rsjax.InputError, match=message):
+    g.certify(**{"images": images, "n": 2000, "progress": False} | wrong)
 
 
 def test_what_apply_raises_keeps_its_traceback(linear_variables, images):
