@@ -56,6 +56,13 @@ def parser() -> argparse.ArgumentParser:
     "which came first (default: all)",
   )
   add(
+    "--bound",
+    choices=("one-sided", "multi"),
+    help="analyse the stored votes again with this bound: one-sided, the paper's, or multi, which uses the "
+    "votes for the strongest other class, too. Choose it before looking at the results; the larger of both "
+    "radii is not valid (default: the file's own)",
+  )
+  add(
     "--reference",
     metavar="FILE",
     help="for PREDICT: a file of more draws on the same images, whose leading class counts as the truth",
@@ -126,11 +133,13 @@ def _with_rows(files, args):
 
 
 def _again(f, args):
-  """The file at another n and alpha, where asked for."""
+  """The file at another n and alpha, and with another bound, where asked for."""
   from rsjax import analysis
 
   if args.n is not None:
     f = analysis.with_draws(f, args.n)
+  if args.bound is not None:
+    f = analysis.with_bound(f, args.bound)
   return f if args.alpha is None else analysis.with_alpha(f, args.alpha)
 
 

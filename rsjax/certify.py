@@ -21,6 +21,13 @@ def parser() -> argparse.ArgumentParser:
     help="draws to select the class with (default: 100); auto: 100, and 900 more where two classes are close",
   )
   made.add_argument("--N", type=int, default=100_000, help="draws to estimate with (default: 100000)")
+  made.add_argument(
+    "--bound",
+    choices=("one-sided", "multi"),
+    default="one-sided",
+    help="one-sided: the paper's, from the votes for the selected class; multi: those for the strongest other "
+    "class count, too, which certifies more where there are many classes (default: one-sided)",
+  )
   stopping.add_stop(made)
   return made
 

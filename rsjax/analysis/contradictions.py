@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rsjax import noise
+from rsjax import bounds, noise
 from rsjax.analysis import looks
 from rsjax.analysis.reanalysis import decided_anew, lacking_settings
 from rsjax.data import Dataset, Selection
@@ -55,13 +55,18 @@ def of_images(f: Results) -> Iterator[str]:
 
 
 def of_settings(f: Results) -> Iterator[str]:
-  """Settings and sessions that a file with votes needs and lacks, and a plan of looks that cannot be."""
+  """What a file with votes needs and lacks, settings or sessions; and a bound or a plan that cannot be."""
   if "votes" not in f.columns:
     return
   if lacking := lacking_settings(f):
     yield f"its manifest lacks {', '.join(lacking)}: the votes cannot be held against them"
   if not f.manifest["sessions"]:
     yield "its manifest tells of no session: which versions and devices computed it is not known"
+  try:
+    bounds.bound_from_settings(f.settings)
+  except InputError as error:
+    yield str(error)
+    return
   if lacking or not looks.is_by_looks(f.settings):
     return
   try:
@@ -145,7 +150,8 @@ def procedure_words(f: Results) -> str:
   numbers = ", ".join(f"{name} = {getattr(kind, name):g}" for name in noise.parameter_names(s))
   n0 = "" if "n0" not in s else f"n0 = {s['n0'] if s['n0'] == AUTO else format(s['n0'], ',')}, "
   most = " at most" if looks.is_by_looks(s) else ""
-  return f"{kind.name} noise with {numbers}, {n0}n = {s['n']:,}{most}, alpha = {s['alpha']:g}"
+  bound = ", multi-class bound" if s.get("bound") == bounds.MULTI else ""
+  return f"{kind.name} noise with {numbers}, {n0}n = {s['n']:,}{most}, alpha = {s['alpha']:g}{bound}"
 
 
 def _asked(selection: Selection) -> str:

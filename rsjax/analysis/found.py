@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rsjax import bounds
 from rsjax.analysis import looks, plots, statistics, tables
 from rsjax.errors import InputError
 from rsjax.results import Results, plural, save
@@ -137,6 +138,8 @@ class Found:
     text = f"{plural(len(self), 'image')} {'certified' if certified else 'predicted'}"
     if (sigma := self.settings.get("sigma")) is not None:
       text += f", sigma = {sigma:g}"
+    if certified and self.settings.get("bound") == bounds.MULTI:
+      text += ", multi-class bound"
     if not len(self):
       return text
     parts = []

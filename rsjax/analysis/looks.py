@@ -82,20 +82,24 @@ def stop_rule(settings: dict[str, Any]) -> StopRule | None:
 
 
 def undecided(results: Results) -> NDArray[np.bool_]:
-  """bool[rows]: which images of CERTIFY by looks were ended before their rule for stopping was satisfied.
+  """bool[rows]: which images of CERTIFY by looks ended before their rule, by the file's bound, was satisfied.
 
   Raises:
-    InputError: for a rule or a plan that cannot be.
+    InputError: for a rule, a plan or a bound that cannot be.
   """
   columns, rule = results.columns, stop_rule(results.settings)
   found = np.zeros(len(results), np.bool_)
   if rule is None:
     return found
   plan, kind = plan_of(results.settings), noise.from_settings(results.settings)
+  other = None
+  if bounds.bound_from_settings(results.settings) == bounds.MULTI:
+    selected = np.maximum(parse_column(columns["votes0"]).leaders(), 0)
+    other = parse_column(columns["votes"]).strongest_other(selected)
   for look, n in enumerate(plan.looks[:-1]):
     here = columns["n"] == n
     if here.any():
-      found[here] = ~rule.stops(look, columns["nA"][here], plan, kind)
+      found[here] = ~rule.stops(look, columns["nA"][here], plan, kind, None if other is None else other[here])
   return found
 
 

@@ -1,21 +1,24 @@
-"""The same votes at another alpha, or as fewer draws: no forward pass is needed.
+"""The same votes at another alpha, with another bound, or as fewer draws: no forward pass is needed.
 
   >>> stricter = with_alpha(results.read("out.tsv"), 1e-5)
   >>> cheaper = with_draws(results.read("out.tsv"), 10_000)
   >>> stricter.settings["alpha"], cheaper.settings["n"]
   (1e-05, 10000)
 
-alpha and n must be chosen without looking at what they give: a bound holds for one look. Files of others do
-not keep the votes, and cannot be analysed again; nor can files whose images ended when their votes said so.
+alpha, n and the bound must be chosen without looking at what they give: a bound holds for one look. Files of
+others do not keep the votes, and cannot be analysed again. Of files whose images ended when their votes said so
+only the bound can be another, for those of their plan's looks hold whatever ended them.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsjax import bounds, noise, procedures
 from rsjax.analysis import looks
+from rsjax.bounds import BoundKind
 from rsjax.errors import InputError
 from rsjax.procedures import Counts
 from rsjax.results import Results, format_counts, parse_column
@@ -66,6 +69,34 @@ def with_draws(results: Results, n: int, seed: int = 0) -> Results:
   return _decide(results, {"n": int(n)}, changed)
 
 
+def with_bound(results: Results, bound: BoundKind) -> Results:
+  """The file's certificates with the one-sided bound or the multi-class one, from its votes.
+
+  It is valid where the bound is chosen before anything of the file has been seen, as `certify` has to choose
+  it: the shares of alpha are fixed, and the second count is the largest, whichever class has it. The larger of
+  the two radii, image by image or file by file, is not valid. By looks it is valid, too: the bounds of all the
+  plan's looks, with these shares, hold together, whatever stopped the images. They stopped by the file's own
+  bound, so that more draws might have certified more.
+
+  Args:
+    results: a file of CERTIFY of rsjax.
+    bound: "one-sided" or "multi".
+
+  Raises:
+    InputError: for a file that keeps no votes, is of PREDICT, or has a plan of looks that cannot be.
+  """
+  bounds.check_bound(bound)
+  check_has_votes(results)
+  if "radius" not in results.columns:
+    raise InputError(f"{results.path} is of PREDICT, which has no such bound: give a file of CERTIFY")
+  settings = _without_bound(results.settings) | bounds.bound_settings(bound)
+  changed = dataclasses.replace(results, manifest=results.manifest | {"settings": settings})
+  try:
+    return _decide(changed, {}, {})
+  except InputError as error:
+    raise InputError(f"{results.path} cannot be analysed with another bound: {error}") from error
+
+
 def as_predictions(results: Results, alpha: float | None = None) -> Results:
   """A file of CERTIFY as PREDICT with its estimation draws, at its own alpha or another.
 
@@ -76,7 +107,10 @@ def as_predictions(results: Results, alpha: float | None = None) -> Results:
   looks.check_fixed(results, "as PREDICT")
   kept = ("idx", "label", "predict", "correct", "n", "votes")
   columns = {name: column for name, column in results.columns.items() if name in kept}
-  settings = results.settings | {"command": "predict", "alpha": alpha or results.settings["alpha"]}
+  settings = _without_bound(results.settings) | {
+    "command": "predict",
+    "alpha": alpha or results.settings["alpha"],
+  }
   as_predict = dataclasses.replace(results, columns=columns, manifest=results.manifest | {"settings": settings})
   return _decide(as_predict, {}, {})
 
@@ -92,7 +126,7 @@ def decided_anew(results: Results) -> dict[str, np.ndarray]:
   """{column: values} that follow from the file's votes under its settings: what its rows should say.
 
   Raises:
-    InputError: where the plan of looks cannot be, or a row's number of draws is none of its looks.
+    InputError: where the plan of looks or the bound cannot be, or a row's number of draws is none of its looks.
   """
   settings, columns = results.settings, results.columns
   votes, alpha = parse_column(columns["votes"]), settings["alpha"]
@@ -101,10 +135,11 @@ def decided_anew(results: Results) -> dict[str, np.ndarray]:
     answers = procedures.predict_at_looks(votes, plan) if plan else procedures.predict(votes, alpha)
     return {"predict": answers.prediction, "pvalue": answers.p_value}
   votes0, kind = parse_column(columns["votes0"]), noise.from_settings(settings)
+  bound = bounds.bound_from_settings(settings)
   certificates = (
-    procedures.certify_at_looks(votes0, votes, plan, kind)
+    procedures.certify_at_looks(votes0, votes, plan, kind, bound)
     if plan
-    else procedures.certify(votes0, votes, alpha, kind)
+    else procedures.certify(votes0, votes, alpha, kind, bound)
   )
   return {
     "predict": certificates.prediction,
@@ -124,11 +159,16 @@ def _decide(results: Results, settings: dict, changed: dict[str, np.ndarray]) ->
   return dataclasses.replace(results, columns=columns)
 
 
+def _without_bound(settings: dict[str, Any]) -> dict[str, Any]:
+  return {key: value for key, value in settings.items() if key not in bounds.bound_settings(bounds.MULTI)}
+
+
 def check_has_votes(results: Results) -> None:
   """Raises InputError where a file keeps no votes, or its manifest does not say what they are of."""
   if "votes" not in results.columns:
     raise InputError(
-      f"{results.path} keeps no votes: only files of rsjax can be analysed at another n or alpha"
+      f"{results.path} keeps no votes of the classes: only files of rsjax can be analysed at another n or "
+      "alpha, or with another bound"
     )
   if lacking := lacking_settings(results):
     raise InputError(f"the manifest of {results.path} lacks {', '.join(lacking)}: its votes cannot be analysed")

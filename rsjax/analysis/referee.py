@@ -7,7 +7,7 @@ import numpy as np
 
 from rsjax import bounds
 from rsjax.analysis import contradictions, looks
-from rsjax.analysis.labels import all_facts, some
+from rsjax.analysis.labels import all_facts, bound_called, some
 from rsjax.analysis.spacing import looks_cut, order_and_gaps
 from rsjax.analysis.statistics import (
   accuracy_interval,
@@ -102,6 +102,10 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
     values = {k[setting] for k in known if k[setting] is not None}
     if len(values) > 1:
       yield f"the files differ in {setting}: {', '.join(str(v) for v in sorted(values))}"
+  kinds = {k["bound"] or "not known" for k in known}
+  if len(kinds) > 1 and bounds.MULTI in kinds:
+    called = ", ".join(sorted(map(bound_called, kinds)))
+    yield f"the files differ in bound: {called}; the larger of two bounds of the same votes is no certificate"
   plans = {k["plan"] for f, k in zip(files, known) if "votes" in f.columns}
   stops = {k["stop"] or "n fixed beforehand" for f, k in zip(files, known) if "votes" in f.columns}
   if len(stops) > 1:

@@ -16,7 +16,7 @@ import numpy as np
 
 from rsjax.analysis import looks, statistics
 from rsjax.analysis.columns import fitted
-from rsjax.analysis.labels import all_facts, labels
+from rsjax.analysis.labels import all_facts, bound_called, labels
 from rsjax.errors import InputError
 from rsjax.results import Results
 
@@ -157,12 +157,14 @@ def shown_draws(row: dict[str, Any]) -> str:
 
 def common(rows: list[dict[str, Any]]) -> dict[str, Any]:
   """{setting: value} of what all rows have in common; sigma only where their names do not tell it."""
-  keys = ["dataset", "split", "arch", "sigma", "n", "alpha", "stop", "dtype"]
+  keys = ["dataset", "split", "arch", "sigma", "n", "alpha", "bound", "stop", "dtype"]
   if all("sigma = " in row["name"] for row in rows):
     keys.remove("sigma")
   same = {key: rows[0][key] for key in keys
           if rows[0][key] is not None and len({row[key] for row in rows}) == 1}  # fmt: skip
   stop = same.pop("stop", None)
+  if "bound" in same:
+    same["bound"] = bound_called(same["bound"])
   if "n" in same:
     most = f" at most, {stop}" if stop else " at most where images stop earlier" if has_draws(rows) else ""
     same["n"] = f"{same['n']:,}{most}"

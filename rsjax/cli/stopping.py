@@ -72,8 +72,8 @@ def certify_procedure(args: argparse.Namespace) -> Any:
   elif args.N0 == "auto":
     raise InputError("--N0 auto needs --radii, --tolerance or --stop: with N fixed, give a number of draws")
   else:
-    return Certify(args.N0, args.N, args.alpha)
-  return CertifyByLooks(args.N0, args.N, args.alpha, stop)
+    return Certify(args.N0, args.N, args.alpha, args.bound)
+  return CertifyByLooks(args.N0, args.N, args.alpha, stop, bound=args.bound)
 
 
 def _above_zero(tolerance: float) -> float:

@@ -55,6 +55,13 @@ class Counts:
     found[self._row[chosen]] = self.votes[chosen]
     return found
 
+  def strongest_other(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64[rows], the largest count of each row besides its own one of `classes`; the invalid are one, too."""
+    found = self.invalid.copy()
+    others = self.classes != classes[self._row]
+    np.maximum.at(found, self._row[others], self.votes[others])
+    return found
+
   @functools.cached_property
   def _by_votes(self) -> NDArray[np.int64]:
     """int64[k], the pairs with each row's largest count first; at a tie the lowest class."""

@@ -101,6 +101,7 @@ class SmoothedClassifier(Smoothed):
     n0: int | Literal["auto"] = 100,
     n: int = 100_000,
     alpha: float = 0.001,
+    bound: Literal["one-sided", "multi"] = "one-sided",
     radii: float | Sequence[float] | None = None,
     tolerance: float | None = None,
     stop: StopRule | Literal["anytime"] | None = None,
@@ -125,6 +126,8 @@ class SmoothedClassifier(Smoothed):
         are close.
       n: draws to estimate with; with a rule for stopping the most.
       alpha: probability, per image, with which the answer may be wrong.
+      bound: "multi": the votes for the strongest other class count, too, which certifies more where there are
+        many classes (`bounds.multiclass`). To be chosen before any results are seen.
       radii: stop when it is settled which of these radii, increasing, are certified; the radius of an image is
         then a lower bound.
       tolerance: stop when the radius is within this share of what n draws are expected to certify, or within
@@ -152,7 +155,11 @@ class SmoothedClassifier(Smoothed):
     rule = given.rule(radii, tolerance, stop, give_up, time_budget)
     if rule is None and n0 == "auto":
       raise InputError('n0="auto" needs a rule for stopping: give radii, tolerance or stop, or a number')
-    procedure = Certify(cast(int, n0), n, alpha) if rule is None else CertifyByLooks(n0, n, alpha, rule)
+    procedure: Procedure = (
+      Certify(cast(int, n0), n, alpha, bound)
+      if rule is None
+      else CertifyByLooks(n0, n, alpha, rule, bound=bound)
+    )
     return self._run(procedure, images, labels, seed, indices, file, progress, execution, time_budget)
 
   def predict(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsjax import devices
+from rsjax import bounds, devices
 from rsjax.procedures import CertifyByLooks, Procedure
 from rsjax.results import Manifest
 from rsjax.runs import provenance
@@ -53,6 +53,8 @@ class Job:
   def __post_init__(self) -> None:
     if isinstance(self.procedure, CertifyByLooks):
       self.procedure.check(self.smoothed.noise)
+    if getattr(self.procedure, "bound", None) == bounds.MULTI:
+      bounds.check_multiclass_noise(self.smoothed.noise)
 
   def manifest(self, **session: Any) -> Manifest:
     """The manifest of its result file; `session` is what else is said of this run."""
