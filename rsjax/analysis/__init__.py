@@ -8,7 +8,8 @@
 A file of this package holds one idea: statistics (numbers of one file), reanalysis (the same votes at
 another alpha, n or bound), looks (files whose images ended early), agreement (PREDICT against a file of more
 draws), contradictions (within one file), referee (what should be said of the files), spacing (which images they
-are of), labels, columns (text that fits a terminal), tables, latex, plots, found (one file as a value to look at).
+are of), labels, columns (text that fits a terminal), tables, latex, plots, found (one file as a value to look
+at).
 """
 
 from rsjax.analysis.agreement import CATEGORIES, agreement
