@@ -105,6 +105,8 @@ def _body(args: argparse.Namespace) -> None:
   kinds = {"certify" if "radius" in f.columns else "predict" for f in files}
   if len(kinds) > 1:
     raise InputError("files of CERTIFY and of PREDICT cannot be in one table: give one kind (and --reference)")
+  if args.bound is not None and args.reference:
+    raise InputError("--bound is of certified radii, --reference of PREDICT's answers: give one of them")
   files = [_again(f, args) for f in files]
   if kinds == {"predict"} or args.reference:
     _predict(files, args, left_out)
