@@ -30,8 +30,8 @@ Every radius is computed anew from the votes of the file: with the one-sided bou
 the multi-class one, both at the file's own alpha. Each number is of one bound for all images of the file, never
 of the larger radius of the two.
 
-- **ACR**: the average certified radius, and its change. **At 0**: certified accuracy at radius 0, that is, right
-  answers. **Abstained**: the share of the images without an answer.
+- **ACR**: the average certified radius, and its change. **At 0**: certified accuracy at radius 0, that is, the
+  share of right answers. **Abstained**: the share of images without an answer.
 - **Larger, smaller**: how many images have a larger radius with the multi-class bound, and how many a smaller
   one; **most lost**: by how much at most, in units of sigma.
 """
