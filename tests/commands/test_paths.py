@@ -34,6 +34,7 @@ GIVEN = {
   "outdir": "out",
   "index": "0",
   "results": "r.tsv",
+  "file": "r.tsv",
   "name": "cifar10",
   "source": "originals",
 }
