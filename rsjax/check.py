@@ -87,7 +87,7 @@ def _loaded(args: argparse.Namespace, file: Any) -> dict[str, Any]:
   except InputError as error:
     hint = "" if args.data else f" (its manifest names {name}; `data` gives another place)"
     raise InputError(f"{error}{hint}") from error
-  found = {"dataset": dataset}
+  found: dict[str, Any] = {"dataset": dataset}
   if args.checkpoint is not None:
     from rsjax.classifiers import checkpoint
 

@@ -86,7 +86,12 @@ def of_settings(f: Results) -> Iterator[str]:
     yield f"its manifest lacks {', '.join(lacking)}: the votes cannot be held against them"
   if not f.manifest["sessions"]:
     yield "its manifest tells of no session: which versions and devices computed it is not known"
-  if lacking or not looks.is_by_looks(f.settings):
+  if not looks.is_by_looks(f.settings):
+    n = f.columns.get("n", f.columns["idx"][:0])
+    if f.settings.get("stop") is not None or (n[:1] != n).any():
+      yield "its images ended after different numbers of draws, and its manifest has no plan of looks for that"
+    return
+  if lacking:
     return
   try:
     plan = looks.plan_of(f.settings)

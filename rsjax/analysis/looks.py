@@ -89,7 +89,7 @@ def undecided(results: Results) -> NDArray[np.bool_]:
   """
   columns, rule = results.columns, stop_rule(results.settings)
   found = np.zeros(len(results), np.bool_)
-  if rule is None:
+  if rule is None or "nA" not in columns:
     return found
   plan, kind = plan_of(results.settings), noise.from_settings(results.settings)
   for look, n in enumerate(plan.looks[:-1]):

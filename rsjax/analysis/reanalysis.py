@@ -97,7 +97,7 @@ def decided_anew(results: Results) -> dict[str, np.ndarray]:
   settings, columns = results.settings, results.columns
   votes, alpha = parse_column(columns["votes"]), settings["alpha"]
   plan = looks.plan_of(settings) if looks.is_by_looks(settings) else None
-  if settings["command"] != "certify":
+  if "radius" not in columns:
     answers = procedures.predict_at_looks(votes, plan) if plan else procedures.predict(votes, alpha)
     return {"predict": answers.prediction, "pvalue": answers.p_value}
   votes0, kind = parse_column(columns["votes0"]), noise.from_settings(settings)

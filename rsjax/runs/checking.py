@@ -65,7 +65,7 @@ def redrawn(
   indices = f.columns["idx"][rows].tolist()
   with devices.as_recorded(f.settings):
     asked = [_asked(f, row) for row in rows]
-    procedure = _Again(f.settings["command"], asked)
+    procedure = _Again("certify" if "votes0" in f.columns else "predict", asked)
     job = dataclasses.replace(_job(f, dataset, classifier, procedure), indices=indices)
     found = certification.into_memory(job, progress=progress)
     same, other = _environments(f, job)
@@ -81,12 +81,11 @@ def redrawn(
       else:
         notes.append(f"{text}, as rounding may have it ({other})")
     if _other_n0(f, asked[place], procedure.first[place]):
-      contradictions.append(f"image {index}: its first draws ask for another number of selection draws")
+      text = f"image {index}: its first draws ask for another number of selection draws"
+      (contradictions if same else notes).append(text)
   images = f"image{'s' * (len(indices) > 1)} {', '.join(map(str, indices))}"
-  draws = plural(sum(map(sum, asked)), "draw")
-  return Checked(
-    f"votes drawn again: {images}, {draws}, chosen by --seed {seed}", (*contradictions,), (*notes,)
-  )
+  what = f"votes drawn again: {images}, {plural(sum(map(sum, asked)), 'draw')}, chosen by --seed {seed}"
+  return Checked(what, (*contradictions,), (*notes,))
 
 
 def _chosen(f: Results, size: int, count: int, seed: int) -> NDArray[np.intp]:
@@ -108,7 +107,7 @@ def _asked(f: Results, row: int) -> tuple[int, ...]:
   return (first, n) if n0 == first else (first, n0 - first, n)
 
 
-def _job(f: Results, dataset: data.Dataset, classifier: Classifier, procedure: "_Again") -> Job:
+def _job(f: Results, dataset: data.Dataset, classifier: Classifier, procedure: Any) -> Job:
   s = f.settings
   if s.get("dtype") not in _DTYPES:
     raise InputError(f"its manifest must say a dtype, {' or '.join(_DTYPES)}, got {s.get('dtype')!r}")

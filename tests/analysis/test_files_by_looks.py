@@ -145,6 +145,8 @@ def test_a_plan_that_does_not_fit_is_named(files):
   without = changed(file)
   del without.manifest["settings"]["plan"]
   assert "radii are below what the votes certify" in said(without)
+  del without.manifest["settings"]["stop"]
+  assert "its manifest has no plan of looks" in said(without)
 
 
 @pytest.mark.parametrize("name", PROCEDURES)

@@ -11,11 +11,12 @@ import types
 import helpers
 import numpy as np
 import pytest
+from looks import write_file
 
 import rsjax
-from rsjax import certify, check, data, predict, results, train
+from rsjax import analyze, certify, check, data, predict, results, train
 from rsjax.noise import Gaussian
-from rsjax.procedures import Certify, CertifyByLooks
+from rsjax.procedures import Certify, CertifyByLooks, PredictByLooks, Radii, Tolerance
 from rsjax.runs import split
 
 DIGITS = str(helpers.DIGITS[1])
@@ -328,3 +329,38 @@ def test_check_runs_where_jax_is_not_installed():
     f"sys.exit(check.main([{DIGITS!r}, '--data', 'digits']))\n"
   )
   subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+JUNK = (None, "x", -1, 0, 1.5, [], {}, True, [1], {"rule": "radii"}, {"id": "1"}, 10**30, float("inf"))
+
+
+@pytest.mark.parametrize(
+  ("name", "procedure"),
+  [
+    ("fixed", Certify(n=500)),
+    ("radii", CertifyByLooks(n0="auto", n=2000, stop=Radii((0.1, 0.25)))),
+    ("tolerance", CertifyByLooks(n=2000, stop=Tolerance())),
+    ("predict", PredictByLooks(n=2000)),
+  ],
+)
+def test_no_manifest_makes_a_traceback(name, procedure, tmp_path, capsys):
+  """Whatever stands in it: a contradiction, bad input, or nothing that matters."""
+  path = tmp_path / name
+  write_file(path, procedure, images=5)
+  manifest = results.manifest_path(path)
+  original = manifest.read_text()
+  whole = json.loads(original)
+  parts = ("settings", "about")
+  places = [(part, key) for part in parts for key in whole[part]]
+  places += [("settings", "shard"), ("settings", "indices"), ("settings", "start"), ("settings", "plan")]
+  places += [("about", "notes"), ("about", "joined"), ("about", "checkpoint"), ("sessions", 0)]
+  for part, key in places:
+    for value in JUNK:
+      changed = json.loads(original)
+      changed[part][key] = value
+      manifest.write_text(json.dumps(changed))
+      assert check.main([str(path)]) in (0, 1, 2), (part, key, value)
+      assert analyze.main([str(path)]) in (0, 2), (part, key, value)
+      if (part, key) in (("settings", "n"), ("settings", "alpha"), ("settings", "stop"), ("settings", "plan")):
+        assert check.main([str(path)]) or (value is None and procedure.n_varies is False), (part, key, value)
+  capsys.readouterr()
