@@ -20,6 +20,7 @@ from rsjax.errors import InputError
 from rsjax.procedures import Anytime, Radii, StopRule, Tolerance
 from rsjax.results import Results, parse_column, plural
 
+_ANSWER = "answer"  # the rule of PREDICT
 _RULES: dict[Any, Any] = {rule.name: rule for rule in (Anytime, Radii, Tolerance)}
 AT_GRID = "stopped at grid radii"  # how tables and plots call files whose radii are lower bounds
 
@@ -71,10 +72,10 @@ def stop_rule(settings: dict[str, Any]) -> StopRule | None:
   Raises:
     InputError: for a rule that this version does not know, or numbers that it cannot have.
   """
-  if not is_by_looks(settings) or settings.get("command") != "certify":
-    return None
   numbers = dict(rule_of(settings))
   name = numbers.pop("rule", None)
+  if not is_by_looks(settings) or (settings.get("command") == "predict" and name == _ANSWER):
+    return None
   try:
     return _RULES[name](**numbers)
   except (KeyError, TypeError) as error:
@@ -111,7 +112,7 @@ def stopped_by(settings: dict[str, Any]) -> str | None:
     share, floor = rule.get("relative"), rule.get("floor")
     if isinstance(share, int | float) and isinstance(floor, int | float):
       return f"stopped within {100 * share:g} % or {floor:g} sigma"
-  return {"anytime": "stopped at any time", "answer": "stopped at an answer"}.get(
+  return {"anytime": "stopped at any time", _ANSWER: "stopped at an answer"}.get(
     str(name), f"stopped by {name}"
   )
 
