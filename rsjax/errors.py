@@ -15,3 +15,7 @@ class DivergedError(RuntimeError):
 
 class UnfinishedError(Exception):
   """A run ended before everything was done; what was done is kept, and the same command continues."""
+
+
+class ContradictionError(Exception):
+  """What was checked contradicts itself, or what it was held against. Commands print it and exit with 1."""

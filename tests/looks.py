@@ -1,7 +1,10 @@
-"""What tests of looks compute exactly: how votes go on from look to look, by direct convolution in float64."""
+"""What tests of looks compute exactly: how votes go on from look to look; and files of such procedures."""
 
 import numpy as np
 from scipy import stats
+
+from rsjax import results
+from rsjax.noise import Gaussian
 
 TRIMMED = 1e-17  # probability of votes that are left out on either side, at each look
 
@@ -52,3 +55,35 @@ def crossing(bound, looks, p):
   """
   needed = fewest(bound, looks, p)
   return sum(mass[ends].sum() for _, _, mass, ends in walk(looks, p, lambda look, s: s >= needed[look]))
+
+
+def drive(procedure, noise, shares, rng):
+  """The outcome of a procedure for an image whose draws, in order, vote for the classes with these shares."""
+  steps = procedure.steps(noise)
+  counted = lambda count: np.bincount(rng.choice(len(shares), count, p=shares), minlength=len(shares))
+  try:
+    counts = next(steps)
+    while True:
+      counts = steps.send(tuple(map(counted, counts)))
+  except StopIteration as end:
+    return end.value
+
+
+def write_file(path, procedure, images=120, skip=2, settings=None):
+  """Writes a result file of a procedure whose images vote at random, at sigma 0.25, and reads it."""
+  noise, indices = Gaussian(0.25), list(range(0, skip * images, skip))
+  said = {"command": procedure.command, **noise.settings(), **procedure.settings(), "seed": 0}
+  said |= {"precision": "default", "dataset": "d", "checkpoint": "c", "split": "test"}
+  manifest = results.Manifest(
+    said | {"skip": skip, "max": None} | (settings or {}),
+    indices,
+    {"dataset": "digits", "images": skip * images, "selected": images},
+    {"jax": "0", "rsjax": "0", "device": "cpu"},
+  )
+  with results.open_for_append(path, manifest, results.columns_of(procedure)) as writer:
+    for index in indices:
+      rng = np.random.default_rng(index)
+      shares = rng.dirichlet([0.3] * 4)
+      outcome = drive(procedure, noise, shares, rng)
+      writer.append(results.row_of(index, outcome, int(shares.argmax()), 0.1))
+  return results.read(path)

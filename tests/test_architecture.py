@@ -12,7 +12,7 @@ import rsjax
 
 ROOT = pathlib.Path(rsjax.__file__).parent
 PAGE = ROOT.parent / "docs" / "architecture.md"
-COMMANDS = {"train", "certify", "predict", "prepare", "analyze", "visualize", "convert", "quickstart"}
+COMMANDS = {"train", "certify", "predict", "prepare", "analyze", "check", "visualize", "convert", "quickstart"}
 SHARED = {"errors", "files"}  # what every room may import, besides the version
 WITHOUT_JAX = (
   "bounds",

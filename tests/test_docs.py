@@ -98,6 +98,14 @@ def test_examples_of_pages(path, folder):
   assert ran.returncode == 0, ran.stderr
 
 
+def test_the_digests_of_the_page_for_referees_are_those_of_the_program(folder, monkeypatch, capsys):
+  monkeypatch.chdir(folder)
+  found = {}
+  exec("\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "docs/referee.md").read_text(), re.DOTALL)), found)
+  assert found["digest"].hexdigest() == checkpoint.load("out/checkpoint").digest
+  assert "the data set is the file's: True" in capsys.readouterr().out
+
+
 def anchors(path):
   """GitHub's anchors of a page's headings."""
   text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)

@@ -4,6 +4,7 @@
 ([], [])
 """
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,6 +22,29 @@ _P = 2e-10  # of pABar,
 _P_VALUE = 1e-5  # and, relative, of a p-value
 # What every manifest of the commands says of a run, besides the numbers of its noise and procedure.
 _ALWAYS = ("command", "dataset", "checkpoint", "seed", "precision")
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+  """One thing that was checked: what, what contradicts it, and what else is worth knowing."""
+
+  what: str
+  contradictions: tuple[str, ...] = ()
+  notes: tuple[str, ...] = ()
+
+
+def checked(f: Results) -> list[Checked]:
+  """All that a file with its manifest says of itself, each held against the rest."""
+  wrong = (*of_settings(f), *of_whole_manifest(f))
+  told = "" if wrong else f": {procedure_words(f)}, seed {f.settings['seed']}"
+  incomplete = f"incomplete, {len(f)} of {plural(f.expected or 0, 'image')}"
+  notes = (*f.notes, *([] if f.complete else [incomplete]))
+  bound = "radius, nA and pABar" if "radius" in f.columns else "pvalue"
+  return [
+    Checked(f"manifest{told}", wrong),
+    Checked(f"images: {plural(len(f), 'row')} of {f.expected}{_as_asked(f)}", (*of_images(f),), notes),
+    Checked(f"votes: predict, {bound} follow from them in {plural(len(f), 'row')}", (*of_rows(f),)),
+  ]
 
 
 def selection_of(f: Results) -> Selection | None:
@@ -67,6 +91,8 @@ def of_settings(f: Results) -> Iterator[str]:
   except InputError as error:
     yield str(error)
     return
+  if looks.lacks_plan(f):
+    yield "its images ended after different numbers of draws, and its manifest has no plan of looks for that"
   if lacking or not looks.is_by_looks(f.settings):
     return
   try:
@@ -152,6 +178,15 @@ def procedure_words(f: Results) -> str:
   most = " at most" if looks.is_by_looks(s) else ""
   bound = ", multi-class bound" if s.get("bound") == bounds.MULTI else ""
   return f"{kind.name} noise with {numbers}, {n0}n = {s['n']:,}{most}, alpha = {s['alpha']:g}{bound}"
+
+
+def _as_asked(f: Results) -> str:
+  """Of which images, in words; "" where the manifest does not say it."""
+  try:
+    selection = selection_of(f)
+  except InputError:
+    return ""
+  return "" if selection is None else f", those of {_asked(selection)}"
 
 
 def _asked(selection: Selection) -> str:

@@ -20,6 +20,7 @@ from rsjax.errors import InputError
 from rsjax.procedures import Anytime, Radii, StopRule, Tolerance
 from rsjax.results import Results, parse_column, plural
 
+_ANSWER = "answer"  # the rule of PREDICT
 _RULES: dict[Any, Any] = {rule.name: rule for rule in (Anytime, Radii, Tolerance)}
 AT_GRID = "stopped at grid radii"  # how tables and plots call files whose radii are lower bounds
 
@@ -27,6 +28,12 @@ AT_GRID = "stopped at grid radii"  # how tables and plots call files whose radii
 def is_by_looks(settings: dict[str, Any]) -> bool:
   """Whether the settings are of a run that looked at the votes again and again."""
   return settings.get("plan") is not None
+
+
+def lacks_plan(results: Results) -> bool:
+  """Whether images ended after different numbers of draws, and the manifest has no plan of looks for that."""
+  n = results.columns.get("n", results.columns["idx"][:0])
+  return not is_by_looks(results.settings) and (results.settings.get("stop") is not None or (n[:1] != n).any())
 
 
 def plan_of(settings: dict[str, Any]) -> Plan:
@@ -71,10 +78,10 @@ def stop_rule(settings: dict[str, Any]) -> StopRule | None:
   Raises:
     InputError: for a rule that this version does not know, or numbers that it cannot have.
   """
-  if not is_by_looks(settings) or settings.get("command") != "certify":
-    return None
   numbers = dict(rule_of(settings))
   name = numbers.pop("rule", None)
+  if not is_by_looks(settings) or (settings.get("command") == "predict" and name == _ANSWER):
+    return None
   try:
     return _RULES[name](**numbers)
   except (KeyError, TypeError) as error:
@@ -89,7 +96,7 @@ def undecided(results: Results) -> NDArray[np.bool_]:
   """
   columns, rule = results.columns, stop_rule(results.settings)
   found = np.zeros(len(results), np.bool_)
-  if rule is None:
+  if rule is None or "nA" not in columns:
     return found
   plan, kind = plan_of(results.settings), noise.from_settings(results.settings)
   other = None
@@ -115,7 +122,7 @@ def stopped_by(settings: dict[str, Any]) -> str | None:
     share, floor = rule.get("relative"), rule.get("floor")
     if isinstance(share, int | float) and isinstance(floor, int | float):
       return f"stopped within {100 * share:g} % or {floor:g} sigma"
-  return {"anytime": "stopped at any time", "answer": "stopped at an answer"}.get(
+  return {"anytime": "stopped at any time", _ANSWER: "stopped at an answer"}.get(
     str(name), f"stopped by {name}"
   )
 

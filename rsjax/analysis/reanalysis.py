@@ -83,12 +83,18 @@ def with_bound(results: Results, bound: BoundKind) -> Results:
     bound: "one-sided" or "multi".
 
   Raises:
-    InputError: for a file that keeps no votes, is of PREDICT, or has a plan of looks that cannot be.
+    InputError: for a file that keeps no votes, is of PREDICT, or has no plan of looks where it needs one, or
+      one that cannot be.
   """
   bounds.check_bound(bound)
   check_has_votes(results)
   if "radius" not in results.columns:
     raise InputError(f"{results.path} is of PREDICT, which has no such bound: give a file of CERTIFY")
+  if looks.lacks_plan(results):
+    raise InputError(
+      f"{results.path} cannot be analysed with another bound: its images ended after different numbers of draws, "
+      "and its manifest has no plan of looks"
+    )
   settings = _without_bound(results.settings) | bounds.bound_settings(bound)
   changed = dataclasses.replace(results, manifest=results.manifest | {"settings": settings})
   try:
@@ -131,7 +137,7 @@ def decided_anew(results: Results) -> dict[str, np.ndarray]:
   settings, columns = results.settings, results.columns
   votes, alpha = parse_column(columns["votes"]), settings["alpha"]
   plan = looks.plan_of(settings) if looks.is_by_looks(settings) else None
-  if settings["command"] != "certify":
+  if "radius" not in columns:
     answers = procedures.predict_at_looks(votes, plan) if plan else procedures.predict(votes, alpha)
     return {"predict": answers.prediction, "pvalue": answers.p_value}
   votes0, kind = parse_column(columns["votes0"]), noise.from_settings(settings)

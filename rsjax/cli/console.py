@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from rsjax.cli import interrupts, streams
-from rsjax.errors import DivergedError, InputError, UnfinishedError
+from rsjax.errors import ContradictionError, DivergedError, InputError, UnfinishedError
 
 _INTERRUPTED = "interrupted; the same command continues from here"
 
@@ -44,7 +44,7 @@ def run(command: str, body: Callable[[Any], None], args: Any) -> int:
         return _say_interrupted(name)
       print(f"{name}: error: {as_typed(in_flags(str(error)))}", file=sys.stderr)
       return 2
-    except (DivergedError, UnfinishedError, OSError) as error:
+    except (ContradictionError, DivergedError, UnfinishedError, OSError) as error:
       if interrupts.code():
         return _say_interrupted(name)
       print(f"{name}: {error}", file=sys.stderr)

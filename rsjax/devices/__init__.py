@@ -5,6 +5,7 @@ platform needs to be right. processes: what several processes must agree on.
 """
 
 from rsjax.devices.compiling import (
+  as_recorded,
   compiler_options,
   default_dtype,
   jax_defaults,
@@ -32,6 +33,7 @@ from rsjax.devices.nonfinite import keep_nan
 __all__ = [
   "AXIS",
   "TRAIN_AXIS",
+  "as_recorded",
   "batch_mesh",
   "compiler_options",
   "default_dtype",

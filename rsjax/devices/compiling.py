@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import jaxlib
 
 from rsjax import files
+from rsjax.errors import InputError
 
 # XLA:CPU's YNNPACK fusions give wrong sums (jax-ml/jax#39103), NaN for bfloat16 residual blocks, and
 # run convolutions at half the speed, in jaxlib 0.10 to 0.12 at least.
@@ -81,10 +82,37 @@ def settings() -> dict[str, Any]:
 @contextlib.contextmanager
 def jax_defaults() -> Iterator[None]:
   """JAX with its own defaults for what would change random numbers and dtypes, whatever the user has set."""
-  recent = hasattr(jax, "enable_x64")  # since jax 0.8
-  x64: Any = jax.enable_x64 if recent else jax.experimental.enable_x64  # type: ignore[attr-defined]
-  with x64(False), jax.threefry_partitionable(True):
+  with _x64(False), jax.threefry_partitionable(True):
     yield
+
+
+@contextlib.contextmanager
+def as_recorded(said: dict[str, Any]) -> Iterator[None]:
+  """JAX and its compiler as the `settings` and `precision` of a manifest say, as far as they are there.
+
+  Raises:
+    InputError: for a precision that JAX does not know.
+  """
+  precision, before = said.get("precision", "default"), _wanted[0]
+  try:
+    precisely = jax.default_matmul_precision(None if precision == "default" else precision)
+    precisely.__enter__()
+  except ValueError as error:
+    raise InputError(f"precision must be one that JAX knows, got {precision!r}") from error
+  try:
+    use_onednn(said.get("convolutions") == "onednn")
+    with _x64(bool(said.get("x64"))):
+      yield
+  finally:
+    use_onednn(before)
+    precisely.__exit__(None, None, None)
+
+
+def _x64(enable: bool) -> Any:
+  """A context in which JAX has, or has not, dtypes of 64 bits."""
+  recent = hasattr(jax, "enable_x64")  # since jax 0.8
+  context: Any = jax.enable_x64 if recent else jax.experimental.enable_x64  # type: ignore[attr-defined]
+  return context(enable)
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:

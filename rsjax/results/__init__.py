@@ -20,7 +20,7 @@ wording.
 
 from rsjax.results.foreign import read_any, read_foreign
 from rsjax.results.manifest import FORMAT, Manifest, manifest_path, read_manifest
-from rsjax.results.reading import Results, parse_columns, read
+from rsjax.results.reading import Results, parse_columns, read, read_rows
 from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, columns_of, row_of, with_n
 from rsjax.results.shards import join
 from rsjax.results.votes import INVALID, format_counts, format_votes, parse_column, parse_votes
@@ -49,6 +49,7 @@ __all__ = [
   "read_any",
   "read_foreign",
   "read_manifest",
+  "read_rows",
   "row_of",
   "rows_done",
   "save",

@@ -3,13 +3,31 @@
 import dataclasses
 import json
 import pathlib
+import re
+from collections.abc import Callable
 from typing import Any
 
 from rsjax import files
 from rsjax.errors import InputError
+from rsjax.procedures import AUTO
 
 FORMAT = "rsjax-results-2"
 _EARLIER = ("rsjax-results-1",)  # without a noise, which was always Gaussian
+_MOST = 2**40  # of images and draws: no file has more
+# What the values are that others rely on, where they are there and not null.
+_SETTINGS: dict[str, Callable[[Any], bool]] = {
+  "command": lambda v: v in ("certify", "predict"),
+  "n": lambda v: _is_count(v) and v > 0,
+  "n0": lambda v: v == AUTO or (_is_count(v) and v > 0),
+  "alpha": lambda v: isinstance(v, float) and 0 < v < 1,
+  **dict.fromkeys(("noise", "split", "dtype", "dataset", "checkpoint"), lambda v: isinstance(v, str)),
+  "shard": lambda v: isinstance(v, str) and re.fullmatch(r"\d{1,9}/\d{1,9}", v) is not None,
+}
+_ABOUT: dict[str, Callable[[Any], bool]] = {
+  **dict.fromkeys(("images", "selected"), lambda v: _is_count(v)),
+  "dataset": lambda v: isinstance(v, str),
+  "notes": lambda v: isinstance(v, list) and all(isinstance(note, str) for note in v),
+}
 _KINDS = {"expected": int, "settings": dict, "about": dict, "sessions": list}  # of the values in the file
 
 
@@ -61,9 +79,23 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     or {key: type(manifest.get(key)) for key in _KINDS} != _KINDS
   ):
     raise InputError(f"{manifest_path(path)} is not a manifest of this version ({FORMAT})")
+  odd = [
+    f"{name} cannot be {json.dumps(manifest[part][name])[:40]}"
+    for part, known in (("settings", _SETTINGS), ("about", _ABOUT))
+    for name, fits in known.items()
+    if manifest[part].get(name) is not None and not fits(manifest[part][name])
+  ]
+  if not all(isinstance(session, dict) for session in manifest["sessions"]):
+    odd.append("a session must be an object")
+  if odd:
+    raise InputError(f"{manifest_path(path)}, the manifest of {path}, is damaged: {'; '.join(odd)}")
   if manifest["format"] in _EARLIER:
     manifest["settings"] = manifest["settings"] | {"noise": "gaussian"}
   return manifest
+
+
+def _is_count(value: Any) -> bool:
+  return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
 
 
 def write_manifest(path: str | pathlib.Path, manifest: Manifest) -> None:

@@ -85,7 +85,8 @@ def read(path: str | pathlib.Path) -> Results:
   if not header:  # a run that was only begun
     header = list(PREDICT_COLUMNS if manifest["settings"].get("command") == "predict" else CERTIFY_COLUMNS)
   columns = check_rows(path, header, rows, manifest["settings"])
-  return Results(str(path), manifest, columns, manifest["expected"], tuple(manifest["about"].get("notes", ())))
+  notes = tuple(manifest["about"].get("notes") or ())
+  return Results(str(path), manifest, columns, manifest["expected"], notes)
 
 
 def read_rows(path: str | pathlib.Path, torn: bool = True) -> tuple[list[str], list[list[str]], int]:

@@ -27,8 +27,12 @@ def join(files: Sequence[Results]) -> list[Results]:
   """
   runs: dict[str, list[Results]] = collections.defaultdict(list)
   for place, file in enumerate(files):
-    runs[_run_of(file) if "shard" in file.settings else f"file {place}"].append(file)
-  return [_joined(run) if "shard" in run[0].settings else run[0] for run in runs.values()]
+    runs[_run_of(file) if _is_shard(file) else f"file {place}"].append(file)
+  return [_joined(run) if _is_shard(run[0]) else run[0] for run in runs.values()]
+
+
+def _is_shard(file: Results) -> bool:
+  return file.settings.get("shard") is not None
 
 
 def _run_of(file: Results) -> str:
@@ -47,6 +51,8 @@ def _joined(shards: list[Results]) -> Results:
     other = by_number.setdefault(file.settings["shard"], file)
     if other is not file:
       raise InputError(f"{other.path} and {file.path} are both shard {file.settings['shard']} of one run")
+    if file.manifest["about"].get("selected") is None:
+      raise InputError(f"{file.path} is a shard, and its manifest does not say of how many images")
   first = max(shards, key=lambda file: file.manifest["about"]["selected"])
   columns = {name: np.concatenate([file.columns[name] for file in shards]) for name in first.columns}
   order = np.argsort(columns["idx"], kind="stable")

@@ -115,8 +115,24 @@ def _job_of(
   dtype: str | None,
 ) -> Job:
   dataset = data.load(dataset_name, split, data_dir)
-  classifier = checkpoint.load(checkpoint_path)
-  _check_match(dataset, classifier)
+  return job_from(dataset, checkpoint.load(checkpoint_path), noise, procedure, selection, seed, dtype)
+
+
+def job_from(
+  dataset: data.Dataset,
+  classifier: Classifier,
+  noise: Noise,
+  procedure: Procedure,
+  selection: data.Selection,
+  seed: int,
+  dtype: str | None,
+) -> Job:
+  """The job of a data set and a classifier that are loaded; arguments as for `run`.
+
+  Raises:
+    InputError: where they do not fit each other, or the selection does not fit the data set.
+  """
+  check_match(dataset, classifier)
   dtype = dtype or devices.default_dtype()
   indices = selection.of(len(dataset))
   dataset.check(indices)
@@ -131,14 +147,14 @@ def _job_of(
     seed,
     settings={
       "dataset": dataset.digest,
-      "split": split,
+      "split": dataset.split,
       **selection.settings(),
       "checkpoint": classifier.digest,
       "dtype": dtype,
       "batch_norm": "folded" if hasattr(model, "CONVOLUTIONS") else "not folded",
     },
     about={
-      "dataset": str(dataset_name),
+      "dataset": dataset.name,
       "images": len(dataset),
       "selected": len(selection.all_shards(len(dataset))),
       "notes": list(dataset.notes),
@@ -159,7 +175,8 @@ def _notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
     yield f"the classifier's training stands at epoch {epoch} of {epochs}"
 
 
-def _check_match(dataset: data.Dataset, classifier: Classifier) -> None:
+def check_match(dataset: data.Dataset, classifier: Classifier) -> None:
+  """Raises InputError where images, classes or their names are not those that a classifier is for."""
   spec = classifier.spec
   if dataset.image_shape != spec.image_shape:
     raise InputError(

@@ -135,6 +135,9 @@ def test_files_that_cannot_have_it_are_refused_by_name(files, tmp_path, capsys):
   stopped.manifest["settings"]["plan"] = stopped.settings["plan"] | {"id": "0" * 16}
   with pytest.raises(InputError, match=f"{stopped.path} cannot be analysed with another bound: the plan"):
     analysis.with_bound(stopped, "multi")
+  del stopped.manifest["settings"]["plan"]
+  with pytest.raises(InputError, match="has no plan of looks"):
+    analysis.with_bound(stopped, "multi")
   with pytest.raises(InputError, match="bound must be"):
     analysis.with_bound(results.read(files["one"]), "both")
 

@@ -1,0 +1,165 @@
+"""python -m rsjax.check FILE: whether a result file contradicts itself, its data set or its checkpoint."""
+
+import argparse
+from typing import Any
+
+from rsjax import files
+from rsjax.cli import arguments, console, parsing
+from rsjax.errors import ContradictionError, InputError
+
+EPILOG = """examples:
+  python -m rsjax.check out.tsv
+  python -m rsjax.check out.tsv --checkpoint out/digits_0.25 --rows 5
+
+Without --checkpoint it needs no JAX: every row is computed anew from its votes, and the images are held against
+those that the manifest asks for. --data holds labels and images against the data set, too. --checkpoint draws
+some rows again: the votes must be equal with the same version of JAX on the same kind of device. Elsewhere up
+to 1 % of an image's draws may differ by rounding, which is said. Each contradiction has a line of its own.
+
+Exit codes: 0 nothing contradicts (an incomplete file does not), 1 something does, 2 bad input."""
+
+
+def parser() -> argparse.ArgumentParser:
+  """The command's arguments."""
+  made = parsing.parser("check", "Check a result file: bounds, images, digests, votes.", EPILOG)
+  add = made.add_argument
+  add("file", metavar="FILE", help="result file of rsjax.certify or rsjax.predict, its manifest beside it")
+  add("--checkpoint", metavar="DIR", help="the classifier that it is of: rows are drawn again")
+  add("--data", metavar="DATASET", help="its data set (default, with --checkpoint: the manifest's)")
+  arguments.add_data_dir(made)
+  add("--rows", type=int, metavar="N", help="how many rows to draw again (default: 5)")
+  add("--seed", type=int, help="of the choice of these rows (default: another each time, which is printed)")
+  return made
+
+
+def main(argv: list[str] | None = None) -> int:
+  """Runs the command; returns its exit code."""
+  return console.run("check", _body, parser().parse_args(argv))
+
+
+def _body(args: argparse.Namespace) -> None:
+  for path in (args.file, args.checkpoint or "", args.data or "", args.data_dir or ""):
+    files.local(path)
+  if args.checkpoint is None and (args.rows is not None or args.seed is not None):
+    raise InputError("--rows and --seed are of rows that are drawn again: give --checkpoint")
+  if args.rows is not None and args.rows < 1:
+    raise InputError(f"--rows must be at least 1, got {args.rows}")
+  if args.seed is not None and args.seed < 0:
+    raise InputError(f"--seed must be at least 0, got {args.seed}")
+  from rsjax import results
+  from rsjax.analysis import contradictions
+
+  results.read_manifest(args.file)  # what cannot be read is no contradiction
+  results.read_rows(args.file)
+  try:
+    file = results.read(args.file)
+  except InputError as error:
+    _print_digests(args.file, {})
+    print(f"contradiction: {error}")
+    raise _found([str(error)], args.file) from error
+  loaded = _loaded(args, file)
+  _print_digests(args.file, file.settings)
+  wrong: list[str] = []
+  for one in contradictions.checked(file):
+    _print(one, wrong)
+  if loaded:
+    _against(file, loaded, args, wrong)
+  if wrong:
+    raise _found(wrong, args.file)
+  print(f"{args.file}: nothing contradicts")
+
+
+def _loaded(args: argparse.Namespace, file: Any) -> dict[str, Any]:
+  """The data set, and the classifier, that were given or that the manifest names."""
+  if args.data is None and args.checkpoint is None:
+    return {}
+  if file.settings.get("split") is None:
+    raise InputError(
+      f"{args.file} was made in Python, of arrays, and its digests are theirs: it cannot be held against a "
+      "data set or a checkpoint by name. Where images and model are at hand, the same call in Python says "
+      "whether they are the same: it continues the file, or refuses it"
+    )
+  from rsjax import data
+
+  name = args.data or str(file.manifest["about"].get("dataset"))
+  try:
+    dataset = data.load(name, file.settings["split"], args.data_dir)
+  except InputError as error:
+    hint = "" if args.data else f" (its manifest names {name}; `data` gives another place)"
+    raise InputError(f"{error}{hint}") from error
+  found: dict[str, Any] = {"dataset": dataset}
+  if args.checkpoint is not None:
+    from rsjax.classifiers import checkpoint
+
+    found["classifier"] = checkpoint.load(args.checkpoint)
+  return found
+
+
+def _against(file: Any, loaded: dict[str, Any], args: argparse.Namespace, wrong: list[str]) -> None:
+  """Prints what the data set and the classifier say of the file; adds to what is `wrong`."""
+  from rsjax.analysis import contradictions
+
+  dataset, classifier = loaded["dataset"], loaded.get("classifier")
+  told = f"data set: digest {dataset.digest}, labels of {dataset.name}, {dataset.split}"
+  _print(contradictions.Checked(told, (*contradictions.of_data(file, dataset),), dataset.notes), wrong)
+  if classifier is None:
+    return
+  from rsjax.cli.progress import RunProgress
+  from rsjax.runs import checking
+
+  one = checking.against_checkpoint(file, classifier)
+  _print(one, wrong)
+  if one.contradictions or dataset.digest != file.settings.get("dataset"):
+    print("note: nothing is drawn again, for the digests differ")
+    return
+  if any("manifest lacks" in text for text in wrong):
+    print("note: nothing is drawn again, for the manifest does not say how")
+    return
+  seed = args.seed
+  if seed is None:
+    import secrets
+
+    seed = secrets.randbits(32)
+  progress = RunProgress(finish_images=False)
+  try:
+    found = checking.redrawn(file, dataset, classifier, args.rows or 5, seed, progress)
+  finally:
+    progress.close()
+  _print(found, wrong)
+
+
+def _print(one: Any, wrong: list[str]) -> None:
+  """Prints one thing that was checked, and keeps its contradictions."""
+  for text in one.notes:
+    print(f"note: {text}")
+  if not one.contradictions:
+    print(f"checked: {one.what}")
+  for text in one.contradictions:
+    print(f"contradiction: {text}")
+  wrong += one.contradictions
+
+
+def _print_digests(path: str, settings: dict[str, Any]) -> None:
+  import hashlib
+
+  from rsjax import results
+
+  for name in (files.local(path), results.manifest_path(path)):
+    with open(name, "rb") as file:
+      print(f"sha256 of {name}: {hashlib.file_digest(file, 'sha256').hexdigest()}")
+  plan = settings.get("plan")
+  named = {"data set": settings.get("dataset"), "checkpoint": settings.get("checkpoint")}
+  named |= {"plan": plan.get("id")} if isinstance(plan, dict) else {}
+  for what, digest in named.items():
+    if digest is not None:
+      print(f"{what}, as the manifest says: {digest}")
+
+
+def _found(wrong: list[str], path: str) -> ContradictionError:
+  from rsjax.results import plural
+
+  return ContradictionError(f"{plural(len(wrong), 'contradiction')} in {path}")
+
+
+if __name__ == "__main__":
+  console.leave(main())

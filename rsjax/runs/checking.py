@@ -1,0 +1,180 @@
+"""A result file held against its checkpoint: digests, and some rows drawn again. See `analysis.contradictions`.
+
+Noise is a function of (seed, image, draw), so that the votes of a row can be drawn again at any time. They are
+the same with the same version of JAX on the same kind of device; elsewhere logits that nearly tie may round to
+another class.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsjax import data, devices, noise
+from rsjax.analysis.contradictions import Checked, selection_of
+from rsjax.classifiers.classifier import Classifier
+from rsjax.errors import InputError
+from rsjax.noise import Noise, check_seed
+from rsjax.procedures import ABSTAIN, AUTO, Certificate, CertifyByLooks, Prediction, Steps
+from rsjax.procedures.sequential import is_close
+from rsjax.results import Results, parse_votes, plural
+from rsjax.runs import certification, split
+from rsjax.runs.job import Job
+from rsjax.runs.progress import Progress
+
+_ROUNDING = 0.01  # of the draws of an image, at most, vote otherwise by rounding
+_DTYPES = ("float32", "bfloat16")
+
+
+def against_checkpoint(f: Results, classifier: Classifier) -> Checked:
+  """The digest of the classifier held against the file's."""
+  said = f.settings.get("checkpoint")
+  other = f"its checkpoint has digest {said}, the one given {classifier.digest}"
+  return Checked(f"checkpoint: digest {classifier.digest}", () if said == classifier.digest else (other,))
+
+
+def redrawn(
+  f: Results,
+  dataset: data.Dataset,
+  classifier: Classifier,
+  count: int,
+  seed: int,
+  progress: Progress = Progress(),
+) -> Checked:
+  """Some rows' votes drawn again, and held against those of the file.
+
+  Args:
+    f: a file of the commands, whose digests are those of `dataset` and `classifier`.
+    dataset, classifier: of the file.
+    count: how many rows, at most.
+    seed: of their choice.
+    progress: what is told meanwhile.
+
+  Returns:
+    What was found. Where the version of JAX or the kind of device is another than the file's, up to 1 % of an
+    image's draws may vote otherwise, which is noted.
+
+  Raises:
+    InputError: for settings with which nothing can be drawn.
+  """
+  rows = _chosen(f, len(dataset), count, seed)
+  if not len(rows):
+    return Checked("votes drawn again: there are no rows yet")
+  indices = f.columns["idx"][rows].tolist()
+  with devices.as_recorded(f.settings):
+    asked = [_asked(f, row) for row in rows]
+    procedure = _Again("certify" if "votes0" in f.columns else "predict", asked)
+    job = dataclasses.replace(_job(f, dataset, classifier, procedure), indices=indices)
+    found = certification.into_memory(job, progress=progress)
+    same, other = _environments(f, job)
+  contradictions, notes = [], []
+  for place, (row, index) in enumerate(zip(rows, indices)):
+    names = [name for name in ("votes0", "votes") if name in f.columns]
+    pairs = [(f.columns[name][row], found.columns[name][place]) for name in names]
+    if differing := sum(_differing(*pair) for pair in pairs):
+      draws = sum(asked[place])
+      text = f"image {index}: {differing:,} of {draws:,} draws vote otherwise when they are drawn again"
+      if same or differing > _ROUNDING * draws:
+        contradictions.append(text)
+      else:
+        notes.append(f"{text}, as rounding may have it ({other})")
+    if _other_n0(f, asked[place], procedure.first[place]):
+      text = f"image {index}: its first draws ask for another number of selection draws"
+      (contradictions if same else notes).append(text)
+  images = f"image{'s' * (len(indices) > 1)} {', '.join(map(str, indices))}"
+  what = f"votes drawn again: {images}, {plural(sum(map(sum, asked)), 'draw')}, chosen by --seed {seed}"
+  return Checked(what, (*contradictions,), (*notes,))
+
+
+def _chosen(f: Results, size: int, count: int, seed: int) -> NDArray[np.intp]:
+  """The rows to draw again, in their order."""
+  known = np.flatnonzero(f.columns["idx"] < size)
+  return np.sort(np.random.default_rng(seed).choice(known, min(count, len(known)), replace=False))
+
+
+def _asked(f: Results, row: int) -> tuple[int, ...]:
+  """The draws of a row, in the groups that are counted: selection's, which may be two, and estimation's."""
+  n = int(f.columns["n"][row])
+  if "votes0" not in f.columns:
+    return (n,)
+  _, votes, invalid = parse_votes(f.columns["votes0"][row])
+  n0 = int(votes.sum()) + invalid
+  if f.settings["n0"] != AUTO:
+    return n0, n
+  first = f.settings["n0_auto"]["first"]
+  return (first, n) if n0 == first else (first, n0 - first, n)
+
+
+def _job(f: Results, dataset: data.Dataset, classifier: Classifier, procedure: Any) -> Job:
+  s = f.settings
+  if s.get("dtype") not in _DTYPES:
+    raise InputError(f"its manifest must say a dtype, {' or '.join(_DTYPES)}, got {s.get('dtype')!r}")
+  selection = selection_of(f) or data.Selection()
+  kind, seed = noise.from_settings(s), check_seed(s["seed"])
+  return split.job_from(dataset, classifier, kind, procedure, selection, seed, s["dtype"])
+
+
+def _environments(f: Results, job: Job) -> tuple[bool, str]:
+  """Whether votes must be equal, as all that can change a logit is the same; and what is not, in words."""
+  now = job.manifest()
+  differing = [
+    f"{name} was {f.settings.get(name)}, is {now.settings.get(name)}"
+    for name in ("precision", "convolutions", "x64", "batch_norm")
+    if f.settings.get(name) != now.settings.get(name)
+  ]
+  for name in ("jax", "device"):
+    before = {str(session.get(name)) for session in f.manifest["sessions"]}
+    if before != {str(now.session[name])}:
+      differing.append(f"{name} was {' and '.join(sorted(before)) or 'not told'}, is {now.session[name]}")
+  return not differing, "; ".join(differing)
+
+
+def _differing(one: str, other: str) -> int:
+  """How many draws, at least, voted otherwise."""
+  counts: dict[int, int] = {}
+  for sign, text in ((1, one), (-1, other)):
+    classes, votes, invalid = parse_votes(text)
+    for name, number in (*zip(classes.tolist(), votes.tolist()), (-1, invalid)):
+      counts[name] = counts.get(name, 0) + sign * number
+  return max(sum(v for v in counts.values() if v > 0), -sum(v for v in counts.values() if v < 0))
+
+
+def _other_n0(f: Results, asked: tuple[int, ...], first: NDArray[np.int64] | None) -> bool:
+  """Whether n0 "auto" chose another number of selection draws than the row has."""
+  known = CertifyByLooks(n0=AUTO).settings()["n0_auto"]
+  if first is None or f.settings.get("n0_auto") != known:
+    return False
+  return is_close(first) != (len(asked) == 3)
+
+
+class _Again:
+  """Asks for the draws that some rows are of, image by image in their order; what it finds is their votes."""
+
+  n_varies = True
+
+  def __init__(self, command: str, asked: Sequence[tuple[int, ...]]) -> None:
+    self.command: Any = command
+    self.most_draws = max(map(sum, asked))
+    self.first: list[NDArray[np.int64] | None] = []  # of each image, where its selection may have two groups
+    self._asked = iter(enumerate(asked))
+
+  def settings(self) -> dict[str, Any]:
+    return {}
+
+  def steps(self, noise: Noise) -> Steps:
+    place, groups = next(self._asked)
+    self.first.append(None)
+    return self._steps(place, groups)
+
+  def _steps(self, place: int, groups: tuple[int, ...]) -> Steps:
+    votes = yield groups
+    n = groups[-1]
+    invalid = n - int(votes[-1].sum())
+    if self.command == "predict":
+      return Prediction(ABSTAIN, 1.0, n, votes[-1], invalid)
+    self.first[place] = votes[0]
+    votes0 = sum(votes[1:-1], votes[0])
+    invalid0 = sum(groups[:-1]) - int(votes0.sum())
+    return Certificate(ABSTAIN, 0.0, 0, n, 0, 0.0, votes0, votes[-1], invalid0, invalid)

@@ -1,0 +1,91 @@
+"""Whether the images of a file are those that its manifest says were asked for, whatever was asked for."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from helpers import DIGITS
+
+from rsjax import analysis, results
+from rsjax.data import Selection
+
+SELECTIONS = [
+  Selection(5, 20),
+  Selection(5, 20, start=3),
+  Selection(indices=(7, 3, 200, 4, 5)),
+  Selection(5, shard=(2, 3)),
+  Selection(start=1, max_images=50, shard=(1, 2)),
+  Selection(indices=(9, 3, 100, 4, 5, 300), shard=(2, 2)),
+]
+
+
+def of(selection, index=None, expected=None):
+  """A file of digits whose rows are of these images, and were asked for by a selection."""
+  file = results.read(DIGITS[1])
+  index = np.array(selection.of(360) if index is None else index)
+  rows = np.arange(len(index)) % len(file)
+  columns = {name: values[rows] for name, values in file.columns.items()} | {"idx": index}
+  kept = {name: value for name, value in file.settings.items() if name not in ("skip", "max")}
+  about = file.manifest["about"] | {"selected": len(selection.all_shards(360))}
+  manifest = file.manifest | {"settings": kept | selection.settings(), "about": about}
+  expected = len(selection.of(360)) if expected is None else expected
+  path = "{}.tsv".format("-".join(map(str, selection.shard or ("x",))))
+  return dataclasses.replace(file, path=path, columns=columns, manifest=manifest, expected=expected)
+
+
+def said(file):
+  return "\n".join(t for t in analysis.warnings([file], ["x"], [0.0]) if "known to" not in t)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_nothing_is_said_of_the_images_that_were_asked_for(selection):
+  assert said(of(selection)) == ""
+  part = selection.of(360)[:2]
+  assert said(of(selection, part)) == f"x: incomplete, 2 of {len(selection.of(360))} images; " + (
+    "the numbers are of those that are there"
+  )
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_other_images_are_told(selection):
+  due = selection.of(360)
+  flag = "--indices" if selection.indices else f"--skip {selection.skip}"
+  for index, expected in (
+    ([due[0], due[1] + 1, *due[2:]], None),  # another image
+    (due[::-1], None),  # another order
+    (due[:-1], len(due) - 1),  # rows cut, and what is expected lowered
+    ([*due[:-1], due[0]], None),  # one twice
+  ):
+    text = said(of(selection, index, expected))
+    assert f"its images, or their number, are not those of {flag}" in text, index
+  if selection.shard:
+    assert f"--shard {selection.shard[0]}/{selection.shard[1]}" in text
+
+
+def shards(selection, count):
+  return [of(dataclasses.replace(selection, shard=(i, count))) for i in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(
+  "selection", [Selection(5), Selection(start=3), Selection(indices=(9, 3, 100, 4, 5, 300))]
+)
+def test_a_joined_run_may_lack_shards_and_rows_but_not_have_others(selection):
+  whole = shards(selection, 3)
+  [joined] = results.join(whole)
+  assert joined.complete and joined.manifest["about"]["joined"] == ["1/3", "2/3", "3/3"]
+  assert said(joined) == ""
+  part = of(dataclasses.replace(selection, shard=(3, 3)), whole[2].columns["idx"][:1])
+  [joined] = results.join([whole[0], part])
+  text = said(joined)
+  assert "incomplete" in text and "shards 2 of 3 are missing" in text and "not those of" not in text
+  part.columns["idx"][0] = 2
+  assert "its images, or their number, are not those of" in said(results.join([whole[0], part])[0])
+  part.columns["idx"][0] = whole[0].columns["idx"][0]
+  assert "images stand there twice" in said(results.join([whole[0], part])[0])
+
+
+def test_a_manifest_whose_selection_cannot_be_is_told():
+  file = of(Selection(5))
+  for name, value in (("skip", "5"), ("shard", "4/3"), ("indices", "x"), ("start", 400)):
+    file.manifest["settings"] = Selection(5).settings() | {name: value} | {"sigma": 0.25, "n": 100_000}
+    assert "its manifest asks for images that cannot be" in said(file), name
