@@ -92,8 +92,8 @@ def with_bound(results: Results, bound: BoundKind) -> Results:
     raise InputError(f"{results.path} is of PREDICT, which has no such bound: give a file of CERTIFY")
   if looks.lacks_plan(results):
     raise InputError(
-      f"{results.path} cannot be analysed with another bound: its images ended after different numbers of draws, "
-      "and its manifest has no plan of looks"
+      f"{results.path} cannot be analysed with another bound: its images ended after different numbers of "
+      "draws, and its manifest has no plan of looks"
     )
   settings = _without_bound(results.settings) | bounds.bound_settings(bound)
   changed = dataclasses.replace(results, manifest=results.manifest | {"settings": settings})
