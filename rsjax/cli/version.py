@@ -10,7 +10,7 @@ import rsjax
 
 
 def version() -> str:
-  """The version; in a git clone also the commit, with `+changed` where tracked files differ from it."""
+  """The version; in a git clone also the commit, with `+changed` if tracked files differ from it."""
   commit = _commit(pathlib.Path(rsjax.__file__).parents[1])
   return f"rsjax {rsjax.__version__}" + (f" (commit {commit})" if commit else "")
 

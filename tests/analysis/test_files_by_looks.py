@@ -83,7 +83,7 @@ def test_n0_auto_has_the_draws_that_the_manifest_says(files, tmp_path):
       results.read(path)
   manifest["settings"] = {key: value for key, value in file.settings.items() if key != "n0_auto"}
   results.manifest_path(path).write_text(json.dumps(manifest))
-  with pytest.raises(InputError, match="must say which draws n0 = auto is of"):
+  with pytest.raises(InputError, match="must say what draws n0 = auto takes"):
     results.read(path)
 
 

@@ -90,7 +90,7 @@ def test_radii_rounded_upward_are_found_at_any_number_of_digits(n, decimals, tmp
 def test_radii_that_no_usual_run_can_have_are_named(tmp_path):
   path = foreign(tmp_path / "sigma_0.50", "idx,label,predict,radius", [0, 1, 1, "1.9553"], [1, 1, 1, "1.9553"])
   assert "2 radii are up to 1.9553, above 1.905728, the most that 100,000" in notes(path)
-  assert "its settings are others, or its radii too large" in notes(path)
+  assert "its settings differ, or its radii are too large" in notes(path)
   fine = foreign(tmp_path / "fine" / "sigma_0.50", "idx,label,predict,radius", [0, 1, 1, "1.905728"])
   assert "unanimous" not in notes(fine)
 

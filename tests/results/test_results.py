@@ -133,7 +133,7 @@ def test_other_settings_are_refused_by_name_and_nothing_is_touched(path, change)
     (lambda text: text.replace("idx\t", "id\t"), "line 1"),
     (lambda text: text.replace("\n2\t", "\n"), "line 3 has 9 columns"),
     (lambda text: text + "\n".join(text.splitlines()[1:]) + "\n", "8 rows, 4 were expected"),
-    (lambda text: text.replace("\t1\t1.500\t", "\t0\t1.500\t", 1), "line 2: correct is not whether"),
+    (lambda text: text.replace("\t1\t1.500\t", "\t0\t1.500\t", 1), "line 2: correct does not say whether"),
     (lambda text: text.replace("\n2\t", "\n99999999999999999999\t"), "line 3"),
     (lambda text: text.replace("0:902", "0:90x"), "line 3: votes are not votes: 0:90x"),
     (lambda text: text.replace("0:902", "0:2,0:900"), "line 3: votes are not votes of each class once"),
