@@ -1,7 +1,7 @@
-"""Lower bounds of the top class's probability to certified radii, by noise; NumPy and SciPy only.
+"""From lower bounds of the top class's probability to certified radii, by noise; NumPy and SciPy only.
 
 Everything is float64, elementwise, and rounded down: a radius is never above the one that exact arithmetic
-gives. A new noise brings its radius here, and its line in `_RADII`.
+gives. The radius of a new noise is added here, with a line in `_RADII`.
 """
 
 import numbers
@@ -26,8 +26,8 @@ def radius(p_lower: ArrayLike, noise: Noise) -> NDArray[np.float64]:
 
   Args:
     p_lower: lower bound(s) of the top class's probability, in [0, 1).
-    noise: as it is drawn: where float32, in which noise is drawn, rounds sigma down, the radius is that of
-      the smaller sigma.
+    noise: the noise as drawn: noise is drawn in float32, and if float32 rounds sigma down, the radius is that
+      of the smaller sigma.
 
   Returns:
     float64, in the norm of the noise and units of [0, 1] pixels.
@@ -70,7 +70,7 @@ def abstains(p_lower: ArrayLike) -> NDArray[np.bool_]:
 
 
 def round_down(x: ArrayLike, digits: int) -> NDArray[np.float64]:
-  """The largest multiple(s) of 10**-digits not above x, in float64; a second rounding changes nothing."""
+  """The largest multiple(s) of 10**-digits not above x, in float64; rounding twice changes nothing."""
   x = np.asarray(x, np.float64)
   scale = 10.0**digits
   nearest = np.rint(x * scale)
@@ -78,7 +78,7 @@ def round_down(x: ArrayLike, digits: int) -> NDArray[np.float64]:
 
 
 def check_noise(noise: Noise) -> None:
-  """Raises InputError unless `noise` is one whose radius is known, and not none at all."""
+  """Raises InputError unless `noise` is one whose radius is known, with a sigma above 0."""
   if type(noise) not in _RADII:
     raise InputError(f"noise must be a noise of rsjax.noise, got {noise!r}: give Gaussian(sigma)")
   _RADII[type(noise)](0.5, noise)

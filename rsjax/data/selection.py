@@ -89,7 +89,7 @@ class Selection:
       return chosen
     i, n = self.shard
     if i > len(chosen):
-      raise InputError(f"shard {i}/{n} has no image: the images selected are {len(chosen)}; give fewer shards")
+      raise InputError(f"shard {i}/{n} has no image: give at most {len(chosen)} shards, one per selected image")
     return chosen[i - 1 :: n]
 
   def settings(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the residual networks share: layers as the paper's framework has them, and their names."""
+"""What the residual networks share: layers as in the paper's framework, and their names."""
 
 from typing import Any
 

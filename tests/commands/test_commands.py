@@ -226,7 +226,7 @@ def test_certifying_never_augments(write_npz, tmp_path, monkeypatch):
     ({"--split": "valid"}, ["unknown split 'valid'", "train, test"]),
     ({"--skip": "0"}, ["skip must be at least 1"]),
     ({"--max": "0"}, ["max must be at least 1"]),
-    ({"--batch": "0"}, ["--batch (noisy images a step)", "got 0"]),
+    ({"--batch": "0"}, ["--batch (noisy images per step)", "got 0"]),
     ({"--batch": "1000000000000"}, ["--batch", "got 1000000000000"]),
     ({"--processes": "2"}, ["--coordinator, --processes and --process need --distributed"]),
     ({"--dtype": "float16"}, ["--dtype", "float32"]),

@@ -373,8 +373,8 @@ def hostile(kind, path):
     ("left over", "left over layer1.0.extra.weight"),
     ("left over outside", "left over head.weight"),
     ("shape", "layer1.0.conv1.weight is [16, 16, 1, 1], not [16, 16, 3, 3]"),
-    ("other network", "no network known here"),
-    ("no network", "no network known here"),
+    ("other network", "does not hold a known network"),
+    ("no network", "does not hold a known network"),
   ],
 )
 def test_hostile_files_are_refused_and_leave_nothing(kind, said, tmp_path, capsys, monkeypatch):

@@ -68,7 +68,7 @@ def test_shards_have_every_image_once_also_when_max_grows(shards):
     (("--shard", "0/4"), "with I from 1 to N, got 0/4"),
     (("--shard", "5/4"), "with I from 1 to N, got 5/4"),
     (("--shard", "2"), "--shard must be I/N"),
-    (("--max", "2", "--shard", "3/4"), "shard 3/4 has no image: the images selected are 2"),
+    (("--max", "2", "--shard", "3/4"), "shard 3/4 has no image: give at most 2 shards"),
   ],
 )
 def test_what_cannot_be_selected_is_refused(argv, message):

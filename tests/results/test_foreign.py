@@ -39,7 +39,7 @@ def test_certificates_without_radii_are_not_read_as_answers_of_predict(header, t
 @pytest.mark.parametrize("name", ["certified", "proved", "abstain", "is_valid"])
 def test_a_column_that_may_revoke_a_radius_is_refused_by_name(name, tmp_path):
   path = foreign(tmp_path / "f.tsv", f"idx,label,predict,radius,{name}", [0, 1, 1, 0.5, 0])
-  with pytest.raises(InputError, match=rf"are not understood: {name}\."):
+  with pytest.raises(InputError, match=rf"are not known: {name}\."):
     results.read_any(path)
 
 
