@@ -130,7 +130,7 @@ def _body(args: argparse.Namespace) -> None:
 
 
 def _candidates(image_shape: tuple[int, ...]) -> dict[str, Any]:
-  """{name: (mean, std)} of what the field normalises images of this shape with."""
+  """{name: (mean, std)} of the usual normalisations for images of this shape."""
   from rsjax.data import named
 
   found: dict[str, Any] = {name: named.SETS[name].statistics for name in ("cifar10", "imagenet")}

@@ -107,7 +107,7 @@ def _with_sigma(files: Sequence[Results], names: Sequence[str]) -> list[str]:
 
 
 def _stop(known: dict[str, Any], differs: bool) -> list[str]:
-  """Why the images of a file ended: where files differ in it, or its radii are lower bounds."""
+  """Why the images of a file ended, if files differ in it or its radii are lower bounds."""
   stop = known["stop"] or ""
   if not differs:
     return [looks.AT_GRID] if stop.startswith(looks.AT_GRID) else []

@@ -144,5 +144,5 @@ def _matplotlib():
 
 
 def _drawable(text):
-  """A text with what is no Unicode, as in names of files, written out."""
+  """A text in which bytes that are not Unicode, as in file names, are escaped."""
   return text.encode("utf-8", "backslashreplace").decode()

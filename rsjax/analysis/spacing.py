@@ -72,7 +72,7 @@ def _sentence(rows: int, step: int, last: int, otherwise: str) -> str:
 
 
 def _step(f: Results) -> int | None:
-  """How far apart the images are, where most are equally far; None where they are not."""
+  """The distance between images, if most have the same; otherwise None."""
   steps, counts = np.unique(np.diff(f.columns["idx"]), return_counts=True)
   if len(f) < _ENOUGH or steps[0] <= 0 or 2 * counts.max() <= counts.sum():
     return None

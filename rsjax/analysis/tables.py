@@ -164,7 +164,7 @@ def common(rows: list[dict[str, Any]]) -> dict[str, Any]:
           if rows[0][key] is not None and len({row[key] for row in rows}) == 1}  # fmt: skip
   stop = same.pop("stop", None)
   if "n" in same:
-    most = f" at most, {stop}" if stop else " at most where images stop earlier" if has_draws(rows) else ""
+    most = f" at most, {stop}" if stop else " at most (images may stop earlier)" if has_draws(rows) else ""
     same["n"] = f"{same['n']:,}{most}"
   return same
 

@@ -22,7 +22,7 @@ _SAFETY = 1e-12
 
 
 def radius(p_lower: ArrayLike, noise: Noise) -> NDArray[np.float64]:
-  """The certified radius of a classifier smoothed with `noise`, rounded down; 0 where nothing is certified.
+  """The certified radius of a classifier smoothed with `noise`, rounded down; 0 if nothing is certified.
 
   Args:
     p_lower: lower bound(s) of the top class's probability, in [0, 1).
@@ -40,7 +40,7 @@ def radius(p_lower: ArrayLike, noise: Noise) -> NDArray[np.float64]:
 
 
 def certified_radius(p_lower: ArrayLike, sigma: float) -> NDArray[np.float64]:
-  """The certified l2 radius sigma * Phi^-1(p_lower), rounded down; 0 where p_lower <= 1/2.
+  """The certified l2 radius sigma * Phi^-1(p_lower), rounded down; 0 if p_lower <= 1/2.
 
   The smoothed classifier is constant within the OPEN ball of this radius.
 

@@ -8,7 +8,7 @@
 
 A plan is fixed before any draw is made: looks, the numbers of draws n_1 < ... < n_K at which the votes may be
 looked at, and a share a_k of alpha for each. At look k the bound is Clopper and Pearson's at level a_k, from
-all n_k draws; where all n_k draws agree it is the one at level A_k = a_1 + ... + a_k, which is A_k**(1/n_k).
+all n_k draws; if all n_k draws agree, it is the one at level A_k = a_1 + ... + a_k, which is A_k**(1/n_k).
 
 For every probability p, P(any look's bound > p) <= alpha. So the bound of one look holds whatever chose the
 look: a rule that sees the votes, an interrupt, a time budget. Proof: if not all draws agree, the bound

@@ -70,7 +70,7 @@ def check_path(path: str | pathlib.Path) -> pathlib.Path:
 
 
 def _beside(path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-  """Where a save writes first, and where it puts the old one before it removes it."""
+  """The path that a save writes first, and the path of the old checkpoint until it is removed."""
   path = _followed(path)
   return path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}.old")
 

@@ -5,7 +5,7 @@
       for row in rows:
         write(row)
         check()  # ... and raised here, or by check_unless_finishing once ten seconds are over
-    code()  # 130 or 143 where a signal came, else None
+    code()  # 130 or 143 if a signal came, else None
 
 A KeyboardInterrupt that is raised during a garbage collection is lost: long-running code calls `check` now and
 then.

@@ -51,7 +51,7 @@ def add_stop(made: argparse.ArgumentParser) -> None:
 
 
 def certify_procedure(args: argparse.Namespace) -> Any:
-  """CERTIFY with N fixed, or by looks where one of the flags asks for it.
+  """CERTIFY with N fixed, or by looks if one of the flags asks for it.
 
   Raises:
     InputError: for values that cannot be used, or flags that cannot be combined.

@@ -1,4 +1,4 @@
-"""What `--version` prints: the version, and the commit where rsjax runs from a git clone."""
+"""What `--version` prints: the version, and the commit if rsjax runs from a git clone."""
 
 import argparse
 import os

@@ -38,7 +38,7 @@ def _digits_table() -> np.ndarray:
 
 
 def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
-  """x_train, y_train, x_test, y_test (uint8 NHWC, integers); class_names where labels have gaps."""
+  """x_train, y_train, x_test, y_test (uint8 NHWC, integers); class_names if labels have gaps."""
   try:
     with np.load(path) as archive:
       arrays = {key: archive[key] for key in archive.files if key[:2] == "y_" or key == "class_names"}

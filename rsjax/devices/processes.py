@@ -79,7 +79,7 @@ def _join(address: str | None, count: int | None, index: int | None) -> None:
 
 
 def _waited(function: Callable[[], T], who: str, most: float = float("inf")) -> T:
-  """function(), which waits for other processes, in a thread: signals are obeyed, and the wait is told.
+  """function(), which waits for other processes, in a thread: signals are obeyed, and the wait is reported.
 
   Raises:
     TimeoutError: after `most` seconds.

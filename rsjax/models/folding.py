@@ -10,7 +10,7 @@ convolution, bias, residual and ReLU, can be fused by compilers.
 
 A model declares what may be folded, in its class attribute CONVOLUTIONS: the names of its convolutions that
 compute in the model's dtype, each with the name of the norm beside it that is applied to its output directly,
-or None: its weights are only cast. A model that declares a norm has a field `folded: bool = False`; where it is
+or None: its weights are only cast. A model that declares a norm has a field `folded: bool = False`; if it is
 true, the convolution has a bias and the norm is left out. Names alone do not tell which norm belongs to a
 convolution: in a pre-activation block the one beside it comes before it. What is not declared is left as it is.
 """
@@ -33,7 +33,7 @@ def fold(variables: Any, convolutions: Convolutions) -> dict[str, Any]:
   statistics.
 
   Args:
-    variables: {"params": ..., "batch_stats": ...}, the latter where there are norms.
+    variables: {"params": ..., "batch_stats": ...}, the latter if there are norms.
     convolutions: the model's CONVOLUTIONS.
   """
   params, statistics = _fold(variables["params"], variables.get("batch_stats", {}), convolutions)

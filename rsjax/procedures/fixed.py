@@ -76,7 +76,7 @@ class Predict:
     alpha: probability, per image, with which the answer may be wrong.
 
   Raises:
-    InputError: for values out of range, or an n with which even a unanimous vote is no answer at this alpha.
+    InputError: for values out of range, or an n with which even a unanimous vote gives no answer at this alpha.
   """
 
   n: int = 1000

@@ -156,7 +156,7 @@ class PredictByLooks:
     first: draws of the first look.
 
   Raises:
-    InputError: for values out of range, or an n with which even a unanimous vote is no answer at this alpha.
+    InputError: for values out of range, or an n with which even a unanimous vote gives no answer at this alpha.
   """
 
   n: int = 100_000

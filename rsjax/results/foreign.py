@@ -72,7 +72,7 @@ def _check_header(path: str | pathlib.Path, header: list[str]) -> list[str]:
   """The columns that are not read, where the file can be understood without them.
 
   Raises:
-    InputError: where columns are missing, stand there twice, or say what is not understood.
+    InputError: if columns are missing, occur twice, or are not known and may matter.
   """
   missing = {"idx", "label", "predict"} - set(header)
   if missing:

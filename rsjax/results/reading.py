@@ -159,7 +159,7 @@ def parse_columns(
 
 
 def _selection_draws(path: str | pathlib.Path, settings: dict[str, Any]) -> tuple[int, ...] | None:
-  """How many votes0 a row may have; None where nobody knows."""
+  """How many votes0 a row may have; None if not known."""
   n0 = settings.get("n0")
   if n0 != AUTO:
     return None if n0 is None else (n0,)

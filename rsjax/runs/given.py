@@ -19,7 +19,7 @@ def rule(
   give_up: float | None,
   time_budget: float | None,
 ) -> StopRule | None:
-  """The rule for stopping that is asked for; None where n is fixed."""
+  """The rule for stopping that is asked for; None if n is fixed."""
   given = [
     name for name, value in (("radii", radii), ("tolerance", tolerance), ("stop", stop)) if value is not None
   ]
@@ -43,7 +43,7 @@ def rule(
 
 
 def checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] | None:
-  """The labels as an array, or None; refuses images that are no sequence, and labels that do not fit."""
+  """The labels as an array, or None; refuses images that are not a sequence, and labels that do not fit."""
   if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
     raise InputError(f"images must be a sequence of arrays, got {type(images).__name__}")
   if labels is None:

@@ -55,7 +55,7 @@ class Job:
       self.procedure.check(self.smoothed.noise)
 
   def manifest(self, **session: Any) -> Manifest:
-    """The manifest of its result file; `session` is what else is said of this run."""
+    """The manifest of its result file; `session` holds further facts about this run."""
     noise, procedure = self.smoothed.noise.settings(), self.procedure.settings()
     if noise.keys() & procedure.keys():
       raise ValueError(f"noise and procedure both have settings called {noise.keys() & procedure.keys()}")

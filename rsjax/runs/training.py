@@ -66,7 +66,7 @@ def run(
 
   Raises:
     InputError: for anything that cannot be used; nothing has been written then.
-    DivergedError: when the training is no longer finite; the last checkpoints stay.
+    DivergedError: if a loss or a weight is not finite; the last checkpoints are kept.
   """
   with devices.jax_defaults():  # other settings would give other weights, and could change when continued
     job = job_of(dataset_name, arch, outdir, objective, recipe, data_dir, dtype, init_from)

@@ -119,7 +119,7 @@ class Inspector:
 
     Args:
       images: uint8[h, w, c], or float32[h, w, c] in [0, 1], of one shape.
-      labels: int64[images]; without them less can be told.
+      labels: int64[images]; without them the look finds less.
     """
     clean = self._answers([_pixels(image) for image in images])
     noisy = self._answers([self._noisy(image, 1 + place) for place, image in enumerate(images)])

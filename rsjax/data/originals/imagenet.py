@@ -71,7 +71,7 @@ def _examples(images):
 
 
 def _jpeg(encoded, image):
-  """Unchanged, unless it is one of the few that are no RGB or grey JPEG: those become RGB, as in TFDS."""
+  """The bytes unchanged, except for the few that are not RGB or grey JPEG: those become RGB, as in TFDS."""
   from PIL import Image
 
   try:
