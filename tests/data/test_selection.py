@@ -113,7 +113,7 @@ def test_a_manifest_tells_the_selection(selection):
     ({"max": 2.5}, "max must be an integer"),
     ({"start": -1}, "start must be at least 0"),
     ({"indices": [0, 1]}, "indices must be text"),
-    ({"indices": "5-3"}, "indices: 5-3 is no range"),
+    ({"indices": "5-3"}, "indices: 5-3 is not a range"),
     ({"shard": "3"}, "shard must be I/N"),
     ({"shard": "4/3"}, "with I from 1 to N"),
   ],
