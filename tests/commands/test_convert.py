@@ -143,7 +143,7 @@ def test_a_normalisation_of_any_clear_form_is_read(change, found, tmp_path):
   [
     (
       {"0.means": torch.tensor([125.3, 123.0, 113.9]), "0.sds": torch.tensor([63.0, 62.1, 66.7])},
-      "divide by 255",
+      "divide it by 255",
     ),
     (
       {"0.means": torch.zeros(64), "0.sds": torch.ones(64)},
@@ -164,7 +164,7 @@ def test_an_unclear_normalisation_is_refused_by_name(change, words, tmp_path, ca
 def test_the_flag_takes_the_sets_names_and_no_grey_levels(tmp_path, capsys):
   path = save(tmp_path / "c", published("cifar_resnet8", 10)[1])
   assert convert.main([str(path), str(tmp_path / "no"), "--normalization", "125.3,123,113.9,63,62.1,66.7"]) == 2
-  assert "divide by 255" in capsys.readouterr().err
+  assert "divide it by 255" in capsys.readouterr().err
   found = converted([path, tmp_path / "out", "--normalization", "cifar100"])
   assert found.metadata["mean"] == pytest.approx([0.507075, 0.486549, 0.440918])
 
@@ -391,7 +391,7 @@ def test_hostile_files_are_refused_and_leave_nothing(kind, said, tmp_path, capsy
 @pytest.mark.parametrize(
   ("argv", "said"),
   [
-    (["missing.pth", "out"], "is no file"),
+    (["missing.pth", "out"], "is not a file"),
     (["c.pth"], "OUTDIR is missing"),
     (["c.pth", "out", "--normalization", "mnist"], "normalization must be cifar10"),
     (["c.pth", "out", "--normalization", "1,1,1,1,1,0"], "deviations > 0"),

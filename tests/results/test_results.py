@@ -183,7 +183,7 @@ def test_a_folder_without_the_right_to_write_is_refused(path):
     "  except t.InputError as error: print(error)\n"
   )
   ran = subprocess.run([sys.executable, "-c", code, path], cwd=HERE, capture_output=True, text=True)
-  told = [line.split(": ")[-1].split(",")[0] for line in ran.stdout.splitlines()]  # a lock's owner may follow
+  told = [line.split(": ")[-1].split(";")[0] for line in ran.stdout.splitlines()]  # a lock's owner may follow
   assert told == ["Permission denied"] * 2, ran
   assert ran.stdout.count("cannot be written") == 2
   assert snapshot(path) == before
