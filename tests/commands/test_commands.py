@@ -255,7 +255,7 @@ def test_predict_refuses_an_n_that_never_answers(trained, tmp_path, capsys, no_c
   [
     (dict(shape=(9, 8, 1), classes=10), ["9x8x1", "8x8x1"]),
     (dict(shape=(8, 8, 3), classes=10), ["8x8x3", "8x8x1"]),
-    (dict(classes=3), ["has 3 classes, the checkpoint 10"]),
+    (dict(classes=3), ["has 3 classes, but the checkpoint has 10"]),
     (dict(class_names=np.array(list("abcdefghij"))), ["class 0 is 'a'", "'0' in the checkpoint"]),
     (dict(x_test=np.zeros((40, 8, 8, 1))), ["uint8", "float64"]),
   ],
