@@ -35,7 +35,7 @@ _OTHERS = {
 
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
-  made = parsing.parser("convert", "Convert published PyTorch checkpoints to rsjax's format, and back.", EPILOG)
+  made = parsing.parser("convert", "Convert PyTorch checkpoints to rsjax's format, and back.", EPILOG)
   add = made.add_argument
   add(
     "checkpoint", metavar="CHECKPOINT", help="a PyTorch file; with --to-torch, a checkpoint directory of rsjax"
