@@ -7,8 +7,8 @@ from rsjax.cli import arguments, console, execution, stopping
 EPILOG = """example:
   python -m rsjax.certify digits out/digits_0.25 0.25 digits_0.25.tsv --skip 20
 
-Interrupt it at any time; the same command continues where it was. Image k of the split is image k
-of its original order. OUTFILE.json, beside OUTFILE, keeps the settings."""
+You can interrupt the command at any time; the same command continues where it stopped. Image k is image k
+in the original order of the split. OUTFILE.json, beside OUTFILE, records the settings."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,9 +18,11 @@ def parser() -> argparse.ArgumentParser:
     "--N0",
     type=stopping.selection_draws,
     default=100,
-    help="draws to select the class with (default: 100); auto: 100, and 900 more where two classes are close",
+    help="draws per image to select the class (default: 100); auto: 100, and 900 more if two classes are close",
   )
-  made.add_argument("--N", type=int, default=100_000, help="draws to estimate with (default: 100000)")
+  made.add_argument(
+    "--N", type=int, default=100_000, help="draws per image to estimate its probability (default: 100000)"
+  )
   stopping.add_stop(made)
   return made
 

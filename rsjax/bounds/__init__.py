@@ -7,7 +7,7 @@
   >>> float(bounds.certified_radius(p, sigma=0.5))
   1.144999
 
-binomial: bounds and tests of a proportion. sequential: those that hold at several looks at the votes at once.
+binomial: bounds and tests of a proportion. sequential: bounds that hold at several looks at the votes at once.
 radii: from a bound to a radius, by noise.
 """
 

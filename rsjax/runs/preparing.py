@@ -20,10 +20,10 @@ _LOOKS = 24  # images that are looked at before the first is certified
 
 
 def prepared(job: Job, execution: Execution, draws: int, progress: Progress) -> Execution:
-  """The execution with its rows chosen, for so many draws; tells what is odd about the classifier.
+  """The execution with its rows chosen, for so many draws; reports what is odd about the classifier.
 
   Raises:
-    InputError: for images or a classifier that cannot be used, rows that are not independent included.
+    InputError: for images or a classifier that cannot be used, such as one whose rows are not independent.
   """
   first = job.first_image()
   for warning in _first_look(job, first):
@@ -31,8 +31,8 @@ def prepared(job: Job, execution: Execution, draws: int, progress: Progress) -> 
   chosen = _with_rows(job, execution, first.shape, draws)
   if execution.rows is not None and chosen.rows != execution.rows:
     progress.note(
-      f"memory is too small for {execution.rows} noisy images a step: going on with {chosen.rows}, "
-      "on which no result depends"
+      f"memory is too small for {execution.rows} noisy images per step: going on with {chosen.rows}, "
+      "which changes no result"
     )
   return chosen
 

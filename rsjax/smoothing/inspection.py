@@ -6,8 +6,8 @@
   >>> inspector.look(images)
   6 images: 2 of 2 classes answered, most often class 0 (3 times)
 
-A network that gets inputs on another scale than it was trained on answers one class for every image, and is
-certified for it at the largest radius. Nothing in a certificate tells that; a first look does.
+A network whose inputs are not on the scale that it was trained on answers one class for every image, and that
+class is certified at the largest radius. No certificate shows this mistake; a first look does.
 """
 
 import dataclasses
@@ -38,9 +38,9 @@ class Look:
 
   Attributes:
     clean, noisy: int64[images], the base classifier's answers, without noise and with one draw of it.
-    labels: int64[images], where they are known.
+    labels: int64[images], or None if they are not known.
     classes: how many logits it has.
-    warnings: what a referee would ask about; () where there is nothing.
+    warnings: what a referee would ask about; () if there is nothing.
   """
 
   clean: NDArray[np.int64]
@@ -83,10 +83,10 @@ class Inspector:
       image: uint8[h, w, c], or float32[h, w, c] in [0, 1].
 
     Returns:
-      None where they agree to rounding; else a warning.
+      None if they agree up to rounding; else a warning.
 
     Raises:
-      InputError: where they clearly differ: batch statistics or dropout are on, and void the guarantee.
+      InputError: if they clearly differ: batch statistics or dropout are on, and void the guarantee.
     """
     class_count(self._apply, self._variables, image.shape)  # what is no classifier is said first
     x = self._noisy(image, 0)
@@ -119,7 +119,7 @@ class Inspector:
 
     Args:
       images: uint8[h, w, c], or float32[h, w, c] in [0, 1], of one shape.
-      labels: int64[images]; without them less can be told.
+      labels: int64[images]; without them the look finds less.
     """
     clean = self._answers([_pixels(image) for image in images])
     noisy = self._answers([self._noisy(image, 1 + place) for place, image in enumerate(images)])
@@ -144,7 +144,7 @@ class Inspector:
 
 
 def different(one: Sequence[float], other: Sequence[float], same_program: bool) -> bool:
-  """Whether logits of the same input differ by more than rounding: small within one program, larger across."""
+  """Whether logits of one input differ by more than rounding, which is larger across programs."""
   if len(one) != len(other):
     return True
   gap, same_finite = _gap(np.array([one, other], np.float64))
@@ -174,15 +174,16 @@ def _suspicions(look: Look) -> list[str]:
   expected = 0.0 if look.labels is None else float((look.labels == top).mean())
   if count[top] >= _NEARLY_ALL * total and expected <= 0.5:
     return [
-      f"class {top} is answered for {count[top]} of {total} noisy images: does the classifier get pixels as it "
-      "was trained on them? It is given [0, 1], and has to normalise (or multiply by 255) by itself"
+      f"class {top} is answered for {count[top]} of {total} noisy images: does the classifier get pixels in "
+      "the range it was trained on? It is given pixels in [0, 1], and must normalise them (or multiply by 255) "
+      "itself"
     ]
   if look.labels is None:
     return []
   clean, noisy = (int((answers == look.labels).sum()) for answers in (look.clean, look.noisy))
   if special.betainc(max(noisy, 1), total - noisy + 1, 1 / look.classes) > _LUCK or noisy == 0:
     return [
-      f"accuracy with noise is at chance, {noisy} of {total} images (without noise {clean}): is the classifier "
-      "trained with noise, and do its classes and normalisation fit?"
+      f"accuracy with noise is at chance, {noisy} of {total} images (without noise {clean}): was the "
+      "classifier trained with noise, and do its classes and normalisation fit?"
     ]
   return []

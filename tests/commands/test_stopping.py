@@ -35,7 +35,7 @@ def test_a_table_at_the_radii_is_that_of_all_draws(run, capsys):
   fixed = run("fixed", "--N", "20000")
   fast = run("fast", "--radii", "0,0.2,0.4", "--give-up", "0", "--N", "20000")
   said = capsys.readouterr()
-  assert "at most 20,100 draws an image" in said.err and "draws an image" in said.out
+  assert "at most 20,100 draws per image" in said.err and "draws per image" in said.out
   for radius in (0, 0.2, 0.4):
     assert (certified(fast, radius) <= certified(fixed, radius)).all()
     assert certified(fixed, radius).sum() - certified(fast, radius).sum() <= 1
@@ -73,7 +73,7 @@ def test_a_time_budget_ends_with_what_there_is(run, monkeypatch):
 def test_a_budget_for_no_look_says_so_and_is_continued(run, trained, tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(certification, "_ending", lambda job, seconds: lambda: True)
   assert certify.main(argv(trained, tmp_path / "short", "--time-budget", "1s")) == 1
-  assert "0 of 9 images; the others had too little time for a first look" in capsys.readouterr().err
+  assert "0 of 9 images; the time was too short for a first look at the others" in capsys.readouterr().err
   monkeypatch.undo()
   assert run("short", "--time-budget", "30s").complete
 
@@ -115,20 +115,20 @@ def test_predict_looks_by_default_and_agrees_with_the_papers(trained, tmp_path):
   [
     (["--radii", "0.5,0.25"], ["radii must be increasing", "0.5, 0.25"]),
     (["--radii", "0.1,0.1"], ["radii must be increasing"]),
-    (["--radii", "0.25;0.5"], ["numbers with commas between"]),
+    (["--radii", "0.25;0.5"], ["numbers separated by commas"]),
     (["--radii", "-0.1"], ["radii must be numbers >= 0"]),
     (["--radii", "0.25,0.9"], ["radii must be below 0.", "larger --N"]),
-    (["--tolerance", "0"], ["a tolerance of 0 stops nothing"]),
+    (["--tolerance", "0"], ["a tolerance of 0 never stops drawing"]),
     (["--tolerance", "5"], ["--tolerance must be below 100%"]),
     (["--tolerance", "much"], ["a share such as 5% or 0.05"]),
     (["--radii", "0.2", "--give-up", "50%"], ["give_up must be"]),
     (["--radii", "0.2", "--give-up=-1%"], ["give_up must be"]),
-    (["--give-up", "1%"], ["--give-up needs --radii or --tolerance"]),
+    (["--give-up", "1%"], ["--give-up applies only to --radii and --tolerance"]),
     (["--radii", "0.2", "--tolerance", "5%"], ["--radii and --tolerance are different rules"]),
     (["--radii", "0.2", "--stop", "anytime"], ["--radii and --stop are different rules"]),
     (["--radii", "0.1", "--N", "100"], ["leave no look before the last one"]),
     (["--time-budget", "2"], ["a time such as 2h, 90m"]),
-    (["--time-budget", "0m"], ["more than no time"]),
+    (["--time-budget", "0m"], ["longer than 0 s"]),
     (["--N0", "auto"], ["--N0 auto needs"]),
     (["--N0", "some"], ["--N0"]),
   ],

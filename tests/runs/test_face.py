@@ -152,7 +152,7 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
     (dict(indices=3), "indices must be integers"),
     (dict(images=None), "images must be a sequence"),
     (dict(n="100"), "n must be an integer of at least 1, got '100'"),
-    (dict(indices=[0, 6]), "positions of the 6 images, got 6"),
+    (dict(indices=[0, 6]), "positions of the 6 images, from 0 on, got 6"),
     (dict(indices=[1, 1]), "different images"),
     (dict(n=9), "give n >= 10"),
     (dict(n0=0), "n0 must be"),
@@ -229,7 +229,7 @@ def test_a_file_is_of_one_classifier(linear_variables, images, tmp_path):
   both = [found.results, run(rsjax.smooth(within(w, b), (), sigma=0.25, name="yours")).results]
   assert "mine" in analysis.table(both, [0.0]) and "yours" in analysis.table(both, [0.0])
   for name in ("", " ", 3):
-    with pytest.raises(rsjax.InputError, match="name must be a string"):
+    with pytest.raises(rsjax.InputError, match="name must be a non-empty string"):
       rsjax.smooth(linear, linear_variables, sigma=0.25, name=name)
 
 
@@ -241,7 +241,7 @@ def test_another_function_of_the_same_variables_does_not_continue_a_file(linear_
   run(linear)
   before = path.read_text()
   run(lambda variables, x: linear(variables, x) * 1)  # another function that is the same
-  with pytest.raises(rsjax.InputError, match=r"its variables are the same, its logits for image 0 are not"):
+  with pytest.raises(rsjax.InputError, match=r"its variables are the same, but its logits for image 0 differ"):
     run(other)
   assert path.read_text() == before
 
@@ -321,8 +321,8 @@ def test_drawing_stops_when_it_is_settled(g, images, linear_variables):
     (dict(radii=[]), "radii must be numbers"),
     (dict(radii=[5.0]), "radii must be below"),
     (dict(radii=0.1, tolerance=0.1), "radii and tolerance are different rules"),
-    (dict(tolerance=0), "a tolerance of 0 stops nothing"),
-    (dict(give_up=0.01), "give_up needs radii or tolerance"),
+    (dict(tolerance=0), "a tolerance of 0 never stops drawing"),
+    (dict(give_up=0.01), "give_up applies only to radii and tolerance"),
     (dict(radii=0.1, give_up=0.5), "give_up must be"),
     (dict(stop="soon"), 'stop must be "anytime"'),
     (dict(stop=0.25), 'stop must be "anytime"'),
