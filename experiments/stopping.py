@@ -270,14 +270,20 @@ def described(rule, settings):
   }[rule]
 
 
+CELLS = """Certified accuracy (radius > R), among the images of both files; in brackets how many images fixed n
+certifies and the rule does not (-), and the other way round (+). Radii that a rule was not asked for are left
+out. The interval is that of all images which are like these, paired: of the share that is lost and of the one
+that is won Clopper and Pearson's at 97.5 %, so that both hold with 95 %."""
+
+
 def cells(found, fixed):
   """Certified accuracy at the grid radii, and which images differ from fixed n's."""
   radii = grid(next(iter(found.values())).settings["sigma"], next(iter(found.values())).settings["n"])
-  text = ["Certified accuracy (radius > R)"]
-  if fixed is not None:
-    text[0] += "; in brackets how many images fixed n certifies and the rule does not, and the other way round"
-    text[0] += ", among the images of both files. What the rule was not asked for is left out"
-  text[0] += ":"
+  text = [
+    "Certified accuracy (radius > R). Radii that a rule was not asked for are left out."
+    if fixed is None
+    else CELLS
+  ]
   text += ["", f"| rule | images | {' | '.join(f'{r:g}' for r in radii)} | largest difference, points |"]
   text += ["| --- | ---: " + "| ---: " * (len(radii) + 1) + "|"]
   for rule, file in found.items():
@@ -298,20 +304,23 @@ def cells(found, fixed):
       if against is not None and images:
         lost, won = int(np.sum(against[r] & ~mine[r])), int(np.sum(mine[r] & ~against[r]))
         cell += f" (-{lost} +{won})"
-        worst = max(worst, (lost - won, lost), key=lambda pair: abs(pair[0]))
+        worst = max(worst, (lost, won), key=lambda pair: abs(pair[0] - pair[1]))
       line.append(cell)
     line.append("" if against is None or not images else difference(*worst, images))
     text.append(f"| {' | '.join(line)} |")
   return "\n".join(text)
 
 
-def difference(net, lost, images):
-  """Points of certified accuracy, with the exact 95 % interval given how many images differ."""
-  differ = 2 * lost - net
-  if not differ:
-    return "0"
-  low, high = (100 * (2 * float(end) - 1) * differ / images for end in bounds.interval(lost, differ, 0.95))
-  return f"{-100 * net / images:+.2f} ({-high:+.2f} to {-low:+.2f})"
+def difference(lost, won, images):
+  """Points of certified accuracy won, with a paired interval that holds with 95 %: see `CELLS`."""
+  low, high = bounds.interval(np.array([won, lost]), images, 0.975)
+  ends = low[0] - high[1], high[0] - low[1]
+  return f"{points((won - lost) / images)} ({points(ends[0])} to {points(ends[1])})"
+
+
+def points(share):
+  """A share in points, with its sign, and none at 0."""
+  return f"{100 * share:+.2f}" if share else "0"
 
 
 def answers(found, fixed):

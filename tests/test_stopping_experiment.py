@@ -1,5 +1,7 @@
 """experiments/stopping.py: every rule, summarised beside fixed n, and nothing done twice."""
 
+import re
+
 import pytest
 import stopping
 from helpers import refused, without_time
@@ -57,8 +59,12 @@ def test_what_a_rule_would_refuse_is_refused_before_the_first_draw(typed, capsys
     assert not out.exists()
 
 
-def test_a_paired_difference_is_as_wide_as_the_images_that_differ_leave_it():
-  assert stopping.difference(0, 0, 100) == "0"
-  low, high = bounds.interval(3, 4, 0.95)
-  text = stopping.difference(2, 3, 200)
-  assert text == f"-1.00 ({-100 * (2 * high - 1) * 4 / 200:+.2f} to {-100 * (2 * low - 1) * 4 / 200:+.2f})"
+def test_a_paired_difference_has_the_interval_of_what_is_lost_and_won():
+  for lost, won in ((0, 0), (3, 0), (2, 5)):
+    text = stopping.difference(lost, won, 200)
+    net, low, high = (float(number) for number in re.findall(r"[-+]?[0-9.]+", text))
+    assert net == pytest.approx((won - lost) / 2, abs=0.01)
+    for number, end in ((won, high), (-lost, low)):
+      assert abs(end) > abs(number) / 2
+    upper = bounds.interval(won, 200, 0.975)[1] - bounds.interval(lost, 200, 0.975)[0]
+    assert high == pytest.approx(100 * upper, abs=0.01)
