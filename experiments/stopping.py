@@ -226,6 +226,8 @@ def typed(args):
   words = ["python", "experiments/stopping.py", pathlib.Path(args.dataset).name]
   words += [short(args.checkpoint), f"{args.sigma:g}", short(args.out)]
   default = parser().parse_args(["d", "c", "1", "o"])
+  if set(args.rules) != set(RULES):
+    words += ["--rules", *args.rules]
   for name in ("skip", "max", "N", "radius", "tolerance", "time_budget", "predict_N", "seed", "batch"):
     value = getattr(args, name)
     if value != getattr(default, name):
