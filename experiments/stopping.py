@@ -180,7 +180,7 @@ COST_HEAD = (
 )
 EXPLAINED = """Draws per image count those of the selection, and of images that abstain. **Times fewer**: than
 the N draws, and those of the selection, that a fixed number would take for every image. **Seconds** and
-**draws/s**: of drawing, with the compilation of the step, on the machine and beside the load of above.
+**draws/s**: of drawing, with the compilation of the step, on the machine and at the load of above.
 **Rows filled**: draws that were asked for, of the rows of all device steps. **ACR** with ≥: images stopped at
 the radii that were asked for, so that it is a lower bound, and not to be compared with that of fixed n.
 """
@@ -202,7 +202,8 @@ def head(found, runs, args):
   machine = f"{session['devices']} x {session['device']}"
   if session["platform"] == "cpu" and cpus:
     machine += f", {'/'.join(map(str, cpus))} of {os.cpu_count()} cores given to each run"
-    machine += f", load of the machine {min(loads):g} to {max(loads):g}, so other work beside it"
+    span = f"{min(loads):g}" + (f" to {max(loads):g}" if max(loads) > min(loads) else "")
+    machine += f", load average of the machine {span}"
   versions = ", ".join(f"{name} {session[key]}" for name, key in VERSIONS)
   lines = [
     f"# Stopping early, measured: {pathlib.Path(about['dataset']).name}, sigma = {settings['sigma']:g}",
