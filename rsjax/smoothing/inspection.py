@@ -55,8 +55,12 @@ class Look:
       raise InputError("accuracy needs labels: give `labels`")
     return float((self.clean == self.labels).mean()), float((self.noisy == self.labels).mean())
 
+  def counts(self) -> NDArray[np.int64]:
+    """int64[classes]: how often each class was answered with noise; logits that are not finite answer none."""
+    return np.bincount(self.noisy[self.noisy >= 0], minlength=self.classes)
+
   def __str__(self) -> str:
-    count = np.bincount(np.maximum(self.noisy, 0), minlength=self.classes)
+    count = self.counts()
     top = int(count.argmax())
     known = "" if self.labels is None else "accuracy {:.2f} clean, {:.2f} with noise; ".format(*self.accuracy())
     text = (
@@ -169,7 +173,9 @@ def _suspicions(look: Look) -> list[str]:
   total = len(look.noisy)
   if total < FEWEST:
     return []
-  count = np.bincount(np.maximum(look.noisy, 0), minlength=look.classes)
+  count = look.counts()
+  if (silent := total - int(count.sum())) >= _NEARLY_ALL * total:
+    return [f"the logits of {silent} of {total} noisy images are not finite: no image can be certified by them"]
   top = int(count.argmax())
   expected = 0.0 if look.labels is None else float((look.labels == top).mean())
   if count[top] >= _NEARLY_ALL * total and expected <= 0.5:

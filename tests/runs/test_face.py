@@ -285,6 +285,15 @@ def test_inputs_on_another_scale_are_told_before_anything_is_certified(two_class
     assert not rsjax.smooth(apply, variables, sigma=0.1).check(images[::2], labels[::2]).warnings
 
 
+def test_logits_that_are_not_finite_are_no_answer(two_classes):
+  apply, variables, images, labels = two_classes
+  look = rsjax.smooth(lambda v, x: apply(v, x) * jnp.nan, variables, sigma=0.1).check(images, labels)
+  assert look.warnings == (
+    "the logits of 40 of 40 noisy images are not finite: no image can be certified by them",
+  )
+  assert "0 of 2 classes answered" in str(look)
+
+
 def test_accuracy_at_chance_is_told(two_classes):
   apply, variables, images, labels = two_classes
   right = lambda v, x: apply(v, x * 255)
