@@ -96,7 +96,7 @@ def _say_what_it_takes(job: Any, outfile: str, taken: Any, done: int) -> None:
   before = f", {done:,} of them already done" if done else ""
   each = plural(job.procedure.most_draws, "draw")
   print(f"{plural(len(job.indices), 'image')}{before}; {most}{each} per image, {taken.count:,} in all")
-  print(f"about {taken}" if taken.count else "nothing to do")
+  print(f"{most or 'about '}{taken}" if taken.count else "nothing to do")
   size = in_bytes(len(job.indices) * (_ROW + 2 * _VOTE * min(20, job.num_classes)))
   print(f"would write {outfile}, about {size}, and {outfile}.json; nothing was written")
 

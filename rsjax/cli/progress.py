@@ -32,7 +32,8 @@ class RunProgress(Notes):
     from rsjax.results import plural  # late: NumPy takes its time, which --help need not wait for
 
     self._rows, self._images = plan["done"], plan["images"]
-    self._anytime, self._counts_rows = plan["anytime"], plan["n varies"] and not plan["anytime"]
+    self._anytime, self._varies = plan["anytime"], plan["n varies"]
+    self._counts_rows = self._varies and not self._anytime
     print(
       f"{plural(self._images, 'image')}, {self._rows} of them already done; "
       f"{'at most ' if plan['n varies'] else ''}{plural(plan['draws per image'], 'draw')} per image, "
@@ -47,7 +48,7 @@ class RunProgress(Notes):
     self._bar.set_description("choosing --batch" if self._rows < self._images else "done")
 
   def expect(self, estimate: Any) -> None:
-    print(f"about {estimate}", file=sys.stderr)
+    print(f"{'at most' if self._varies else 'about'} {estimate}", file=sys.stderr)
 
   def rows(self, rows: int) -> None:
     if self._rows < self._images:
