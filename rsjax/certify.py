@@ -1,13 +1,15 @@
 """python -m rsjax.certify DATASET CHECKPOINT SIGMA OUTFILE: certified radii of a split's images."""
 
 import argparse
+import sys
 
 from rsjax.cli import arguments, console, execution, stopping
 
 EPILOG = """example:
   python -m rsjax.certify digits out/digits_0.25 0.25 digits_0.25.tsv --skip 20
 
-You can interrupt the command at any time; the same command continues where it stopped. Image k is image k
+You can interrupt the command at any time; the same command continues where it stopped (but see --stop
+anytime). Image k is image k
 in the original order of the split. OUTFILE.json, beside OUTFILE, records the settings."""
 
 
@@ -32,18 +34,20 @@ def main(argv: list[str] | None = None) -> int:
   return console.run("certify", _body, parser().parse_args(argv))
 
 
-def _body(args: argparse.Namespace) -> None:
+def _body(args: argparse.Namespace) -> int:
   budget = stopping.seconds(args.time_budget)
   results, progress = execution.execute(args, stopping.certify_procedure(args), budget)
-  if results is None:
-    return
-  if not len(results):
-    execution.check_ended(results)
+  if results is None or not len(results):
+    return 0 if results is None else execution.exit_code(results)
   from rsjax import analysis  # late: it takes a second, which the first draws need not wait for
+  from rsjax.analysis import looks
 
-  print(analysis.table([results], analysis.grid(results)))
+  radii = analysis.grid(results)
+  print(analysis.table([results], radii))
   print(progress.summary(args.outfile))
-  execution.check_ended(results)
+  for text in looks.told(results, radii):
+    print(f"note: {text}", file=sys.stderr)
+  return execution.exit_code(results)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def told(results: Results, radii: Sequence[float]) -> Iterator[str]:
   ended = int(undecided(results).sum())
   if ended:
     images = plural(ended, "image was", "images were")
-    yield f"{images} ended before the rule for stopping was satisfied: their radii may be too small"
+    yield f"{images} ended before drawing was done: with more draws their radii might be larger"
   grid = grid_radii(results.settings)
   if grid is None:
     return

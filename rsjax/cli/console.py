@@ -27,18 +27,17 @@ _FLAGS = {
 }
 
 
-def run(command: str, body: Callable[[Any], None], args: Any) -> int:
+def run(command: str, body: Callable[[Any], int | None], args: Any) -> int:
   """Runs body(args) as `python -m rsjax.COMMAND`, or a script COMMAND.py; returns the exit code.
 
-  Exit codes: 0 done; 1 the run failed; 2 bad input; 130 interrupted; 143 ended by SIGTERM.
+  Exit codes: 0 done, or the body's own; 1 the run failed; 2 bad input; 130 interrupted; 143 ended by SIGTERM.
   """
   name = command if command.endswith(".py") else f"rsjax.{command}"
   if (typed := program(command)) == f"rsjax {command}":
     name = typed
   with streams.tolerant(), interrupts.catching(f"{name}: {_INTERRUPTED}"):
     try:
-      body(args)
-      return 0
+      return body(args) or 0
     except InputError as error:
       if interrupts.code():  # a library turned the interrupt into an error of its own
         return _say_interrupted(name)
@@ -49,7 +48,7 @@ def run(command: str, body: Callable[[Any], None], args: Any) -> int:
         return _say_interrupted(name)
       print(f"{name}: {error}", file=sys.stderr)
       return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, interrupts.Terminated):
       return _say_interrupted(name)
     except Exception:
       if interrupts.code():  # so did an extension module that was being imported

@@ -70,18 +70,25 @@ def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[An
   return results, progress
 
 
-def check_ended(results: Any) -> None:
-  """Ends the command as interrupted if it was, or as unfinished if a time budget left images out.
+def exit_code(results: Any) -> int:
+  """The exit code after a result file was written; says if Ctrl-C ended the run for good.
 
   Raises:
-    KeyboardInterrupt, UnfinishedError: then.
+    KeyboardInterrupt: if the run was interrupted, and the same command continues.
+    UnfinishedError: if a time budget left images out.
   """
+  code = interrupts.code()
+  if code and results.complete and "plan" in results.settings:
+    told = "ended by Ctrl-C: each image has the certificate of its last look, and these rows are final"
+    print(told, file=sys.stderr)
+    return code
   interrupts.check()
   if not results.complete:
     raise UnfinishedError(
       f"{results.path} has {len(results)} of {results.expected} images; the time was too short for a first "
       "look at the others: the same command continues"
     )
+  return 0
 
 
 def _say_what_it_takes(job: Any, outfile: str, taken: Any, done: int) -> None:

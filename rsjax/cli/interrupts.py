@@ -66,6 +66,10 @@ def catching(last_words: str = "") -> Iterator[None]:
       signal.signal(number, handler)
 
 
+class Terminated(BaseException):
+  """SIGTERM, for a run that Ctrl-C would end for good: it is left as a kill leaves it, to be continued."""
+
+
 def finish_first(what: str, seconds: float = float("inf")) -> None:
   """From here on a first signal is only noted, until `check` is called.
 
@@ -81,6 +85,12 @@ def check() -> None:
   """Raises KeyboardInterrupt if a signal came."""
   if _came:
     raise KeyboardInterrupt
+
+
+def check_for_good() -> None:
+  """Raises KeyboardInterrupt if Ctrl-C came, which ends a run for good, and Terminated if SIGTERM did."""
+  if _came:
+    raise Terminated if _came[0] == signal.SIGTERM else KeyboardInterrupt
 
 
 def check_unless_finishing() -> None:

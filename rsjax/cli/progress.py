@@ -56,13 +56,13 @@ class RunProgress(Notes):
 
   def draws(self, count: int) -> None:
     if self._anytime:
-      interrupts.check()  # which ends the run with what there is
+      interrupts.check_for_good()
     else:
       interrupts.check_unless_finishing()
     if not self._draws:
       self._describe()
       if self._anytime:
-        interrupts.finish_first("writing what has been certified so far")
+        interrupts.finish_first("ending the run")
       elif self._finish_images:
         interrupts.finish_first("finishing the current image", _PATIENCE)
     self._draws += count

@@ -21,8 +21,8 @@ def add_stop(made: argparse.ArgumentParser) -> None:
     "--radii",
     metavar="R,R,...",
     help="stop when it is settled which of these radii are certified (pixels in [0, 1]; 0: the class alone). "
-    "Apart from --give-up, a table at these radii is the same as with all N draws; accuracies at other radii "
-    "and the ACR are lower bounds",
+    "A table at these radii is nearly that of all N draws; accuracies at other radii and the ACR are lower "
+    "bounds",
   )
   group.add_argument(
     "--tolerance",
@@ -33,8 +33,8 @@ def add_stop(made: argparse.ArgumentParser) -> None:
   group.add_argument(
     "--stop",
     choices=("anytime",),
-    help="anytime: no rule. All images go on side by side; Ctrl-C or --time-budget ends the run, and each "
-    "image gets the radius that it has reached",
+    help="anytime: no rule. All images go on side by side; Ctrl-C or --time-budget ends the run "
+    "for good, and each image gets the radius that it has reached",
   )
   group.add_argument(
     "--time-budget",

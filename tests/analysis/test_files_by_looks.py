@@ -274,7 +274,7 @@ def test_images_that_were_ended_before_the_rule_did_are_told(files):
   ended = changed(files["anytime"], {"stop": Radii(GRID).settings()})
   assert "ended before the rule" not in said(ended)  # all have all draws
   short = write_file_ended(files)
-  assert "was ended before the rule for stopping was satisfied" in said(short)
+  assert "was ended before drawing was done" in said(short)
 
 
 def write_file_ended(files):

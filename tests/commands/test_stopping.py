@@ -8,7 +8,7 @@ import pytest
 from helpers import contents, refused, without_time
 
 from rsjax import certify, predict, results
-from rsjax.cli import stopping
+from rsjax.cli import progress, stopping
 from rsjax.runs import certification
 
 
@@ -78,24 +78,49 @@ def test_a_budget_for_no_look_says_so_and_is_continued(run, trained, tmp_path, c
   assert run("short", "--time-budget", "30s").complete
 
 
-def test_ctrl_c_writes_every_image_that_was_looked_at(trained, tmp_path, capsys, monkeypatch):
-  """The run is as complete as it can be; its exit code is that of an interrupt."""
-  from rsjax.cli.progress import RunProgress
+@pytest.fixture
+def signalled(trained, tmp_path, monkeypatch, capsys):
+  """signalled(number, name, *flags) -> (exit code, what was printed) of a run that gets a signal."""
+  draws = progress.RunProgress.draws
 
-  draws = RunProgress.draws
+  def run(number, name, *flags):
+    def interrupting(self, count):
+      if self._draws < 4000 <= self._draws + count:
+        os.kill(os.getpid(), number)
+      draws(self, count)
 
-  def interrupting(self, count):
-    if self._draws < 4000 <= self._draws + count:
-      os.kill(os.getpid(), signal.SIGINT)
-    draws(self, count)
+    with monkeypatch.context() as patched:
+      patched.setattr(progress.RunProgress, "draws", interrupting)
+      code = certify.main(argv(trained, tmp_path / name, "--stop", "anytime", "--batch", "64", *flags))
+    return code, capsys.readouterr()
 
-  monkeypatch.setattr(RunProgress, "draws", interrupting)
-  out = tmp_path / "o.tsv"
-  assert certify.main(argv(trained, out, "--stop", "anytime", "--batch", "64")) == 130
-  said = capsys.readouterr()
-  file = results.read(out)
+  return run
+
+
+def test_ctrl_c_writes_every_image_that_was_looked_at(signalled, tmp_path):
+  """The file is complete, and what is said does not promise that it goes on."""
+  code, said = signalled(signal.SIGINT, "o.tsv")
+  assert code == 130
+  file = results.read(tmp_path / "o.tsv")
   assert file.complete and file.columns["n"].max() < 5000
-  assert "ACR" in said.out and "interrupted" in said.err
+  assert "ACR" in said.out
+  assert "images were ended before drawing was done" in said.err
+  assert "these rows are final" in said.err and "continues" not in said.err
+
+
+def test_sigterm_leaves_a_run_as_it_was_to_be_continued(signalled, run, tmp_path):
+  """As a cluster that takes the machine away expects: the same command ends with the file of one run."""
+  code, said = signalled(signal.SIGTERM, "o.tsv")
+  assert code == 143 and "the same command continues" in said.err and "final" not in said.err
+  assert len(results.read(tmp_path / "o.tsv")) == 0
+  run("o.tsv", "--stop", "anytime")
+  run("whole", "--stop", "anytime")
+  assert without_time(tmp_path / "o.tsv") == without_time(tmp_path / "whole")
+
+
+def test_a_budget_that_ends_images_before_their_rule_is_told(run, capsys):
+  run("o.tsv", "--tolerance", "1%", "--N", "10000000", "--time-budget", "1s", "--batch", "256")
+  assert "ended before drawing was done" in capsys.readouterr().err
 
 
 def test_predict_looks_by_default_and_agrees_with_the_papers(trained, tmp_path):
