@@ -9,8 +9,8 @@ EPILOG = """example:
   python -m rsjax.certify digits out/digits_0.25 0.25 digits_0.25.tsv --skip 20
 
 You can interrupt the command at any time; the same command continues where it stopped (but see --stop
-anytime). Image k is image k
-in the original order of the split. OUTFILE.json, beside OUTFILE, records the settings."""
+anytime). Image k is image k in the original order of the split. OUTFILE.json, beside OUTFILE, records the
+settings."""
 
 
 def parser() -> argparse.ArgumentParser:
