@@ -13,6 +13,7 @@ first image.
 import contextlib
 import json
 import math
+import numbers
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -124,8 +125,8 @@ def _ending(job: Job, seconds: float | None) -> Callable[[], bool] | None:
   if seconds is not None:
     if not job.procedure.n_varies:
       raise InputError("a fixed number of draws cannot end early: give a rule for stopping, or no time budget")
-    if not 0 < seconds < math.inf:
-      raise InputError(f"a time budget must be a positive number of seconds, got {seconds}")
+    if not (isinstance(seconds, numbers.Real) and 0 < seconds < math.inf):
+      raise InputError(f"a time budget must be a positive number of seconds, got {seconds!r}")
     return _Budget(seconds)
   return (lambda: False) if procedures.is_anytime(job.procedure) else None
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rsjax import devices, files, models
 from rsjax.analysis import Found
@@ -29,11 +29,11 @@ from rsjax.procedures import (
   Procedure,
   StopRule,
 )
-from rsjax.runs import certification, given
-from rsjax.runs.progress import Bar, Progress
-from rsjax.smoothing import Execution, Smoothed, scheduling, tuning
+from rsjax.runs import certification, given, split
+from rsjax.runs.progress import Noted, Shown
+from rsjax.smoothing import Execution, Smoothed, inspection, scheduling, tuning
 from rsjax.smoothing.inspection import Look
-from rsjax.smoothing.votes import Apply
+from rsjax.smoothing.votes import Apply, class_count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +43,21 @@ class SmoothedClassifier(Smoothed):
   Attributes:
     apply, variables, noise: as for `smoothing.Smoothed`.
     name: the name by which result files identify the classifier; None: they identify it by its variables.
+    image_shape: (h, w, c) of the images that it takes; None: not known.
 
   Raises:
-    InputError: as for `smoothing.Smoothed`, and for a name that is empty or not a string.
+    InputError: as for `smoothing.Smoothed`, for a name that is empty or not a string, and for variables that
+      hold tensors of PyTorch.
   """
 
   name: str | None = None
+  image_shape: tuple[int, int, int] | None = None
 
   def __post_init__(self) -> None:
     super().__post_init__()
     if self.name is not None and not (isinstance(self.name, str) and self.name.strip()):
       raise InputError(f"name must be a non-empty string, got {self.name!r}")
+    given.check_variables(self.variables)
 
   def check(self, images: Any, labels: ArrayLike | None = None, *, most: int = 256) -> Look:
     """A quick look at the base classifier: accuracy without and with noise, and which classes it answers.
@@ -75,10 +79,23 @@ class SmoothedClassifier(Smoothed):
       raise InputError("images must hold at least one image, got none")
     places = np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)
     first = scheduling.checked((0, images[0]))[1]
+    self._check_fit(first, known)
     coupled = self.inspector.independence(first)
     chosen = [scheduling.checked((int(i), images[i]), first)[1] for i in places]
     look = self.inspector.look(chosen, None if known is None else known[places])
-    return dataclasses.replace(look, warnings=(*([coupled] if coupled else []), *look.warnings))
+    odd = [*([coupled] if coupled else []), *inspection.odd_pixels(chosen)]
+    return dataclasses.replace(look, warnings=(*odd, *look.warnings))
+
+  def _check_fit(self, first: NDArray[Any], labels: NDArray[np.int64] | None) -> None:
+    """Refuses images of another shape than the classifier's, and labels that are none of its classes."""
+    if self.image_shape is not None and first.shape != tuple(self.image_shape):
+      raise InputError(
+        f"images must be {list(self.image_shape)} (height, width, channels) for this classifier, "
+        f"got {list(first.shape)}"
+      )
+    classes = class_count(self.apply, self.variables, first.shape)
+    if labels is not None and labels.max(initial=0) >= classes:
+      raise InputError(f"labels must be below the classifier's {classes} classes, got {labels.max()}")
 
   def draws_per_second(self, image: Any, *, execution: Execution = Execution()) -> float:
     """Noisy images classified per second on this machine in a long run; measuring takes a second or two.
@@ -222,7 +239,9 @@ class SmoothedClassifier(Smoothed):
       classifier=self.name,
       about={"dataset": named, "images": len(images)},
     )
-    told = _Shown() if progress else _Noted()
+    if chosen:
+      self._check_fit(job.first_image(), known)
+    told = Shown() if progress else Noted()
     try:
       if file is None:
         return Found(certification.into_memory(job, execution, told, seconds))
@@ -264,8 +283,10 @@ def load(path: str | pathlib.Path, *, sigma: float, dtype: str | None = None) ->
   """
   noise = _noise(sigma)
   classifier = checkpoint.load(path)
+  for note in split.notes(noise, classifier.metadata):
+    warnings.warn(note, stacklevel=2)
   apply, variables = models.inference(classifier.model(dtype or devices.default_dtype()), classifier.variables)
-  return SmoothedClassifier(apply, variables, noise)
+  return SmoothedClassifier(apply, variables, noise, image_shape=classifier.spec.image_shape)
 
 
 def _noise(sigma: float) -> Gaussian:
@@ -273,14 +294,3 @@ def _noise(sigma: float) -> Gaussian:
   if told := grey_levels(noise.sigma):
     warnings.warn(told, stacklevel=3)
   return noise
-
-
-class _Noted(Progress):
-  """Silent, except for notes, which become Python warnings."""
-
-  def note(self, text: str) -> None:
-    warnings.warn(text, stacklevel=6)
-
-
-class _Shown(_Noted, Bar):
-  """A bar, and notes as Python warnings."""

@@ -4,6 +4,7 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -40,6 +41,13 @@ def rule(
   if isinstance(stop, str) or (stop is None and time_budget is not None):
     return Anytime()
   return stop  # type: ignore[return-value]
+
+
+def check_variables(variables: Any) -> None:
+  """Refuses tensors of PyTorch, which JAX does not take."""
+  leaves = jax.tree_util.tree_leaves(variables)
+  if any(type(leaf).__module__.partition(".")[0] == "torch" for leaf in leaves):
+    raise InputError("variables hold tensors of PyTorch: give NumPy arrays, by tensor.detach().numpy()")
 
 
 def checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] | None:

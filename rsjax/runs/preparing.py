@@ -53,11 +53,13 @@ def _first_look(job: Job, first: NDArray[Any]) -> Iterator[str]:
   """What is odd about the classifier, before anything is drawn; refuses one whose rows are not independent."""
   if warning := job.smoothed.inspector.independence(first):
     yield warning
-  if len(job.indices) < inspection.FEWEST:
-    return
   places = np.linspace(0, len(job.indices) - 1, min(_LOOKS, len(job.indices))).astype(int)
   some = [job.indices[place] for place in places]
   images = [scheduling.checked((i, job.images[i]), first)[1] for i in some]
+  if job.settings is None:  # data sets by name have notes of their own
+    yield from inspection.odd_pixels(images)
+  if len(images) < inspection.FEWEST:
+    return
   labels = None if job.labels is None else job.labels[some]
   yield from job.smoothed.inspector.look(images, labels).warnings
 

@@ -1,6 +1,7 @@
 """What runs report while they go on, and a bar that shows it."""
 
 import sys
+import warnings
 from typing import Any
 
 
@@ -73,6 +74,17 @@ class Bar(Progress):
 
   def _describe(self) -> None:
     self._bar.set_description(f"{self._done}/{self._images} images", refresh=False)
+
+
+class Noted(Progress):
+  """Silent, except for notes, which become Python warnings."""
+
+  def note(self, text: str) -> None:
+    warnings.warn(text, stacklevel=6)
+
+
+class Shown(Noted, Bar):
+  """A bar, and notes as Python warnings."""
 
 
 def bar(total: int, unit: str, initial: int = 0, terminal: str | None = None) -> Any:

@@ -161,11 +161,11 @@ def job_from(
       "checkpoint": classifier.metadata,
     },
     name=lambda: f"{classifier.spec.arch} {dtype}",
-    notes=[*dataset.notes, *_notes(noise, classifier.metadata)],
+    notes=[*dataset.notes, *notes(noise, classifier.metadata)],
   )
 
 
-def _notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
+def notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
   """Notes about what is allowed, but often a mistake."""
   noise_sd = metadata.get("noise_sd")
   if noise_sd is not None and isinstance(noise, Gaussian) and noise_sd != noise.sigma:
