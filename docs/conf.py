@@ -15,7 +15,7 @@ DOCS = pathlib.Path(__file__).parent
 ROOT = DOCS.parent
 # Pages that are elsewhere in the repository. They are copied here, to repository/, and links to them follow.
 ELSEWHERE = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "experiments/README.md")]
-ELSEWHERE += [*sorted(ROOT.glob("experiments/results/*/summary.md")), *sorted(ROOT.glob("notebooks/*.ipynb"))]
+ELSEWHERE += [*sorted(ROOT.glob("experiments/results/**/summary.md")), *sorted(ROOT.glob("notebooks/*.ipynb"))]
 COPIES = {path: DOCS / "repository" / path.relative_to(ROOT) for path in ELSEWHERE}
 
 metadata = configparser.ConfigParser()

@@ -4,8 +4,8 @@
     found = g.certify(images, labels, n=100_000)
     found.radius, found.certified_accuracy(0.25), found.to_pandas()
 
-`python -m rsjax` lists the commands. docs/architecture.md has the rooms of this package. Importing `rsjax`
-imports nothing heavy: JAX comes when a value below is first used that needs it.
+`python -m rsjax` lists the commands. docs/architecture.md describes the structure of this package. Importing
+`rsjax` imports nothing heavy: JAX is imported when a name below that needs it is first used.
 """
 
 import importlib
@@ -32,16 +32,16 @@ _HOMES = {
 
 
 def read(path: Any) -> Any:
-  """The certificates or predictions in a result file, as `certify` and `predict` give them; needs no JAX.
+  """The certificates or predictions in a result file, as `certify` and `predict` return them; needs no JAX.
 
   Args:
-    path: a file of rsjax, or of the paper's code.
+    path: a result file of rsjax or of the paper's code.
 
   Returns:
     An `analysis.Found`.
 
   Raises:
-    InputError: where it is missing or malformed, naming the line.
+    InputError: if the file is missing or malformed; the message names the line.
   """
   from rsjax import analysis, results
 

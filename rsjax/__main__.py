@@ -1,4 +1,4 @@
-"""python -m rsjax, or rsjax: lists the commands; with a command's name first, runs it."""
+"""python -m rsjax, or rsjax: lists the commands, or runs the command that is named first."""
 
 import argparse
 import difflib
@@ -11,7 +11,7 @@ COMMANDS = ("quickstart", "train", "certify", "predict", "analyze", "check", "vi
 
 
 def main(argv: list[str] | None = None) -> int:
-  """The exit code of `rsjax COMMAND ARGUMENTS...`; without a command, their list."""
+  """Runs `rsjax COMMAND ARGUMENTS...`, or lists the commands; returns the exit code."""
   name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
   if name in ("-h", "--help", "help"):
     print(_list())
@@ -38,7 +38,7 @@ def _list() -> str:
       "",
       *(f"  {name:{width}}  {text}" for name, text in described),
       "",
-      "rsjax COMMAND --help gives a command's arguments, with units and defaults.",
+      "rsjax COMMAND --help lists a command's arguments, with units and defaults.",
     ]
   )
 

@@ -14,46 +14,49 @@ EPILOG = """examples:
   python -m rsjax.analyze predict_100.tsv --reference certify_100000.tsv
   python -m rsjax.analyze out.tsv --alpha 1e-5 --n 10000
 
-Reads rsjax's files and those of the paper's code (TSV with idx, label, predict, radius). With -o it writes
-certified_accuracy.md, .tex, .csv, .json, .png, .pdf and .svg there. Of a file without manifest whatever is not
-in a path like noise_0.50/test/sigma_0.25 is unknown. Warnings go to stderr, and into the .json."""
+The command reads rsjax's files and those of the paper's code (TSV with idx, label, predict, radius). With
+-o DIR it writes certified_accuracy.md, .tex, .csv, .json, .png, .pdf and .svg to DIR. The settings of a file
+without a manifest are taken from its path, such as noise_0.50/test/sigma_0.25, and are otherwise unknown.
+Warnings go to stderr and into the .json file."""
 
 
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
   made = parsing.parser("analyze", "Certified accuracy, ACR and abstentions of result files.", EPILOG)
   add = made.add_argument
-  add("results", metavar="RESULT", nargs="+", help="result files: all of CERTIFY, or all of PREDICT")
-  add("-o", "--out", metavar="DIR", help="directory for tables and plots (default: the terminal only)")
+  add("results", metavar="RESULT", nargs="+", help="result files, all from CERTIFY or all from PREDICT")
+  add("-o", "--out", metavar="DIR", help="directory for tables and plots (default: print to the terminal only)")
   add(
     "--radii",
     type=float,
     nargs="+",
     metavar="R",
-    help="l2 radii of the columns, pixels in [0, 1] (default: multiples of 0.25, or finer)",
+    help="l2 radii of the table's columns, pixels in [0, 1] (default: multiples of 0.25, or of a finer step)",
   )
   add(
     "--rule",
     choices=("open", "paper"),
     default="open",
-    help="certified at R: radius > R, as the theorem says (open), or >= R, as in the paper's "
-    "tables (default: open)",
+    help="when an image counts as certified at R: if radius > R, as in the theorem (open), or if radius >= R, "
+    "as in the paper's tables (paper) (default: open)",
   )
-  add("--confidence", type=float, default=0.95, help="of the intervals (default: 0.95)")
-  add("--intervals", action="store_true", help="intervals in the Markdown and LaTeX tables and the plot, too")
+  add("--confidence", type=float, default=0.95, help="confidence level of the intervals (default: 0.95)")
+  add(
+    "--intervals", action="store_true", help="show intervals in the Markdown and LaTeX tables and the plot, too"
+  )
   add(
     "--rho",
     type=float,
-    help="add what is certified for all images at once with probability 1 - RHO (the paper's "
-    "high-probability variant); alpha is 0.001 where a file does not say",
+    help="add the accuracy that is certified for all images at once with probability 1 - RHO (the paper's "
+    "high-probability variant); alpha is taken to be 0.001 if a file does not record it",
   )
   add("--alpha", type=float, help="analyse the stored votes again at this alpha (default: the file's own)")
   add(
     "--n",
     "--N",
     type=int,
-    help="as if only N of the draws had been made: a random choice of each image's, for votes do not tell "
-    "which came first (default: all)",
+    help="analyse as if only N draws had been made: a random choice of each image's draws, because votes do "
+    "not record which draws came first (default: all)",
   )
   add(
     "--bound",
@@ -65,17 +68,17 @@ def parser() -> argparse.ArgumentParser:
   add(
     "--reference",
     metavar="FILE",
-    help="for PREDICT: a file of more draws on the same images, whose leading class counts as the truth",
+    help="for PREDICT: a file with more draws for the same images; its leading class counts as the truth",
   )
   add(
     "--label",
     action="append",
     metavar="TEXT",
-    help="name of a file, given once for each; sigma is added where the files differ in it "
-    "(default: its settings)",
+    help="name of a file; give one for each file. sigma is added if the files differ in it "
+    "(default: the file's settings)",
   )
-  add("--panels", choices=("sigma", "noise"), help="a panel of the plot for each sigma, or training noise")
-  add("--title", default="", help="of the plot")
+  add("--panels", choices=("sigma", "noise"), help="one panel of the plot per sigma, or per training noise")
+  add("--title", default="", help="title of the plot")
   return made
 
 
@@ -99,14 +102,14 @@ def _body(args: argparse.Namespace) -> None:
   if args.label and len(args.label) != len(files):
     given = results.plural(len(args.label), "time")
     raise InputError(
-      f"--label was given {given} for {results.plural(len(files), 'file')}: give one for each, or none"
+      f"--label was given {given} for {results.plural(len(files), 'file')}: give one label per file, or none"
     )
   files, left_out = _with_rows(files, args)
   kinds = {"certify" if "radius" in f.columns else "predict" for f in files}
   if len(kinds) > 1:
-    raise InputError("files of CERTIFY and of PREDICT cannot be in one table: give one kind (and --reference)")
+    raise InputError("files of CERTIFY and of PREDICT cannot be in one table: give files of one kind")
   if args.bound is not None and args.reference:
-    raise InputError("--bound is of certified radii, --reference of PREDICT's answers: give one of them")
+    raise InputError("--bound belongs to certified radii, --reference to PREDICT's answers: give one of them")
   files = [_again(f, args) for f in files]
   if kinds == {"predict"} or args.reference:
     _predict(files, args, left_out)
@@ -115,7 +118,7 @@ def _body(args: argparse.Namespace) -> None:
 
 
 def _with_rows(files, args):
-  """The files that have rows, and a warning of those that have none; --label is kept in step with them."""
+  """The files that have rows, and a warning about those that have none; keeps --label in step."""
   from rsjax import results
   from rsjax.analysis import statistics
 
@@ -131,7 +134,7 @@ def _with_rows(files, args):
   more = f" and {results.plural(len(empty) - 3, 'more file')}" if len(empty) > 3 else ""
   names = "; ".join(f"{f.path}{'' if f.expected is None else f' (of {f.expected})'}" for f in empty[:3])
   has = "has" if len(empty) == 1 else "have"
-  return files, [f"{names}{more} {has} no rows yet, and {'is' if len(empty) == 1 else 'are'} left out"]
+  return files, [f"{names}{more} {has} no rows yet and {'is' if len(empty) == 1 else 'are'} left out"]
 
 
 def _again(f, args):
@@ -182,8 +185,8 @@ def _certify(files, args, left_out):
   print(analysis.text(rows))
   print(f"\n{_wrapped(analysis.caption(rows))}")
   if differing:
-    times = results.plural(differing, "time")
-    print(f"\n{times} an image's radius is exactly R: only >= R, as in the paper's tables, counts it")
+    cases = results.plural(differing, "case")
+    print(f"\nin {cases} an image's radius is exactly R: only the rule of the paper's tables, >= R, counts it")
   _warn(warnings)
   if args.out:
     print(f"\nwrote {out}/certified_accuracy.md .tex .csv .json .png .pdf .svg")
@@ -252,7 +255,7 @@ def _folder(path):
   try:
     out.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise InputError(f"{out} cannot be a directory for tables: {error.strerror}") from error
+    raise InputError(f"{out} cannot be used as a directory for tables: {error.strerror}") from error
   return out
 
 

@@ -1,14 +1,16 @@
 """python -m rsjax.certify DATASET CHECKPOINT SIGMA OUTFILE: certified radii of a split's images."""
 
 import argparse
+import sys
 
 from rsjax.cli import arguments, console, execution, stopping
 
 EPILOG = """example:
   python -m rsjax.certify digits out/digits_0.25 0.25 digits_0.25.tsv --skip 20
 
-Interrupt it at any time; the same command continues where it was. Image k of the split is image k
-of its original order. OUTFILE.json, beside OUTFILE, keeps the settings."""
+You can interrupt the command at any time; the same command continues where it stopped (but see --stop
+anytime). Image k is image k in the original order of the split. OUTFILE.json, beside OUTFILE, records the
+settings."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,15 +20,17 @@ def parser() -> argparse.ArgumentParser:
     "--N0",
     type=stopping.selection_draws,
     default=100,
-    help="draws to select the class with (default: 100); auto: 100, and 900 more where two classes are close",
+    help="draws per image to select the class (default: 100); auto: 100, and 900 more if two classes are close",
   )
-  made.add_argument("--N", type=int, default=100_000, help="draws to estimate with (default: 100000)")
+  made.add_argument(
+    "--N", type=int, default=100_000, help="draws per image to estimate its probability (default: 100000)"
+  )
   made.add_argument(
     "--bound",
     choices=("one-sided", "multi"),
     default="one-sided",
-    help="one-sided: the paper's, from the votes for the selected class; multi: those for the strongest other "
-    "class count, too, which certifies more where there are many classes (default: one-sided)",
+    help="one-sided: the paper's bound, from the votes for the selected class; multi: also counts the votes for "
+    "the strongest other class, which certifies more if there are many classes (default: one-sided)",
   )
   stopping.add_stop(made)
   return made
@@ -37,18 +41,20 @@ def main(argv: list[str] | None = None) -> int:
   return console.run("certify", _body, parser().parse_args(argv))
 
 
-def _body(args: argparse.Namespace) -> None:
+def _body(args: argparse.Namespace) -> int:
   budget = stopping.seconds(args.time_budget)
   results, progress = execution.execute(args, stopping.certify_procedure(args), budget)
-  if results is None:
-    return
-  if not len(results):
-    execution.check_ended(results)
+  if results is None or not len(results):
+    return 0 if results is None else execution.exit_code(results)
   from rsjax import analysis  # late: it takes a second, which the first draws need not wait for
+  from rsjax.analysis import looks
 
-  print(analysis.table([results], analysis.grid(results)))
+  radii = analysis.grid(results)
+  print(analysis.table([results], radii))
   print(progress.summary(args.outfile))
-  execution.check_ended(results)
+  for text in looks.told(results, radii):
+    print(f"note: {text}", file=sys.stderr)
+  return execution.exit_code(results)
 
 
 if __name__ == "__main__":

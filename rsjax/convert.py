@@ -1,4 +1,4 @@
-"""python -m rsjax.convert CHECKPOINT OUTDIR: PyTorch checkpoints of the field become rsjax's, and back."""
+"""python -m rsjax.convert CHECKPOINT OUTDIR: published PyTorch checkpoints to rsjax's format, and back."""
 
 import argparse
 import math
@@ -15,14 +15,15 @@ EPILOG = """examples:
   python -m rsjax.convert checkpoint.pth.tar --check cifar10 --noise 0.25    which normalisation fits?
   python -m rsjax.convert out/resnet110 again.pth.tar --to-torch
 
-Reads the paper's checkpoint.pth.tar, those of SmoothAdv, MACER, Consistency, SmoothMix and CAT-RS,
-torchvision's resnet50, and safetensors, without executing anything in them; refuses any tensor that is left
-over, missing or of another shape. Needs PyTorch: pip install torch safetensors
+The command reads the paper's checkpoint.pth.tar, those of SmoothAdv, MACER, Consistency, SmoothMix and CAT-RS,
+torchvision's resnet50, and safetensors, without executing anything in them. It refuses a file with a tensor
+that is left over, missing or of another shape. It needs PyTorch: pip install torch safetensors
 
-Weights work only under the normalisation that they were trained with, and the files do not say which it was.
-cifar10, imagenet, cifar100, svhn_cropped: minus mean, over standard deviation (the paper, and most after it).
-center: minus the mean only, of CIFAR-10 or ImageNet by the images' size (SmoothAdv has had both).
-none: pixels in [0, 1] (MACER)."""
+Weights work only with the normalisation that they were trained with, and most files do not record it.
+cifar10, imagenet, cifar100, svhn_cropped: subtract the mean, then divide by the standard deviation (the paper
+and most later work).
+center: subtract only the mean, that of CIFAR-10 or ImageNet by image size (some models of SmoothAdv).
+none: use pixels in [0, 1] as they are (MACER)."""
 
 
 # Of networks for 32x32 images, as most code that trains on these sets has them: mean and standard deviation.
@@ -34,30 +35,39 @@ _OTHERS = {
 
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
-  made = parsing.parser("convert", "PyTorch checkpoints of the field become rsjax's, and back.", EPILOG)
+  made = parsing.parser("convert", "Convert PyTorch checkpoints to rsjax's format, and back.", EPILOG)
   add = made.add_argument
-  add("checkpoint", metavar="CHECKPOINT", help="a PyTorch file; with --to-torch a directory of rsjax")
-  add("outdir", metavar="OUTDIR", nargs="?", help="directory to make; with --to-torch the file to write")
+  add(
+    "checkpoint", metavar="CHECKPOINT", help="a PyTorch file; with --to-torch, a checkpoint directory of rsjax"
+  )
+  add("outdir", metavar="OUTDIR", nargs="?", help="directory to create; with --to-torch, the file to write")
   add(
     "--normalization",
     metavar="NAME",
-    help="cifar10, imagenet, cifar100, svhn_cropped, center, none, or six numbers, mean and standard deviation "
-    "of each channel for pixels in [0, 1]: "
+    help="cifar10, imagenet, cifar100, svhn_cropped, center, none, or six numbers: three means and three "
+    "standard deviations, one per channel, for pixels in [0, 1], such as "
     ".49,.48,.45,.20,.20,.20",
   )
-  add("--key", help="which network, where the file holds several (averaged weights, a teacher, an ensemble)")
   add(
-    "--noise_sd", "--noise", type=float, help="noise it was trained with, to be kept with it (default: unknown)"
+    "--key", help="which network to take if the file holds several (averaged weights, a teacher, an ensemble)"
+  )
+  add(
+    "--noise_sd",
+    "--noise",
+    type=float,
+    help="standard deviation of the training noise, pixels in [0, 1], to record with the checkpoint "
+    "(default: unknown)",
   )
   add(
     "--check",
     metavar="DATASET",
-    help="accuracy on test images, clean and noisy, under each normalisation; without OUTDIR that is all",
+    help="print the accuracy on test images of DATASET, clean and noisy, with each normalisation; without "
+    "OUTDIR, do nothing else",
   )
-  add("--sigma", type=float, help="noise of --check, pixels in [0, 1] (default: --noise_sd, or 0.25)")
-  add("--max", type=int, default=500, help="images of --check (default: 500)")
+  add("--sigma", type=float, help="noise for --check, pixels in [0, 1] (default: --noise_sd, or 0.25)")
+  add("--max", type=int, default=500, help="number of images for --check (default: 500)")
   arguments.add_data_dir(made)
-  add("--to-torch", action="store_true", help="write a rsjax checkpoint as a file of the paper's code")
+  add("--to-torch", action="store_true", help="write a checkpoint of rsjax in the format of the paper's code")
   return made
 
 
@@ -70,7 +80,7 @@ def _body(args: argparse.Namespace) -> None:
   for path in (args.checkpoint, args.outdir or "", args.check or "", args.data_dir or ""):
     files.local(path)
   if args.outdir is None and (args.to_torch or not args.check):
-    raise InputError("OUTDIR is missing (only --check does without)")
+    raise InputError("OUTDIR is missing: give a directory to create (only --check works without one)")
   if args.to_torch:
     _to_torch(args)
     return
@@ -94,7 +104,7 @@ def _body(args: argparse.Namespace) -> None:
   print(f"{args.checkpoint}: {file.arch}, {file.num_classes} classes{taken}", file=sys.stderr)
   if torch_files.untouched(file):
     print(
-      "warning: all batch norms have the statistics they begin with, means 0 and variances 1: either it was "
+      "warning: all batch norms have their initial statistics, means 0 and variances 1: either the network was "
       "not trained, or its weights are an average (SWA, EMA) that still needs torch.optim.swa_utils.update_bn",
       file=sys.stderr,
     )
@@ -102,7 +112,7 @@ def _body(args: argparse.Namespace) -> None:
   given = None if args.normalization is None else _given(args.normalization, candidates)
   if file.normalization and given and not _close(given, file.normalization):
     raise InputError(
-      f"{args.checkpoint} holds its normalisation, mean and std {file.normalization}: leave --normalization out"
+      f"{args.checkpoint} holds its normalisation, mean and std {file.normalization}: leave out --normalization"
     )
   chosen = given or file.normalization
   if args.check:
@@ -112,7 +122,7 @@ def _body(args: argparse.Namespace) -> None:
     return
   if chosen is None:
     raise InputError(
-      f"{args.checkpoint} does not hold the normalisation that it was trained with: give --normalization "
+      f"{args.checkpoint} does not record the normalisation that it was trained with: give --normalization "
       f"{'|'.join(candidates)}, or six numbers (--check DATASET shows which one fits)"
     )
   _save(out, args, file, variables, chosen)
@@ -120,7 +130,7 @@ def _body(args: argparse.Namespace) -> None:
 
 
 def _candidates(image_shape: tuple[int, ...]) -> dict[str, Any]:
-  """{name: (mean, std)} of what the field normalises images of this shape with."""
+  """{name: (mean, std)} of the usual normalisations for images of this shape."""
   from rsjax.data import named
 
   found: dict[str, Any] = {name: named.SETS[name].statistics for name in ("cifar10", "imagenet")}
@@ -156,7 +166,7 @@ def _close(one: Any, other: Any) -> bool:
 
 
 def _new(path: str) -> pathlib.Path:
-  """The path of a directory that is not there yet, or empty."""
+  """The path of a directory that does not exist yet, or is empty."""
   from rsjax.classifiers import checkpoint
 
   out = checkpoint.check_path(path)
@@ -181,7 +191,7 @@ def _save(out: pathlib.Path, args: argparse.Namespace, file: Any, variables: Any
 
 
 def _check(args: argparse.Namespace, file: Any, variables: Any, candidates: dict[str, Any], noise: Any) -> None:
-  """Prints the accuracy under each normalisation, and which fits."""
+  """Prints the accuracy with each normalisation, and which one fits."""
   import numpy as np
 
   from rsjax import bounds, data
@@ -191,8 +201,8 @@ def _check(args: argparse.Namespace, file: Any, variables: Any, candidates: dict
   dataset = data.load(args.check, "test", args.data_dir)
   if dataset.image_shape != file.image_shape or dataset.num_classes > file.num_classes:
     raise InputError(
-      f"{args.check} has images of {dataset.image_shape} and {dataset.num_classes} classes, the network is for "
-      f"{file.image_shape} and {file.num_classes}"
+      f"{args.check} has images of {dataset.image_shape} and {dataset.num_classes} classes, but the network is "
+      f"for {file.image_shape} and {file.num_classes}"
     )
   if args.max < 1:
     raise InputError(f"max must be at least 1, got {args.max}")
@@ -213,8 +223,8 @@ def _check(args: argparse.Namespace, file: Any, variables: Any, candidates: dict
     > bounds.interval(found[second][1], len(chosen), 0.95)[1]
   )
   print(
-    f"\nbest with noise: {best}, by {margin:.3f} before {second}"
-    + ("" if clear else ": too little to tell; give more images (--max), or ask who trained it")
+    f"\nbest with noise: {best}, ahead of {second} by {margin:.3f}"
+    + ("" if clear else ": too close to tell; give more images (--max), or ask whoever trained it")
   )
 
 
@@ -222,20 +232,20 @@ def _to_torch(args: argparse.Namespace) -> None:
   from rsjax.classifiers import checkpoint, torch_files
 
   if any(value is not None for value in (args.normalization, args.check, args.noise_sd, args.key)):
-    raise InputError("--to-torch takes none of --normalization, --noise_sd, --check and --key")
+    raise InputError("--to-torch cannot be combined with --normalization, --noise_sd, --check or --key")
   if pathlib.Path(args.outdir).exists():
     raise InputError(f"{args.outdir} exists: give a new file")
   classifier = checkpoint.load(args.checkpoint)
   metadata = classifier.metadata
   torch_files.write(args.outdir, classifier.variables, metadata)
-  print(f"{args.outdir}: {metadata['arch']}, as the paper's code saves it")
+  print(f"{args.outdir}: {metadata['arch']}, in the format of the paper's code")
   usual = _candidates(tuple(metadata["image_shape"]))[
     "cifar10" if metadata["image_shape"][0] == 32 else "imagenet"
   ]
   if not _close((metadata["mean"], metadata["std"]), usual):
     print(
-      "warning: the paper's code normalises with its own constants, this network with mean "
-      f"{metadata['mean']}, std {metadata['std']}: change its layer",
+      "warning: the paper's code normalises with its own constants, but this network needs mean "
+      f"{metadata['mean']}, std {metadata['std']}: change the normalisation layer of that code",
       file=sys.stderr,
     )
 

@@ -1,11 +1,11 @@
-"""The errors that a user can cause, and mend."""
+"""Errors that a user can cause and correct."""
 
 
 class InputError(ValueError):
-  """Something given to rsjax cannot be used; the message says what, and the mend.
+  """Something given to rsjax cannot be used; the message says what, and what to give instead.
 
-  In Python it is a ValueError. Commands print it in one or two lines and exit with 2. A parameter's name
-  between backquotes, as in "give fewer `rows`", is shown by a command as its flag.
+  In Python it is a ValueError. Commands print it in one or two lines and exit with 2. A command shows a
+  parameter's name in backquotes, as in "give fewer `rows`", as its flag.
   """
 
 
@@ -14,8 +14,8 @@ class DivergedError(RuntimeError):
 
 
 class UnfinishedError(Exception):
-  """A run ended before everything was done; what was done is kept, and the same command continues."""
+  """A run ended before everything was done; the finished part is kept, and the same command continues it."""
 
 
 class ContradictionError(Exception):
-  """What was checked contradicts itself, or what it was held against. Commands print it and exit with 1."""
+  """A file contradicts itself, or what it was checked against. Commands print it and exit with 1."""

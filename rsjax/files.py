@@ -23,8 +23,8 @@ def local(path: Any) -> pathlib.Path:
   """The path that a user gave, of a file or folder on this machine.
 
   Raises:
-    InputError: for an address such as gs://bucket/x, which would become a local folder `gs:`, and for what is
-      no path.
+    InputError: for an address such as gs://bucket/x, which would become a local folder `gs:`, and for anything
+      that is not a path.
   """
   try:
     text = os.fsdecode(path)
@@ -32,23 +32,23 @@ def local(path: Any) -> pathlib.Path:
     raise InputError(f"a path must be text or a pathlib path, got {type(path).__name__}") from error
   if _REMOTE.match(text):
     raise InputError(
-      f"{text} is not on this machine, and only local paths are read and written: give a local path and copy, "
-      "or the folder at which the bucket is mounted (gcsfuse)"
+      f"{text} is not on this machine, and only local paths can be read and written: give a local path and "
+      "copy the data, or give the folder where the bucket is mounted (gcsfuse)"
     )
   if "\0" in text:
-    raise InputError(f"a path cannot have a null character: {text!r}")
+    raise InputError(f"a path cannot contain a null character: {text!r}")
   return pathlib.Path(text)
 
 
 def without_patterns(path: Any, what: str) -> pathlib.Path:
-  """The absolute `local` path, of `what`; refused where a library would take it for a pattern of names.
+  """The absolute `local` path of `what`; refuses a path that a library would read as a pattern of names.
 
   Raises:
-    InputError: for brackets, * and ?, and as `local`.
+    InputError: for brackets, * or ?, and as for `local`.
   """
   found = local(path).absolute()
   if odd := sorted(_GLOB & set(str(found))):
-    raise InputError(f"{what}'s path cannot have {' '.join(odd)}: {found}")
+    raise InputError(f"{what}'s path cannot contain {' '.join(odd)}: {found}")
   return found
 
 
@@ -56,15 +56,16 @@ def without_patterns(path: Any, what: str) -> pathlib.Path:
 def whole(path: str | pathlib.Path, mode: str = "w", *, shared: bool = False) -> Iterator[IO]:
   """Opens a file that appears at `path`, or replaces what is there, only when the block ends without an error.
 
-  Killed at any instant, the old file or the new one is there. The new one also outlasts a loss of power.
+  If the process is killed at any instant, either the old file or the new one is there. The new file also
+  survives a power failure.
 
   Args:
-    path: of the file; its folder must exist.
+    path: the file's path; its folder must exist.
     mode: "w" for text (UTF-8), "wb" for bytes.
-    shared: whether several processes may write it at once, without a lock; the last one's file stays.
+    shared: whether several processes may write it at once, without a lock; the last file written remains.
 
   Raises:
-    OSError: where it cannot be written.
+    OSError: if the file cannot be written.
   """
   path = pathlib.Path(path)
   new = path.with_name(f".{path.name}.{os.getpid()}.new" if shared else f".{path.name}.new")
@@ -81,7 +82,7 @@ def whole(path: str | pathlib.Path, mode: str = "w", *, shared: bool = False) ->
 
 
 def sync_folder(path: str | pathlib.Path) -> None:
-  """Makes the name of a file that was just made outlast a loss of power, where the system can."""
+  """Makes the name of a newly created file survive a power failure, where the system supports that."""
   with contextlib.suppress(OSError):
     folder = os.open(pathlib.Path(path).parent, os.O_RDONLY)
     try:
@@ -94,16 +95,17 @@ def sync_folder(path: str | pathlib.Path) -> None:
 def alone(path: str | pathlib.Path, target: str | pathlib.Path | None = None) -> Iterator[None]:
   """Holds the lock file `path` for the block, so that one process at a time writes to `target`.
 
-  The lock's folder is made where it is missing. The lock file, which names its last holder, stays: removing it
-  could let two writers in. Where the file system has no flock, the file itself is the lock, and goes with the
-  block.
+  The lock's folder is created if it is missing. The lock file, which names its last holder, is not removed:
+  removing it could let two writers in. On a file system without flock, the file itself is the lock, and is
+  removed when the block ends.
 
   Args:
-    path: of the lock file.
-    target: what it guards, as messages name it; by default the lock's folder.
+    path: the path of the lock file.
+    target: what the lock guards, as messages name it; by default the lock's folder.
 
   Raises:
-    InputError: where another process holds it, or it cannot be taken, naming the lock and its holder.
+    InputError: if another process holds the lock or it cannot be acquired; the message names the lock and its
+      holder.
   """
   path = pathlib.Path(path)
   target = path.parent if target is None else target
@@ -114,8 +116,8 @@ def alone(path: str | pathlib.Path, target: str | pathlib.Path | None = None) ->
     lock = _acquired(path)
   except filelock.Timeout as error:
     raise InputError(
-      f"{target} is being written by another process{holder and f', {holder}'}: wait for it, or, where it runs "
-      f"no more, delete its lock {path}"
+      f"{target} is being written by another process{holder and f', {holder}'}: wait for it, or, if it is "
+      f"no longer running, delete its lock {path}"
     ) from error
   except OSError as error:
     if path.exists():
@@ -128,7 +130,7 @@ def alone(path: str | pathlib.Path, target: str | pathlib.Path | None = None) ->
 
 
 def _acquired(path: pathlib.Path) -> Any:
-  """The lock, held: by flock, or where the file system has none, by the file's being there."""
+  """The acquired lock: by flock, or, on a file system without flock, by the existence of the file."""
   lock: Any = filelock.FileLock(path, timeout=0)
   try:
     with warnings.catch_warnings():
@@ -157,7 +159,7 @@ def _holder(path: pathlib.Path) -> str:
 
 
 def _why_not(path: pathlib.Path, holder: str, error: OSError) -> str:
-  """Why a lock file that is there cannot be locked, and the mend."""
+  """Why an existing lock file cannot be locked, and what to do about it."""
   why = f"its lock {path}: {error.strerror or error}"
   try:
     import pwd
@@ -166,9 +168,11 @@ def _why_not(path: pathlib.Path, holder: str, error: OSError) -> str:
   except (ImportError, KeyError, OSError):
     owner = "another user"
   if isinstance(error, PermissionError):
-    last = f", held last by process {holder}" if holder else ""
-    return f"{why}, the file belongs to {owner}{last}; where no run of theirs writes there, have them delete it"
-  return f"{why}; give a path on another file system, and copy"
+    last = f", and was last held by process {holder}" if holder else ""
+    return (
+      f"{why}; the file belongs to {owner}{last}. If none of their runs writes there, ask them to delete it"
+    )
+  return f"{why}; give a path on another file system, and copy the result"
 
 
 def unwritable(path: str | pathlib.Path, error: OSError) -> InputError:
@@ -177,7 +181,7 @@ def unwritable(path: str | pathlib.Path, error: OSError) -> InputError:
 
 
 def unreadable(path: str | pathlib.Path, error: OSError) -> InputError:
-  """The error for a path that is there and cannot be read: no permission, or a failing disk."""
+  """The error for an existing path that cannot be read: no permission, or a failing disk."""
   return InputError(f"{path} cannot be read: {error.strerror or error}")
 
 

@@ -7,20 +7,20 @@ from rsjax.cli import arguments, console, execution
 EPILOG = """example:
   python -m rsjax.predict digits out/digits_0.25 0.25 digits_0.25_predict.tsv --N 1000
 
-Interrupt it at any time; the same command continues where it was. OUTFILE.json, beside OUTFILE,
-keeps the settings."""
+You can interrupt the command at any time; the same command continues where it stopped. OUTFILE.json, beside
+OUTFILE, records the settings."""
 
 
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
   made = arguments.run_parser("predict", "Predict images of a split with PREDICT (Cohen et al. 2019).", EPILOG)
   made.add_argument(
-    "--N", type=int, help="draws an image, at most (default: 100000; with --fixed 1000, and for every image)"
+    "--N", type=int, help="draws per image, at most (default: 100000; with --fixed, exactly N, default: 1000)"
   )
   made.add_argument(
     "--fixed",
     action="store_true",
-    help="N draws for every image, as in the paper, instead of as many as its answer takes",
+    help="take N draws for every image, as in the paper, instead of stopping when its answer is settled",
   )
   return made
 

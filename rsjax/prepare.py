@@ -15,9 +15,9 @@ what DIR must hold (download by hand; TensorFlow is not needed):
   mnist          {train,t10k}-{images-idx3,labels-idx1}-ubyte (or .gz)    12 MB
   fashion_mnist  files of the same names                                  31 MB
   imagenet       ILSVRC2012_img_val.tar, ILSVRC2012_img_train.tar, or    6.7 GB, 148 GB
-                 folders val/, train/ of one folder a class; either split may be missing
+                 folders val/, train/ with one folder per class; either split may be missing
 
-Interrupt it at any time; the same command continues. What it writes, tensorflow-datasets reads
+You can interrupt the command at any time; the same command continues. tensorflow-datasets can read the result
 (array_record format, same version and order as its own)."""
 
 
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
   made.add_argument(
     "--unverified",
     action="store_true",
-    help="use originals whose digests or counts are not the published ones, and mark the data set so",
+    help="use originals whose digests or counts are not the published ones, and mark the data set as such",
   )
   return made
 
@@ -58,7 +58,7 @@ def _body(args: argparse.Namespace) -> None:
   sizes = ", ".join(f"{split} {count:,}" for split, count in counts.items())
   print(f"{target}: {args.name}, images read back: {sizes}")
   if not progress.wrote:
-    print("it was prepared before, and nothing was written: delete the folder to prepare it anew")
+    print("it was already prepared, so nothing was written: delete the folder to prepare it again")
 
 
 if __name__ == "__main__":

@@ -6,15 +6,15 @@ from rsjax import certify, files, train
 from rsjax.cli import console, parsing
 from rsjax.errors import InputError
 
-EPILOG = """It types the commands rsjax.train and rsjax.certify for each sigma, showing them, and plots
-certified accuracy against radius. Interrupted, it continues where it was when started again."""
+EPILOG = """The quickstart runs rsjax.train and rsjax.certify for each sigma, shows each command, and plots
+certified accuracy against radius. If you interrupt it, the same command continues where it stopped."""
 
 
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
   made = parsing.parser("quickstart", "Train, certify and plot on real handwritten digits, 8x8.", EPILOG)
   made.add_argument(
-    "--out", default="rsjax-quickstart", help="directory for everything (default: rsjax-quickstart)"
+    "--out", default="rsjax-quickstart", help="directory for all output (default: rsjax-quickstart)"
   )
   made.add_argument(
     "--sigma",
@@ -23,11 +23,15 @@ def parser() -> argparse.ArgumentParser:
     default=[0.12, 0.25, 0.5],
     help="noise levels, pixels in [0, 1] (default: 0.12 0.25 0.5)",
   )
-  made.add_argument("--epochs", type=int, default=60, help="of training (default: 60)")
+  made.add_argument("--epochs", type=int, default=60, help="epochs of training (default: 60)")
   made.add_argument("--max", type=int, default=72, help="test images to certify, at most 72 (default: 72)")
-  made.add_argument("--N", type=int, default=100_000, help="draws to estimate with, at most (default: 100000)")
   made.add_argument(
-    "--fixed", action="store_true", help="N draws for every image, as in the paper; takes several times as long"
+    "--N", type=int, default=100_000, help="draws per image to estimate with, at most (default: 100000)"
+  )
+  made.add_argument(
+    "--fixed",
+    action="store_true",
+    help="take N draws for every image, as in the paper; takes several times as long",
   )
   return made
 
@@ -62,8 +66,8 @@ def _body(args: argparse.Namespace) -> None:
   if not args.fixed:
     times = args.N * sum(map(len, written)) / drawn
     print(
-      f"\nDrawing stopped where the radius was within 5 % of what {args.N:,} draws are expected to certify: "
-      f"{drawn:,} draws, {times:.1f} times fewer than without (--fixed)."
+      f"\nDrawing stopped when the radius was within 5 % of what {args.N:,} draws are expected to certify: "
+      f"{drawn:,} draws, {times:.1f} times fewer than with --fixed."
     )
   sigma, model = args.sigma[-1], out / f"model_{args.sigma[-1]:g}"
   print(

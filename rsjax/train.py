@@ -10,8 +10,8 @@ from rsjax.errors import InputError
 EPILOG = """example:
   python -m rsjax.train digits convnet out/digits_0.25 --noise 0.25 --batch 128 --epochs 60
 
-OUTDIR/checkpoint is the classifier, OUTDIR/log.tsv a line an epoch. OUTDIR/state lets the same command
-continue where it was interrupted, with the same result. All devices share each step."""
+OUTDIR/checkpoint is the classifier; OUTDIR/log.tsv has one line per epoch. OUTDIR/state lets the same command
+continue after an interruption, with the same result. All devices share each step."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     metavar="ARCH",
     help="convnet (digits, MNIST-size), cifar_resnet20, cifar_resnet110 (any 6n + 2), resnet50 (imagenet)",
   )
-  made.add_argument("outdir", metavar="OUTDIR", help="where checkpoint and log go")
+  made.add_argument("outdir", metavar="OUTDIR", help="directory for the checkpoint and the log")
   arguments.add_data_dir(made)
   made.add_argument(
     "--noise_sd",
@@ -32,8 +32,8 @@ def parser() -> argparse.ArgumentParser:
     default=0.0,
     help="standard deviation of the training noise, pixels in [0, 1] (default: 0)",
   )
-  made.add_argument("--epochs", type=int, default=90, help="(default: 90)")
-  made.add_argument("--batch", type=int, default=400, help="images an update (default: 400)")
+  made.add_argument("--epochs", type=int, default=90, help="passes over the training set (default: 90)")
+  made.add_argument("--batch", type=int, default=400, help="images per update (default: 400)")
   made.add_argument(
     "--lr", "--learning-rate", type=float, default=0.1, help="highest learning rate (default: 0.1)"
   )
@@ -41,50 +41,56 @@ def parser() -> argparse.ArgumentParser:
     "--schedule",
     choices=("step", "cosine", "onecycle"),
     default="step",
-    help="of the learning rate (default: step, the paper's)",
+    help="schedule of the learning rate (default: step, the paper's)",
   )
-  made.add_argument("--lr_step_size", type=int, default=30, help="of step: epochs between drops (default: 30)")
-  made.add_argument("--gamma", type=float, default=0.1, help="of step: factor of each drop (default: 0.1)")
-  made.add_argument("--momentum", type=float, default=0.9, help="(default: 0.9)")
-  made.add_argument("--nesterov", action="store_true", help="Nesterov's momentum")
   made.add_argument(
-    "--weight-decay", "--wd", type=float, default=1e-4, help="on every parameter (default: 1e-4)"
+    "--lr_step_size", type=int, default=30, help="for the schedule step: epochs between drops (default: 30)"
+  )
+  made.add_argument(
+    "--gamma", type=float, default=0.1, help="for the schedule step: factor of each drop (default: 0.1)"
+  )
+  made.add_argument("--momentum", type=float, default=0.9, help="momentum of SGD (default: 0.9)")
+  made.add_argument("--nesterov", action="store_true", help="use Nesterov momentum")
+  made.add_argument(
+    "--weight-decay", "--wd", type=float, default=1e-4, help="weight decay, on every parameter (default: 1e-4)"
   )
   made.add_argument(
     "--label-smoothing",
     type=float,
     default=0.0,
-    help="share of the target spread over all classes (default: 0)",
+    help="share of the target that is spread over all classes (default: 0)",
   )
   made.add_argument(
     "--accumulate",
     type=int,
     default=1,
-    help="compute each update's batch in so many parts, for small memories (default: 1)",
+    help="compute each update's batch in this many parts, to save memory (default: 1)",
   )
   made.add_argument(
     "--augment",
     choices=("none", "crop", "crop-flip", "resized-crop-flip"),
-    help="crop: random, after padding by 4 pixels; flip: random, left-right; resized-crop: a random part at "
-    "224x224, imagenet only (default: resized-crop-flip for imagenet, crop for svhn_cropped, crop-flip for "
-    "other colour images, none for grey ones)",
+    help="crop: a random crop after padding by 4 pixels; flip: a random left-right flip; resized-crop: a "
+    "random part, resized to 224x224, imagenet only (default: resized-crop-flip for imagenet, crop for "
+    "svhn_cropped, crop-flip for other colour images, none for grey ones)",
   )
-  made.add_argument("--init-from", metavar="CHECKPOINT", help="begin with its weights and normalisation")
+  made.add_argument(
+    "--init-from", metavar="CHECKPOINT", help="begin with this checkpoint's weights and normalisation"
+  )
   made.add_argument(
     "--workers", type=int, default=4, help="processes that decode imagenet's images; 0: threads (default: 4)"
   )
   made.add_argument(
     "--resume",
     action="store_true",
-    help="say so where OUTDIR has nothing to continue (continuing is the default)",
+    help="print a note if OUTDIR has nothing to continue (continuing is the default)",
   )
-  made.add_argument("--seed", type=int, default=0, help="of weights, order and noise (default: 0)")
+  made.add_argument("--seed", type=int, default=0, help="seed of weights, order and noise (default: 0)")
   arguments.add_onednn(made)
   arguments.add_dry_run(made)
   made.add_argument(
     "--dtype",
     choices=("float32", "bfloat16"),
-    help="what the network computes in; weights are float32 (default: float32 on CPU, else bfloat16)",
+    help="dtype that the network computes in; weights are float32 (default: float32 on CPU, else bfloat16)",
   )
   return made
 
@@ -142,9 +148,9 @@ def _say_what_it_takes(args: argparse.Namespace, objective: Any, recipe: Any) ->
   )
   taken, size = training.dry_run(job, args.workers)
   images, epochs = plural(len(job.train_set), "image"), plural(recipe.epochs, "epoch")
-  print(f"{images}, {epochs} of {plural(job.steps, 'step')}, evaluation not counted")
+  print(f"{images}, {epochs} of {plural(job.steps, 'step')}, evaluation not included")
   print(f"about {taken}")
-  print(f"would write about {in_bytes(size)} below {args.outdir}; nothing was written")
+  print(f"would write about {in_bytes(size)} to {args.outdir}; nothing was written")
 
 
 if __name__ == "__main__":

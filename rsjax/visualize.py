@@ -9,9 +9,10 @@ from rsjax.errors import InputError
 EPILOG = """example:
   python -m rsjax.visualize cifar10 figures 0,20,40 0.12 0.25 0.5 1
 
-Writes OUTDIR/INDEX_SIGMA.png for each image and sigma, INDEX_0.png without noise, and OUTDIR/contact_sheet.png,
-a row an image. The noise is that of certification with this seed and draw, at every sigma the same but for its
-scale. Pixels outside [0, 1] are clipped in the pictures; the classifier sees them as they are."""
+The command writes OUTDIR/INDEX_SIGMA.png for each image and sigma, INDEX_0.png without noise, and
+OUTDIR/contact_sheet.png with one row per image. The noise is the one that certification uses for this seed and
+draw; the noise of two sigmas differs only in scale. The pictures clip pixels to [0, 1]; the classifier sees
+them unclipped."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,16 +20,19 @@ def parser() -> argparse.ArgumentParser:
   made = parsing.parser("visualize", "Noisy versions of images at several noise levels, as PNGs.", EPILOG)
   made.add_argument("dataset", metavar="DATASET", help=arguments.DATASET_HELP)
   made.add_argument("outdir", metavar="OUTDIR", help="directory for the PNGs")
-  made.add_argument("index", metavar="INDEX", help="of the image in its split, or several: 0,20,40")
+  made.add_argument("index", metavar="INDEX", help="index of the image in its split, or several: 0,20,40")
   made.add_argument(
     "sigma", metavar="SIGMA", type=float, nargs="+", help="standard deviation of the noise, pixels in [0, 1]"
   )
   arguments.add_data_dir(made)
   made.add_argument("--split", default="test", help="train or test (default: test)")
-  made.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+  made.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
   made.add_argument("--draw", type=int, default=0, help="number of the draw (default: 0)")
   made.add_argument(
-    "--side", type=int, default=160, help="an image's least height in the sheet, in pixels (default: 160)"
+    "--side",
+    type=int,
+    default=160,
+    help="minimum height of an image in the contact sheet, in pixels (default: 160)",
   )
   return made
 
@@ -46,7 +50,9 @@ def _body(args: argparse.Namespace) -> None:
   try:
     indices = [int(part) for part in args.index.split(",")]
   except ValueError as error:
-    raise InputError(f"INDEX must be integers with commas between, got {args.index!r}") from error
+    raise InputError(
+      f"INDEX must be integers separated by commas, such as 0,20,40, got {args.index!r}"
+    ) from error
   for sigma in args.sigma:
     bounds.check_sigma(sigma)
     arguments.check_grey_levels(sigma, "SIGMA")
@@ -58,11 +64,13 @@ def _body(args: argparse.Namespace) -> None:
   dataset = data.load(args.dataset, args.split, args.data_dir)
   for index in indices:
     if not 0 <= index < len(dataset):
-      raise InputError(f"{dataset.name} has images 0 to {len(dataset) - 1} in {args.split}, got {index}")
+      raise InputError(
+        f"INDEX must be from 0 to {len(dataset) - 1}, the images of {dataset.name} in {args.split}, got {index}"
+      )
   try:
     out.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise InputError(f"{out} cannot be a directory for pictures: {error.strerror}") from error
+    raise InputError(f"{out} cannot be used as a directory for pictures: {error.strerror}") from error
   rows = []
   for index in indices:
     shown = pictures.noisy(dataset.images[index], index, [0.0, *args.sigma], args.seed, args.draw)

@@ -82,7 +82,7 @@ def test_where_there_is_no_flock_the_file_itself_is_the_lock(missing, tmp_path, 
         pass
     assert not lock.exists()
   lock.write_text("123\nnode17\n")  # of a process that was killed on another host
-  said = rf"written by another process, 123 on node17: .*where it runs no more, delete its lock {lock}"
+  said = rf"written by another process, 123 on node17: .*if it is no longer running, delete its lock {lock}"
   with pytest.raises(InputError, match=said), files.alone(lock):
     pass
   lock.unlink()
@@ -95,7 +95,7 @@ def test_where_there_is_no_flock_the_file_itself_is_the_lock(missing, tmp_path, 
   [
     (
       PermissionError(errno.EACCES, "Permission denied"),
-      "Permission denied, the file belongs to .*, held last by",
+      "Permission denied; the file belongs to .*, and was last held by",
     ),
     (OSError(errno.EIO, "Input/output error"), "Input/output error; give a path on another file system"),
   ],

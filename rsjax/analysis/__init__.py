@@ -5,7 +5,7 @@
   radius            0   0.25    0.5      ACR  abstain  images
   sigma = 0.25   0.93   0.81   0.64    0.543     0.00      72
 
-A file of this package holds one idea: statistics (numbers of one file), reanalysis (the same votes at
+Each module of this package has one topic: statistics (numbers of one file), reanalysis (the same votes at
 another alpha, n or bound), looks (files whose images ended early), agreement (PREDICT against a file of more
 draws), contradictions (within one file), referee (what should be said of the files), spacing (which images they
 are of), labels, columns (text that fits a terminal), tables, latex, plots, found (one file as a value to look

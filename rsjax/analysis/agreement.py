@@ -1,8 +1,8 @@
-"""PREDICT's answers against the smoothed classifier's true ones, which many more draws estimate.
+"""Compares PREDICT's answers with the smoothed classifier's true ones, as estimated by many more draws.
 
-The paper's table of PREDICT (Cohen et al. 2019, section 4): an answer is correct where it is the label, and
-accurate where it is the smoothed classifier's class; that class is taken to be the one with most votes
-in a file of many more draws.
+As in the paper's table of PREDICT (Cohen et al. 2019, section 4), an answer is correct if it is the label, and
+accurate if it is the smoothed classifier's class. That class is taken to be the one with most votes in a file
+of many more draws.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def agreement(results: Results, reference: Results) -> dict[str, float]:
   """{category: fraction of the images} of answers against a file of more draws on the same images.
 
   Raises:
-    InputError: where the reference lacks an image, has fewer draws, or is of another smoothed classifier.
+    InputError: if the reference lacks an image, has fewer draws, or is of another smoothed classifier.
   """
   check_rows(results)
   digest = results.settings.get("dataset")
@@ -36,7 +36,7 @@ def agreement(results: Results, reference: Results) -> dict[str, float]:
     if name == "split" and same_data:
       continue  # a digest is of one split, whatever it is called
     if None not in (ours, theirs) and ours != theirs:
-      raise InputError(f"{reference.path} is of another {name} than {results.path}: {theirs}, not {ours}")
+      raise InputError(f"{reference.path} has another {name} than {results.path}: {theirs}, not {ours}")
   truth = dict(zip(reference.columns["idx"].tolist(), leading_classes(reference).tolist()))
   missing = [i for i in results.columns["idx"].tolist() if i not in truth]
   if missing:
@@ -48,7 +48,8 @@ def agreement(results: Results, reference: Results) -> dict[str, float]:
     for index, fewer in zip(results.columns["idx"].tolist(), results.columns["n"].tolist()):
       if drawn[index] < fewer:
         raise InputError(
-          f"{reference.path} has n = {drawn[index]:,}, fewer than the {fewer:,} of {results.path}"
+          f"{reference.path} has n = {drawn[index]:,}, fewer than the {fewer:,} of {results.path}: give more "
+          "draws"
         )
   accurate = np.array([truth[i] for i in results.columns["idx"].tolist()]) == results.columns["predict"]
   correct, answers = results.columns["correct"] == 1, results.columns["predict"] != -1

@@ -1,4 +1,4 @@
-"""Text tables that fit a terminal: long names stand on lines of their own, and columns go into blocks."""
+"""Text tables that fit a terminal: long names get their own lines, and columns are split into blocks."""
 
 import textwrap
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ def fitted(
 
   Args:
     corner: the head of the names.
-    heads: of the columns; a line break in one makes a head of two lines.
-    widths: of the columns, the space before them included; they are narrower where that is needed to fit.
+    heads: the heads of the columns; a line break in one makes a head of two lines.
+    widths: the widths of the columns, including the space before them; they are reduced if needed to fit.
     lines: name and cells; cells that are missing at the end of a line are left empty.
   """
   name_width = max(len(name) for name in (corner, *(name for name, _ in lines)))

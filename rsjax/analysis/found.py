@@ -1,4 +1,4 @@
-"""What certifying or predicting found, as a value to look at: columns, accuracies, a table, a file.
+"""The result of certifying or predicting, as a value to look at: columns, accuracies, a table, a file.
 
 >>> found = Found(results.read("out.tsv"))
 >>> found
@@ -35,7 +35,7 @@ class Found:
   and `correct`.
 
   Attributes:
-    results: the same as `rsjax.results` and `rsjax.analysis` take it.
+    results: the same, in the form that `rsjax.results` and `rsjax.analysis` take.
   """
 
   results: Results
@@ -70,32 +70,32 @@ class Found:
     return self.results.settings
 
   def certified_accuracy(self, radii: ArrayLike) -> NDArray[np.float64]:
-    """The fraction of the images that are right and certified beyond each radius: float64, of its shape.
+    """The fraction of the images that are right and certified beyond each radius: float64, shaped as `radii`.
 
     Raises:
-      InputError: without labels, or of predictions, which have no radius.
+      InputError: without labels, or for predictions, which have no radius.
     """
     statistics.check_labels(self.results)
     return statistics.certified_accuracy(self.results, radii)
 
   def acr(self) -> float:
-    """The average certified radius, counting 0 where the answer is wrong or none.
+    """The average certified radius, counting 0 for a wrong answer or none.
 
-    Where images stopped at grid radii it is a lower bound of what all draws would have given.
+    If images stopped at grid radii, it is a lower bound of what all draws would have given.
 
     Raises:
-      InputError: without labels, or of predictions.
+      InputError: without labels, or for predictions.
     """
     statistics.check_labels(self.results)
     if "radius" not in self.columns:
-      raise InputError("predictions have no radius: give those of certify")
+      raise InputError("predictions have no radius: give the results of certify")
     return statistics.average_certified_radius(self.results)
 
   def to_pandas(self) -> "pandas.DataFrame":
     """The columns as a pandas.DataFrame.
 
     Raises:
-      InputError: where pandas is missing, with the command that mends it.
+      InputError: if pandas is missing; the message gives the command that installs it.
     """
     try:
       import pandas
@@ -109,21 +109,21 @@ class Found:
     """Draws certified accuracy against radius, and returns Matplotlib's figure.
 
     Args:
-      path: where to save it, as .png, .pdf or .svg; None: nowhere.
-      title: above it.
+      path: where to save it, as .png, .pdf or .svg; None: it is not saved.
+      title: the title above the plot.
       ax: Matplotlib's Axes to draw into; None: a new figure.
 
     Raises:
-      InputError: without labels, of predictions, or where Matplotlib is missing.
+      InputError: without labels, for predictions, or if Matplotlib is missing.
     """
     self.certified_accuracy(0.0)
     return plots.plot([self.results], () if path is None else path, title, ax=ax)
 
   def save(self, path: str | pathlib.Path) -> None:
-    """Writes a result file and its manifest, as `rsjax.certify` does; neither may exist.
+    """Writes a result file and its manifest, as `rsjax.certify` does; neither may exist already.
 
     Raises:
-      InputError: without labels, or where it cannot be written.
+      InputError: without labels, or if the file cannot be written.
     """
     save(self.results, path)
 

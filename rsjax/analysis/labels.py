@@ -1,4 +1,4 @@
-"""What tables and plots call a file: its settings, as far as they tell it from the others."""
+"""The name of a file in tables and plots: those of its settings that distinguish it from the other files."""
 
 import collections
 import pathlib
@@ -17,7 +17,7 @@ _CALLED: dict[str, str] = {MULTI: "multi-class"}  # bounds, where not as in the 
 
 
 def facts(results: Results) -> dict[str, Any]:
-  """{setting: value} of a file, None where not known: what certificates of several files may differ in."""
+  """{setting: value} of a file, None if not known: the settings in which files of certificates may differ."""
   settings, about = results.settings, results.manifest["about"]
   checkpoint = about.get("checkpoint")
   checkpoint = checkpoint if isinstance(checkpoint, dict) else {}
@@ -50,7 +50,7 @@ def bound_called(bound: str) -> str:
 
 
 def all_facts(files: Sequence[Results]) -> list[dict[str, Any]]:
-  """`facts` of each file; data of one digest is called as the first file calls it."""
+  """`facts` of each file; data sets with the same digest get the name that the first file gives them."""
   known = [facts(f) for f in files]
   called: dict[str, dict[str, Any]] = {}
   for f, k in zip(files, known):
@@ -61,22 +61,22 @@ def all_facts(files: Sequence[Results]) -> list[dict[str, Any]]:
 
 
 def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list[str]:
-  """One text a file: sigma, what else differs among the files, and that it is incomplete if it is.
+  """One text per file: sigma, what else differs among the files, and whether the file is incomplete.
 
-  A file whose images stopped at grid radii is always called so, for its radii are lower bounds; so is one of
-  multi-class radii.
+  The text always says if images stopped at grid radii, because the radii are then lower bounds, and if the radii
+  are multi-class ones.
 
   Args:
     files: `results.Results`.
-    names: a text for each file instead, to which sigma is added where the files differ in it.
+    names: one text per file to use instead, to which sigma is added if the files differ in it.
 
   Raises:
-    InputError: where there are not as many names as files.
+    InputError: if there are not as many names as files.
   """
   if names is None:
     texts = _settings(files)
   elif len(names) != len(files):
-    raise InputError(f"names must be as many as files: got {len(names)} for {plural(len(files), 'file')}")
+    raise InputError(f"names must be one per file: got {len(names)} for {plural(len(files), 'file')}")
   else:
     texts = _with_sigma(files, names)
   counts = collections.Counter(texts)
@@ -131,7 +131,7 @@ def _bounded(known: dict[str, Any], differs: bool) -> list[str]:
 
 
 def _stop(known: dict[str, Any], differs: bool) -> list[str]:
-  """Why the images of a file ended: where files differ in it, or its radii are lower bounds."""
+  """Why the images of a file ended, if files differ in it or its radii are lower bounds."""
   stop = known["stop"] or ""
   if not differs:
     return [looks.AT_GRID] if stop.startswith(looks.AT_GRID) else []
@@ -149,7 +149,7 @@ def method(row: dict[str, Any]) -> str:
 
 
 def some(names: Sequence[str]) -> str:
-  """The names, or the first of many and how many more there are."""
+  """The names; if there are many, the first few and how many more there are."""
   more = len(names) - _SHOWN
   return "; ".join(names) if more <= 0 else f"{'; '.join(names[:_SHOWN])} and {more:,} more"
 

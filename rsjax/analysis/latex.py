@@ -25,8 +25,8 @@ _SYMBOLS = {"sigma": r"$\sigma$", "alpha": r"$\alpha$", "n": "$n$"}
 def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The table with its caption, for the package booktabs: certified accuracy in per cent, the best in bold.
 
-  The rows are in the order of their sigma, which has a column of its own, as the method has where there is
-  more to a name than its sigma.
+  The rows are in the order of their sigma, which has its own column. The method has its own column, too, if
+  names say more than sigma.
   """
   wanted = r"{} {{\scriptsize [{}, {}]}}" if intervals else None
   marked = zip(rows, tables.marked(rows, lambda cell: rf"\textbf{{{cell}}}", wanted, _percents))
@@ -63,7 +63,7 @@ def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
 
 
 def escaped(text: str) -> str:
-  """The text with what LaTeX would read as its own escaped."""
+  """The text, with the characters that are special in LaTeX escaped."""
   return "".join(_SPECIAL.get(character, character) for character in text)
 
 

@@ -1,10 +1,10 @@
-"""Files whose images ended when their votes said so: by what plan and rule, and what that makes of them.
+"""Files whose images ended when their votes allowed it: their plans and rules, and what follows from them.
 
   >>> stopped_by({"plan": {}, "stop": {"rule": "radii", "radii": [0.0, 0.5], "give_up": 0.01}})
   'stopped at grid radii 0, 0.5'
 
 The bound of such a file is that of its plan's looks. A bound for a number of draws that was fixed beforehand is
-not valid for it: the votes decided how many there are.
+not valid for it, because the votes decided the number of draws.
 """
 
 import math
@@ -26,7 +26,7 @@ AT_GRID = "stopped at grid radii"  # how tables and plots call files whose radii
 
 
 def is_by_looks(settings: dict[str, Any]) -> bool:
-  """Whether the settings are of a run that looked at the votes again and again."""
+  """Whether the settings are of a run that looked at the votes repeatedly."""
   return settings.get("plan") is not None
 
 
@@ -40,7 +40,7 @@ def plan_of(settings: dict[str, Any]) -> Plan:
   """The plan of such a run.
 
   Raises:
-    InputError: where it is none, or another than its id, n and alpha say.
+    InputError: if the settings hold no valid plan, or a plan that does not match its id, n and alpha.
   """
   plan = Plan.from_settings(settings["plan"])
   n, alpha = settings.get("n"), settings.get("alpha")
@@ -58,7 +58,7 @@ def is_usual(plan: Plan) -> bool:
 
 
 def rule_of(settings: dict[str, Any]) -> dict[str, Any]:
-  """The rule for stopping and its numbers; {} where there is none."""
+  """The rule for stopping and its numbers; {} if there is none."""
   stop = settings.get("stop")
   return stop if is_by_looks(settings) and isinstance(stop, dict) else {}
 
@@ -76,7 +76,7 @@ def stop_rule(settings: dict[str, Any]) -> StopRule | None:
   """The rule for stopping of a run of CERTIFY by looks; None for other runs.
 
   Raises:
-    InputError: for a rule that this version does not know, or numbers that it cannot have.
+    InputError: for a rule that this version does not know, or numbers that are out of range.
   """
   numbers = dict(rule_of(settings))
   name = numbers.pop("rule", None)
@@ -92,7 +92,7 @@ def undecided(results: Results) -> NDArray[np.bool_]:
   """bool[rows]: which images of CERTIFY by looks ended before their rule, by the file's bound, was satisfied.
 
   Raises:
-    InputError: for a rule, a plan or a bound that cannot be.
+    InputError: for a rule, a plan or a bound that is not valid.
   """
   columns, rule = results.columns, stop_rule(results.settings)
   found = np.zeros(len(results), np.bool_)
@@ -111,7 +111,7 @@ def undecided(results: Results) -> NDArray[np.bool_]:
 
 
 def stopped_by(settings: dict[str, Any]) -> str | None:
-  """Why images ended, in words; None where their number of draws was fixed."""
+  """Why images ended, in words; None if their number of draws was fixed."""
   rule = rule_of(settings)
   if not is_by_looks(settings):
     return None
@@ -128,15 +128,15 @@ def stopped_by(settings: dict[str, Any]) -> str | None:
 
 
 def told(results: Results, radii: Sequence[float]) -> Iterator[str]:
-  """Sentences on what a table at these radii, with the ACR, says of a file that stopped at grid radii.
+  """Sentences on what a table at these radii, with the ACR, means for a file that stopped at grid radii.
 
   Raises:
-    InputError: as `undecided`.
+    InputError: as for `undecided`.
   """
   ended = int(undecided(results).sum())
   if ended:
     images = plural(ended, "image was", "images were")
-    yield f"{images} ended before the rule for stopping did it: they are certified less than they might be"
+    yield f"{images} ended before drawing was done: with more draws their radii might be larger"
   grid = grid_radii(results.settings)
   if grid is None:
     return
@@ -145,11 +145,11 @@ def told(results: Results, radii: Sequence[float]) -> Iterator[str]:
     at = f"certified accuracy at {_listed(off)} is a lower bound, and so is ACR"
     yield f"{stopped_by(results.settings)}: {at}"
   if 0.0 not in grid:
-    yield f"{AT_GRID} of which 0 is none: of images that abstain it was not asked whether they must"
+    yield f"{AT_GRID} that do not include 0: whether an image must abstain was not settled"
 
 
 def draws(results: Results) -> NDArray[np.int64] | None:
-  """int64[rows]: how many draws each image took, those of the selection included; None where nobody knows."""
+  """int64[rows]: how many draws each image took, including those of the selection; None if not known."""
   columns, n0 = results.columns, results.settings.get("n0")
   if "n" not in columns or ("radius" in columns and "votes0" not in columns and n0 is None):
     return None
@@ -159,16 +159,16 @@ def draws(results: Results) -> NDArray[np.int64] | None:
 
 
 def check_fixed(results: Results, what: str) -> None:
-  """Refuses `what` of a file whose numbers of draws the votes decided.
+  """Refuses to do `what` with a file if its votes decided its numbers of draws.
 
   Raises:
-    InputError: naming the file, and saying what would be valid.
+    InputError: then; the message names the file, and says what would be valid.
   """
   if is_by_looks(results.settings):
     raise InputError(
-      f"{results.path} cannot be analysed {what}: its images {stopped_by(results.settings)}, when their votes "
-      "said so, and that needs a number of draws that was fixed beforehand. What its own plan of looks "
-      "certifies is valid as it is; for other settings certify again"
+      f"{results.path} cannot be analysed {what}: its images {stopped_by(results.settings)}, as their votes "
+      "allowed, but this needs a number of draws that was fixed beforehand. The certificates of its own plan "
+      "of looks are valid; for other settings, certify again"
     )
 
 

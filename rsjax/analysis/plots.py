@@ -42,21 +42,22 @@ def plot(
 
   Args:
     files: `results.Results` of CERTIFY.
-    paths: where to save it: a path or several, each ending in .png, .pdf or .svg; by default nowhere.
-    title: above it.
+    paths: where to save it: a path or several, each ending in .png, .pdf or .svg; by default it is not saved.
+    title: the title above the plot.
     ax: Matplotlib's Axes to draw into; None: a new figure.
-    names: the legend's, one for each file, to which sigma is added where the files differ in it;
-      None: `labels`.
-    panels: "sigma" or "noise" (of training): a panel for each value, side by side; None: one panel.
+    names: names for the legend, one per file, to which sigma is added if the files differ in it; None:
+    `labels`.
+    panels: "sigma" or "noise" (of training): one panel per value, side by side; None: one panel.
     rule: as for `statistics.certified_accuracy`.
     band: confidence of a shaded interval about each curve; None: none.
     rho: adds `statistics.high_probability_accuracy` as a thin line below each curve; None: leaves it out.
 
   Returns:
-    The figure, Matplotlib's: of `ax` where it was given.
+    Matplotlib's figure: that of `ax` if it was given.
 
   Raises:
-    InputError: where Matplotlib is missing, with the command that mends it, or for several panels in one `ax`.
+    InputError: if Matplotlib is missing (the message gives the command that installs it), or for several panels
+      in one `ax`.
   """
   targets = [local_files.local(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
   FigureCanvasAgg, Figure = _matplotlib()
@@ -143,5 +144,5 @@ def _matplotlib():
 
 
 def _drawable(text):
-  """A text with what is no Unicode, as in names of files, written out."""
+  """A text in which bytes that are not Unicode, as in file names, are escaped."""
   return text.encode("utf-8", "backslashreplace").decode()

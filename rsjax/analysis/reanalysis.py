@@ -5,9 +5,9 @@
   >>> stricter.settings["alpha"], cheaper.settings["n"]
   (1e-05, 10000)
 
-alpha, n and the bound must be chosen without looking at what they give: a bound holds for one look. Files of
-others do not keep the votes, and cannot be analysed again. Of files whose images ended when their votes said so
-only the bound can be another, for those of their plan's looks hold whatever ended them.
+alpha, n and the bound must be chosen without looking at the result: a bound holds for one look. Files of other
+tools do not keep the votes and cannot be analysed again. If votes decided when the images of a file ended, only
+the bound can be changed, because the bounds of its plan's looks hold whatever ended the images.
 """
 
 import dataclasses
@@ -37,18 +37,18 @@ def with_alpha(results: Results, alpha: float) -> Results:
 
 
 def with_draws(results: Results, n: int, seed: int = 0) -> Results:
-  """The file as a run with fewer draws would have given it: a random n of each image's draws.
+  """The file that a run with fewer draws might have given: a random n of each image's draws.
 
-  Votes do not tell which draw came first, so that it cannot be the first n. A random choice that does
-  not look at the votes is as good: n of the draws, of which each certificate is as valid.
+  Votes do not record which draws came first, so the first n cannot be taken. A random choice that does not look
+  at the votes is as good, and the certificates from it are as valid.
 
   Args:
     results: a file of rsjax.
-    n: draws, at most those of the row with the fewest.
-    seed: of the choice.
+    n: draws per image, at most those of the row with the fewest.
+    seed: the seed of the choice.
 
   Raises:
-    InputError: for an n out of range, and as `with_alpha`.
+    InputError: for an n out of range, and as for `with_alpha`.
   """
   check_has_votes(results)
   looks.check_fixed(results, "with fewer draws")
@@ -104,10 +104,10 @@ def with_bound(results: Results, bound: BoundKind) -> Results:
 
 
 def as_predictions(results: Results, alpha: float | None = None) -> Results:
-  """A file of CERTIFY as PREDICT with its estimation draws, at its own alpha or another.
+  """What PREDICT answers from the estimation draws of a file of CERTIFY, at its own alpha or another.
 
   Raises:
-    InputError: as `with_alpha`.
+    InputError: as for `with_alpha`.
   """
   check_has_votes(results)
   looks.check_fixed(results, "as PREDICT")
@@ -122,7 +122,7 @@ def as_predictions(results: Results, alpha: float | None = None) -> Results:
 
 
 def leading_classes(results: Results) -> NDArray[np.int64]:
-  """int64[rows]: the class of most votes, -1 where nobody voted; a file of others: its prediction."""
+  """int64[rows]: the class of most votes, -1 if there are none; for a file of another tool, its prediction."""
   if "votes" not in results.columns:
     return results.columns["predict"]
   return parse_column(results.columns["votes"]).leaders()
@@ -132,7 +132,7 @@ def decided_anew(results: Results) -> dict[str, np.ndarray]:
   """{column: values} that follow from the file's votes under its settings: what its rows should say.
 
   Raises:
-    InputError: where the plan of looks or the bound cannot be, or a row's number of draws is none of its looks.
+    InputError: if the plan of looks or the bound is not valid, or a row's number of draws is not one of its looks.
   """
   settings, columns = results.settings, results.columns
   votes, alpha = parse_column(columns["votes"]), settings["alpha"]
@@ -170,7 +170,7 @@ def _without_bound(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_has_votes(results: Results) -> None:
-  """Raises InputError where a file keeps no votes, or its manifest does not say what they are of."""
+  """Raises InputError if a file keeps no votes, or its manifest lacks the settings that explain them."""
   if "votes" not in results.columns:
     raise InputError(
       f"{results.path} keeps no votes of the classes: only files of rsjax can be analysed at another n or "
@@ -181,6 +181,6 @@ def check_has_votes(results: Results) -> None:
 
 
 def lacking_settings(results: Results) -> list[str]:
-  """What a manifest must say for its votes to be analysed, and does not."""
+  """The settings that are missing from a manifest, but needed to analyse its votes."""
   own = [name for name in ("n", "alpha") if results.settings.get(name) is None]
   return [*noise.lacking(results.settings), *own]

@@ -1,4 +1,4 @@
-"""Which images a file is of: their order, gaps between them, and whether they look cut short."""
+"""Which images a file holds: their order, gaps between them, and whether they seem to end early."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,9 +15,9 @@ _ENOUGH = 3  # images, from which on their distance tells anything
 
 
 def order_and_gaps(index: NDArray[np.int64]) -> Iterator[str]:
-  """Sentences about image indices that do not ascend, or not evenly."""
+  """Sentences about image indices that do not ascend, or are not evenly spaced."""
   if np.any(np.diff(index) <= 0):
-    yield "rows are not in the order of the images, or stand there twice"
+    yield "rows are not in the order of the images, or occur twice"
     return
   steps, counts = np.unique(np.diff(index), return_counts=True)
   if len(steps) < 2:
@@ -32,9 +32,9 @@ def order_and_gaps(index: NDArray[np.int64]) -> Iterator[str]:
 
 
 def looks_cut(files: Sequence[Results]) -> list[str | None]:
-  """A sentence for each file that seems to end early, else None; files whose manifest says it are left out.
+  """A sentence for each file that seems to end early, else None; files whose manifest says so are left out.
 
-  Known are: the sets that a path names, other files whose images are as far apart, and the sizes of usual sets.
+  It goes by the sets that a path names, other files with the same spacing, and the sizes of well-known sets.
   """
   ends: dict[tuple[int, int], int] = {}  # {(first image, step): the farthest image of any file}
   for f in files:
@@ -72,7 +72,7 @@ def _sentence(rows: int, step: int, last: int, otherwise: str) -> str:
 
 
 def _step(f: Results) -> int | None:
-  """How far apart the images are, where most are equally far; None where they are not."""
+  """The distance between images, if most have the same; otherwise None."""
   steps, counts = np.unique(np.diff(f.columns["idx"]), return_counts=True)
   if len(f) < _ENOUGH or steps[0] <= 0 or 2 * counts.max() <= counts.sum():
     return None

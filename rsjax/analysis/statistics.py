@@ -1,11 +1,11 @@
-"""The numbers of one result file, with intervals for the finite number of its images.
+"""Statistics of one result file, with intervals for the finite number of its images.
 
 Certified accuracy at radius r is the fraction of images that are classified correctly with a certified
 radius above r: strictly, because the certificate holds in the open ball (Cohen et al. 2019, theorem 1).
 At r = 0 it is the fraction of correct answers that are not abstentions. The paper's own tables count a
 radius equal to r as well (rule="paper"): the two differ by the rows whose radius is r to the last digit.
 
-Intervals take the images for a random sample of those that the classifier will meet.
+Intervals assume that the images are a random sample of those that the classifier will meet.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def certified(results: Results, radii: ArrayLike, rule: str = "open") -> NDArray
   if rule not in RULES:
     raise InputError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
   if "radius" not in results.columns:
-    raise InputError(f"{results.path} is of PREDICT, which certifies no radius: give a file of CERTIFY")
+    raise InputError(f"{results.path} is from PREDICT, which certifies no radius: give a file from CERTIFY")
   radii = np.asarray(radii, np.float64)
   if not np.all((radii >= 0) & np.isfinite(radii)):
     raise InputError(f"radii must be numbers >= 0, got {radii.tolist()}")
@@ -56,12 +56,12 @@ def certified(results: Results, radii: ArrayLike, rule: str = "open") -> NDArray
 def accuracy_interval(
   hits: ArrayLike, total: int, confidence: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-  """(low, high) of an accuracy of `hits` of `total` images: Clopper-Pearson, exact for any number of images."""
+  """(low, high) of the accuracy `hits` / `total`: Clopper-Pearson, exact for any number of images."""
   return bounds.interval(np.asarray(hits), total, confidence)
 
 
 def average_certified_radius(results: Results) -> float:
-  """ACR: the mean radius over the rows present, counting 0 where the answer is wrong or none."""
+  """ACR: the mean radius over the rows present, counting 0 for a wrong answer or none."""
   return float(counted_radii(results).mean())
 
 
@@ -82,7 +82,7 @@ def abstention_rate(results: Results) -> float:
 
 
 def mean_draws(results: Results) -> float | None:
-  """How many draws an image took on average, those of the selection included; None where nobody knows."""
+  """The mean number of draws per image, including those of the selection; None if not known."""
   check_rows(results)
   found = looks.draws(results)
   return None if found is None else float(found.mean())
@@ -93,21 +93,21 @@ def high_probability_accuracy(
 ) -> NDArray[np.float64]:
   """Lower bound of the true certified accuracy on these images, which holds with probability 1 - rho.
 
-  Each of the `images` certificates may be wrong with probability alpha, over the noise; by Bernstein's
-  inequality no more than alpha + sqrt(2 alpha (1 - alpha) ln(1 / rho) / images) + ln(1 / rho) / (3 images) of
-  them are, with probability 1 - rho, and so much is taken off.
+  Each of the `images` certificates may be wrong with probability alpha, over the noise. By Bernstein's
+  inequality, with probability 1 - rho, the fraction of wrong ones is at most
+  alpha + sqrt(2 alpha (1 - alpha) ln(1 / rho) / images) + ln(1 / rho) / (3 images), which is subtracted.
 
   Args:
-    accuracy: float64 array, of `certified_accuracy`.
-    images: how many there are.
+    accuracy: float64 array, from `certified_accuracy`.
+    images: the number of images.
     alpha: failure probability of each certificate.
-    rho: that of the bound.
+    rho: failure probability of the bound.
 
   Returns:
     float64, not below 0.
 
   Source: Cohen et al. 2019, appendix. Their code (analyze.py) leaves out the 2 under the root, which
-  Bernstein's inequality needs; at alpha = rho = 0.001 and 500 images it makes 0.0015 of difference.
+  Bernstein's inequality needs; at alpha = rho = 0.001 and 500 images the difference is 0.0015.
   """
   bounds.check_alpha(alpha)
   bounds.check_alpha(rho)
@@ -117,9 +117,9 @@ def high_probability_accuracy(
 
 
 def grid(results: Results, most: int = 10) -> list[float]:
-  """Radii for a table: multiples of 0.25, or of a finer step where all radii are small, up to the largest.
+  """Radii for a table: multiples of 0.25, or of a finer step if all radii are small, up to the largest.
 
-  Of a file whose images stopped at grid radii they are some of these, where its accuracies are exact.
+  If the images of a file stopped at grid radii, they are some of these, at which its accuracies are exact.
   """
   check_rows(results)
   if stopped_at := looks.grid_radii(results.settings):
@@ -132,9 +132,9 @@ def grid(results: Results, most: int = 10) -> list[float]:
 
 
 def common_grid(files: Sequence[Results], most: int = 10) -> list[float]:
-  """Radii for a table of several files: of those at which images of some stopped, the ones that all these have.
+  """Radii for a table of several files: the grid radii that all files have whose images stopped at grid radii.
 
-  Where there are none, the `grid` of the file with the largest radius.
+  If there are none, the `grid` of the file with the largest radius.
   """
   for f in files:
     check_rows(f)
@@ -148,20 +148,20 @@ def _thinned(radii: list[float], most: int) -> list[float]:
 
 
 def check_rows(results: Results) -> None:
-  """Raises InputError where there is no row."""
+  """Raises InputError if there are no rows."""
   if not len(results):
     of = "" if results.expected is None else f", of {results.expected}"
     raise InputError(f"{results.path} has no rows yet{of}")
 
 
 def check_labels(results: Results) -> None:
-  """Raises InputError where labels are not known: nothing is right or wrong then."""
+  """Raises InputError if labels are not known, because nothing is right or wrong then."""
   if "label" not in results.columns:
-    raise InputError("without labels nothing is right or wrong: give `labels` when certifying")
+    raise InputError("accuracy and ACR need labels: give `labels` when certifying")
 
 
 def counted_radii(results: Results) -> NDArray[np.float64]:
-  """float64[rows]: each row's part of the ACR, its radius where the answer is right, else 0."""
+  """float64[rows]: each row's part of the ACR, its radius if the answer is right, else 0."""
   check_rows(results)
   check_labels(results)
   return results.columns["radius"] * results.columns["correct"]

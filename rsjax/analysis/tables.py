@@ -1,4 +1,4 @@
-"""Certified-accuracy tables: as text, Markdown, CSV, and as a dict for JSON; `latex` has that in LaTeX.
+"""Certified-accuracy tables as text, Markdown, CSV, and as a dict for JSON; for LaTeX see `latex`.
 
 >>> rows = summarize(files, [0.0, 0.25, 0.5])
 >>> print(markdown(rows))
@@ -32,16 +32,16 @@ def summarize(
   confidence: float = 0.95,
   rho: float | None = None,
 ) -> list[dict[str, Any]]:
-  """The numbers of result files of CERTIFY, a dict of JSON values each.
+  """The numbers of result files of CERTIFY, one dict of JSON values per file.
 
   Args:
     files: `results.Results`.
-    radii: of the columns.
-    names: one for each file, to which sigma is added where the files differ in it; None: `labels`.
+    radii: the radii of the columns.
+    names: one name per file, to which sigma is added if the files differ in it; None: `labels`.
     rule: as for `statistics.certified_accuracy`.
-    confidence: of the intervals.
-    rho: failure probability of `statistics.high_probability_accuracy`, for which a file that does not say its
-      alpha is taken to have 0.001; None: leave it out.
+    confidence: confidence level of the intervals.
+    rho: failure probability of `statistics.high_probability_accuracy`; a file that does not record its alpha is
+      taken to have 0.001. None: leave it out.
 
   Raises:
     InputError: for files whose radii are in different norms, or that have no rows or no labels.
@@ -86,7 +86,7 @@ def table(files: Sequence[Results], radii: Sequence[float]) -> str:
 
 
 def text(rows: list[dict[str, Any]], intervals: bool = True) -> str:
-  """The table for a terminal of 80 columns; with `intervals`, their ends below each line."""
+  """The table for a terminal of 80 columns; with `intervals`, the ends of intervals below each line."""
   radii = [f"{r:g}" for r in rows[0]["radii"]]
   drawn = has_draws(rows)
   heads = [*radii, "ACR", "abstain", *["draws"] * drawn, "images"]
@@ -122,7 +122,7 @@ def markdown(rows: list[dict[str, Any]], intervals: bool = False) -> str:
 
 
 def caption(rows: list[dict[str, Any]], intervals: bool = False) -> str:
-  """What must stand below a table: the rule, and what the rows have in common."""
+  """The caption of a table: the rule, and what the rows have in common."""
   same = common(rows)
   rule = ">" if rows[0]["rule"] == "open" else ">="
   parts = [f"Certified accuracy: right, and certified radius {rule} R ({rows[0]['norm']}, pixels in [0, 1])"]
@@ -134,29 +134,29 @@ def caption(rows: list[dict[str, Any]], intervals: bool = False) -> str:
 
 
 def of_draws(rows: list[dict[str, Any]]) -> list[str]:
-  """What a table must say where images ended after different numbers of draws."""
+  """What a table must say if images ended after different numbers of draws."""
   parts = []
   if any(row["ACR_is_lower_bound"] for row in rows):
     parts.append(
-      f"ACR is a lower bound where images {looks.AT_GRID}, beyond the largest of which none was followed"
+      f"ACR is a lower bound if images {looks.AT_GRID}, because none was followed beyond the largest of these"
     )
   if has_draws(rows):
-    parts.append("draws: mean of all draws of an image, selection included")
+    parts.append("draws: mean number of draws per image, selection included")
   return parts
 
 
 def has_draws(rows: list[dict[str, Any]]) -> bool:
-  """Whether the table has a column of draws: where they vary."""
+  """Whether the table has a column of draws, because they vary."""
   return any(row["plan"] is not None for row in rows)
 
 
 def shown_draws(row: dict[str, Any]) -> str:
-  """The mean number of draws of an image as text; empty where nobody knows."""
+  """The mean number of draws per image as text; empty if not known."""
   return "" if row["draws"] is None else f"{row['draws']:,.0f}"
 
 
 def common(rows: list[dict[str, Any]]) -> dict[str, Any]:
-  """{setting: value} of what all rows have in common; sigma only where their names do not tell it."""
+  """{setting: value} of what all rows have in common; sigma only if their names do not say it."""
   keys = ["dataset", "split", "arch", "sigma", "n", "alpha", "bound", "stop", "dtype"]
   if all("sigma = " in row["name"] for row in rows):
     keys.remove("sigma")
@@ -166,7 +166,7 @@ def common(rows: list[dict[str, Any]]) -> dict[str, Any]:
   if "bound" in same:
     same["bound"] = bound_called(same["bound"])
   if "n" in same:
-    most = f" at most, {stop}" if stop else " at most where images stop earlier" if has_draws(rows) else ""
+    most = f" at most, {stop}" if stop else " at most (images may stop earlier)" if has_draws(rows) else ""
     same["n"] = f"{same['n']:,}{most}"
   return same
 
@@ -177,9 +177,9 @@ def intervals_of(rows: list[dict[str, Any]]) -> str:
 
 
 def csv(rows: list[dict[str, Any]]) -> str:
-  """Long CSV: one line per file, quantity and radius, with the ends of its interval where it has one.
+  """Long CSV: one line per file, quantity and radius, with the ends of its interval if it has one.
 
-  The quantity is `ACR, stopped at grid radii` where the ACR is a lower bound; draws are the mean of an image's.
+  The quantity is `ACR, stopped at grid radii` if the ACR is a lower bound; draws are the mean per image.
   """
   import csv as csv_module
 
@@ -207,11 +207,11 @@ def marked(
   with_interval: str | None,
   show: Callable[[dict[str, Any], float], str] | None = None,
 ) -> list[list[str]]:
-  """Text of each row's accuracies and ACR; what shows as the best of several in its column is marked.
+  """Text of each row's accuracies and ACR; the best of several in a column, as shown, is marked.
 
   Args:
-    rows: of `summarize`.
-    mark: the best cell's text to what stands there.
+    rows: from `summarize`.
+    mark: from the text of the best cell to its marked text.
     with_interval: a format of a cell and the ends of its interval; None: the cell alone.
     show: (row, accuracy) to text; None: `shown`.
   """
@@ -230,7 +230,7 @@ def marked(
 
 
 def shown(row: dict[str, Any], value: float) -> str:
-  """An accuracy as text, with as many decimals as the row's images are worth."""
+  """An accuracy as text, with as many decimals as the number of images justifies."""
   return f"{value:.{decimals(row)}f}"
 
 
@@ -240,7 +240,7 @@ def decimals(row: dict[str, Any]) -> int:
 
 
 def for_all(row: dict[str, Any]) -> str:
-  """The name of the line of what is certified for all images at once."""
+  """The name of the line for what is certified for all images at once."""
   return f"for all, {1 - row['rho']:g}"
 
 

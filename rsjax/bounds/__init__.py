@@ -7,8 +7,8 @@
   >>> float(bounds.certified_radius(p, sigma=0.5))
   1.144999
 
-binomial: bounds and tests of a proportion. sequential: those that hold at several looks at the votes at once.
-radii: from a bound to a radius, by noise. multiclass: the two-sided radius, of two counts.
+binomial: bounds and tests of a proportion. sequential: bounds that hold at several looks at the votes at once.
+radii: from a bound to a radius, by noise. multiclass: the two-sided radius, from two counts.
 """
 
 from rsjax.bounds.binomial import (

@@ -1,7 +1,7 @@
 """Bounds and tests of a binomial proportion; NumPy and SciPy only.
 
-Everything is float64 and works elementwise on arrays. Every error of rounding is made toward safety: a
-lower bound is never above the value that exact arithmetic gives.
+Everything is float64 and works elementwise on arrays. Every rounding error is on the safe side: a lower bound
+is never above the value that exact arithmetic gives.
 
 The bounds hold for one look at a number of draws that was fixed beforehand. They are not valid when the
 votes decide when to stop; those of `sequential` are.
@@ -32,8 +32,8 @@ def lower_confidence_bound(k: ArrayLike, n: ArrayLike, alpha: float) -> NDArray[
     alpha: failure probability, in (0, 1).
 
   Returns:
-    float64, the broadcast shape: p with P(true proportion < p) <= alpha. It is 0 where k = 0, and
-    alpha**(1/n) where k = n.
+    float64, the broadcast shape: p with P(true proportion < p) <= alpha. It is 0 for k = 0, and
+    alpha**(1/n) for k = n.
 
   Raises:
     InputError: for counts or an alpha outside these ranges.
@@ -45,7 +45,7 @@ def lower_confidence_bound(k: ArrayLike, n: ArrayLike, alpha: float) -> NDArray[
 
 
 def lower_bound_at_level(k: ArrayLike, n: ArrayLike, level: ArrayLike) -> NDArray[np.float64]:
-  """`lower_confidence_bound` at a level of its own for each element: failure probabilities in (0, 1)."""
+  """`lower_confidence_bound` with one level per element: failure probabilities in (0, 1)."""
   k, n = _counts(k, n)
   lower = special.betaincinv(np.maximum(k, 1), n - k + 1, level)
   return np.where(k > 0, lower * (1 - _SAFETY), 0.0)
@@ -104,7 +104,7 @@ def smallest_n_to_predict(alpha: float) -> int:
 
 
 def check_alpha(alpha: float) -> None:
-  """Raises InputError unless alpha is a number between 1e-100 and 1: below, SciPy's inverse is not sound."""
+  """Raises InputError unless alpha is between 1e-100 and 1: below that, SciPy's inverse is not reliable."""
   if not (isinstance(alpha, numbers.Real) and 0 < alpha < 1):
     raise InputError(f"alpha must be a number between 0 and 1, got {alpha!r}")
   if alpha < _SMALLEST_ALPHA:

@@ -1,7 +1,7 @@
-"""Lower bounds of the top class's probability to certified radii, by noise; NumPy and SciPy only.
+"""From lower bounds of the top class's probability to certified radii, by noise; NumPy and SciPy only.
 
 Everything is float64, elementwise, and rounded down: a radius is never above the one that exact arithmetic
-gives. A new noise brings its radius here, and its line in `_RADII`.
+gives. The radius of a new noise is added here, with a line in `_RADII`.
 """
 
 import numbers
@@ -22,12 +22,12 @@ _SAFETY = 1e-12
 
 
 def radius(p_lower: ArrayLike, noise: Noise) -> NDArray[np.float64]:
-  """The certified radius of a classifier smoothed with `noise`, rounded down; 0 where nothing is certified.
+  """The certified radius of a classifier smoothed with `noise`, rounded down; 0 if nothing is certified.
 
   Args:
     p_lower: lower bound(s) of the top class's probability, in [0, 1).
-    noise: as it is drawn: where float32, in which noise is drawn, rounds sigma down, the radius is that of
-      the smaller sigma.
+    noise: the noise as drawn: noise is drawn in float32, and if float32 rounds sigma down, the radius is that
+      of the smaller sigma.
 
   Returns:
     float64, in the norm of the noise and units of [0, 1] pixels.
@@ -40,7 +40,7 @@ def radius(p_lower: ArrayLike, noise: Noise) -> NDArray[np.float64]:
 
 
 def certified_radius(p_lower: ArrayLike, sigma: float) -> NDArray[np.float64]:
-  """The certified l2 radius sigma * Phi^-1(p_lower), rounded down; 0 where p_lower <= 1/2.
+  """The certified l2 radius sigma * Phi^-1(p_lower), rounded down; 0 if p_lower <= 1/2.
 
   The smoothed classifier is constant within the OPEN ball of this radius.
 
@@ -70,7 +70,7 @@ def abstains(p_lower: ArrayLike) -> NDArray[np.bool_]:
 
 
 def round_down(x: ArrayLike, digits: int) -> NDArray[np.float64]:
-  """The largest multiple(s) of 10**-digits not above x, in float64; a second rounding changes nothing."""
+  """The largest multiple(s) of 10**-digits not above x, in float64; rounding twice changes nothing."""
   x = np.asarray(x, np.float64)
   scale = 10.0**digits
   nearest = np.rint(x * scale)
@@ -78,7 +78,7 @@ def round_down(x: ArrayLike, digits: int) -> NDArray[np.float64]:
 
 
 def check_noise(noise: Noise) -> None:
-  """Raises InputError unless `noise` is one whose radius is known, and not none at all."""
+  """Raises InputError unless `noise` is one whose radius is known, with a sigma above 0."""
   if type(noise) not in _RADII:
     raise InputError(f"noise must be a noise of rsjax.noise, got {noise!r}: give Gaussian(sigma)")
   _RADII[type(noise)](0.5, noise)

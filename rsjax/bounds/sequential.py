@@ -8,11 +8,11 @@
 
 A plan is fixed before any draw is made: looks, the numbers of draws n_1 < ... < n_K at which the votes may be
 looked at, and a share a_k of alpha for each. At look k the bound is Clopper and Pearson's at level a_k, from
-all n_k draws; where all n_k draws agree it is the one at level A_k = a_1 + ... + a_k, which is A_k**(1/n_k).
+all n_k draws; if all n_k draws agree, it is the one at level A_k = a_1 + ... + a_k, which is A_k**(1/n_k).
 
 For every probability p, P(any look's bound > p) <= alpha. So the bound of one look holds whatever chose the
-look: a rule that sees the votes, an interrupt, a budget of time. Proof: where not all draws agree, the bound
-exceeds p iff P(S_k >= s) < a_k, for the s votes that there are. Where all agree, it does iff p**n_k < A_k. As
+look: a rule that sees the votes, an interrupt, a time budget. Proof: if not all draws agree, the bound
+exceeds p iff P(S_k >= s) < a_k, for the s votes observed. If all agree, it does iff p**n_k < A_k. Because
 p**n_k falls and A_k grows with k, that holds from one look q on, and all agree at a later look only if they
 did at q. So all errors lie in {S_q >= min(c_q, n_q)} and {S_k >= c_k} for k > q, where c_k is the fewest votes
 with P(S_k >= c_k) < a_k. Their probabilities are at most A_q and a_k; the sum is alpha.
@@ -44,14 +44,14 @@ _LAST_SHARE = 0.8  # of alpha, for the last look
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """At which numbers of draws the votes may be looked at, and each look's share of alpha.
+  """The numbers of draws at which the votes may be looked at, and each look's share of alpha.
 
   Attributes:
     looks: n_1 < ... < n_K, numbers of draws.
     alphas: a_1, ..., a_K > 0; their sum, < 1, is the probability with which any of the bounds may fail.
 
   Raises:
-    InputError: for anything else.
+    InputError: for other values.
   """
 
   looks: tuple[int, ...]
@@ -67,7 +67,7 @@ class Plan:
     if not self.looks or self.looks[0] < 1 or not all(np.diff(self.looks) > 0):
       raise InputError(f"looks must be increasing numbers of draws of at least 1, got {self.looks}")
     if len(self.alphas) != len(self.looks):
-      raise InputError(f"alphas must be one for each of {len(self.looks)} looks, got {len(self.alphas)}")
+      raise InputError(f"alphas must be one for each of the {len(self.looks)} looks, got {len(self.alphas)}")
     if not (all(a > 0 for a in self.alphas) and math.fsum(self.alphas) < 1):
       raise InputError(f"alphas must be > 0 and their sum < 1, got {self.alphas}")
     check_alpha(min(self.alphas))
@@ -79,12 +79,12 @@ class Plan:
 
   @functools.cached_property
   def cumulative(self) -> tuple[float, ...]:
-    """A_k, the sum of the alphas up to each look: the level where all draws agree."""
+    """A_k, the sum of the alphas up to each look: the level if all draws agree."""
     return tuple(math.fsum(self.alphas[: k + 1]) for k in range(len(self.alphas)))
 
   @functools.cached_property
   def plan_id(self) -> str:
-    """Names the plan: 16 hexadecimal digits, a digest of the looks and of the bits of the alphas."""
+    """The name of the plan: 16 hexadecimal digits, a digest of the looks and of the bits of the alphas."""
     text = json.dumps([self.looks, [a.hex() for a in self.alphas]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -97,7 +97,7 @@ class Plan:
     """The plan that `settings` describe.
 
     Raises:
-      InputError: for settings that are none of a plan, or whose id is another plan's.
+      InputError: for settings that do not describe a plan, or whose id is that of another plan.
     """
     try:
       plan = cls(tuple(settings["looks"]), tuple(float.fromhex(a) for a in settings["alphas"]))
@@ -105,7 +105,7 @@ class Plan:
     except (KeyError, TypeError, ValueError) as error:
       raise InputError(f"a plan must have an id, looks and alphas, got {settings!r}: {error}") from error
     if said != plan.plan_id:
-      raise InputError(f"the plan is called {said!r}, and its looks and alphas are those of {plan.plan_id!r}")
+      raise InputError(f"the plan is called {said!r}, but its looks and alphas are those of {plan.plan_id!r}")
     return plan
 
   def scaled(self, share: float) -> "Plan":
@@ -119,10 +119,10 @@ class Plan:
     return Plan(self.looks, tuple(share * a for a in self.alphas))
 
   def index(self, n: ArrayLike) -> NDArray[np.intp]:
-    """Which look has n draws, from 0 on; elementwise.
+    """The number of the look that has n draws, from 0 on; elementwise.
 
     Raises:
-      InputError: for an n that is no look.
+      InputError: for an n that is not a look.
     """
     looks, draws = np.array(self.looks), np.asarray(n)
     k = np.minimum(np.searchsorted(looks, draws), len(looks) - 1)
@@ -132,7 +132,7 @@ class Plan:
     return k
 
   def level(self, k: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
-    """The level at the look of n draws with k votes: a_k, or A_k where all draws agree; elementwise."""
+    """The level at the look of n draws with k votes: a_k, or A_k if all draws agree; elementwise."""
     look = self.index(n)
     return np.where(np.equal(k, n), np.array(self.cumulative)[look], np.array(self.alphas)[look])
 
@@ -141,7 +141,7 @@ def default_plan(n_max: int, alpha: float, first: int = 100) -> Plan:
   """The plan of looks at `first` draws, ten in each decade, and n_max.
 
   The last look has 0.8 alpha; the earlier ones share the rest in proportion to the square roots of their
-  draws. Where no look comes well before n_max, that is the only one, with all of alpha.
+  draws. If no look comes well before n_max, n_max is the only look, with all of alpha.
 
   Args:
     n_max: draws of the last look, >= 1.
@@ -181,35 +181,35 @@ def lower_bound_at_look(k: ArrayLike, n: ArrayLike, plan: Plan) -> NDArray[np.fl
     numbers of the same draws are at or below the true proportion.
 
   Raises:
-    InputError: for counts outside their range, or an n that is no look.
+    InputError: for counts outside their range, or an n that is not a look.
   """
   return lower_bound_at_level(k, n, plan.level(k, n))
 
 
 def votes_to_certify(r: float, plan: Plan, noise: Noise) -> NDArray[np.int64]:
-  """The fewest votes at each look whose radius, as it is recorded, is larger than r.
+  """The fewest votes at each look whose radius, as recorded, is larger than r.
 
   Args:
     r: radius, >= 0, in units of [0, 1] pixels.
     plan: the looks.
-    noise: of which the radius is.
+    noise: the noise that the radius is for.
 
   Returns:
-    int64[looks]; n_k + 1 where even n_k votes are not enough.
+    int64[looks]; n_k + 1 if even n_k votes are not enough.
   """
   looks = np.array(plan.looks)
   return _fewest(looks, lambda k: radius(lower_bound_at_look(k, looks, plan), noise) > r)
 
 
 def votes_to_predict(n: ArrayLike, level: ArrayLike) -> NDArray[np.int64]:
-  """The fewest of n votes for the one of two classes with which a two-sided test is significant at `level`.
+  """The fewest of n votes for one of two classes with which a two-sided test is significant at `level`.
 
   Args:
     n: int64[rows], votes for either class.
     level: float or float64[rows].
 
   Returns:
-    int64[rows]; n + 1 where even n votes are not enough.
+    int64[rows]; n + 1 if even n votes are not enough.
   """
   draws = np.atleast_1d(np.asarray(n, np.int64))
   return _fewest(draws, lambda k: (2 * k > draws) & (binomial_p_value(k, draws) <= np.asarray(level)))
@@ -218,10 +218,10 @@ def votes_to_predict(n: ArrayLike, level: ArrayLike) -> NDArray[np.int64]:
 def answers_at_look(first: ArrayLike, second: ArrayLike, n: ArrayLike, plan: Plan) -> NDArray[np.bool_]:
   """Whether PREDICT answers at a look of a plan, with the class of most votes.
 
-  It does where the two-sided test of the two leading classes is significant at level a_k, or A_k where all
-  draws agree. A class that is not the most probable one is answered at any of the looks with probability at
-  most plan.alpha: at one look by Hung and Fithian 2019; that all n_k draws agree on such a class has
-  probability at most 2 * 2**-n_k; and the looks add up as for `lower_bound_at_look`.
+  It does if the two-sided test of the two leading classes is significant at level a_k, or at A_k if all draws
+  agree. The probability that any look answers a class that is not the most probable one is at most plan.alpha:
+  for one look by Hung and Fithian 2019; the probability that all n_k draws agree on such a class is at most
+  2 * 2**-n_k; and the looks add up as for `lower_bound_at_look`.
 
   Args:
     first, second: the largest and the second largest count, integer arrays.

@@ -1,5 +1,5 @@
-"""What is certified: base classifiers with all that fixes their function, and where they come from.
+"""Base classifiers, with everything that fixes their function, and the files they are read from.
 
-classifier: architecture, input and weights. checkpoint: Orbax directories. torch_files: PyTorch's files of the
-field. accuracy: of a base classifier, with noise and without.
+classifier: architecture, input and weights. checkpoint: Orbax directories. torch_files: published PyTorch
+files. accuracy: the accuracy of a base classifier, with and without noise.
 """

@@ -28,8 +28,8 @@ def hits(
     images: uint8[count, h, w, c].
     labels: int[count].
     indices: the images' indices, which with seed 0 and draw 0 fix the noise.
-    noise: of certification.
-    batch: images a step.
+    noise: the noise of certification.
+    batch: images per step.
   """
   apply, folded = models.inference(model, variables)
 

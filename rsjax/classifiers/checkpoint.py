@@ -29,7 +29,8 @@ FORMAT = "rsjax-checkpoint-1"
 def save(path: str | pathlib.Path, tree: Any, metadata: dict[str, Any]) -> None:
   """Writes a tree of arrays and its metadata (JSON) to the directory `path`, replacing what is there.
 
-  Killed at any instant, it leaves the old one or the new one to be loaded. One writer at a time.
+  If the process is killed at any instant, the old or the new checkpoint can be loaded. Only one process may
+  write at a time.
   """
   path = _followed(check_path(path))
   new, old = _beside(path)
@@ -45,7 +46,7 @@ def save(path: str | pathlib.Path, tree: Any, metadata: dict[str, Any]) -> None:
 
 
 def save_step(path: pathlib.Path, step: int, tree: Any, metadata: dict[str, Any]) -> None:
-  """Saves as `path`/STEP, of which the last two are kept."""
+  """Saves as `path`/STEP, and keeps the last two steps."""
   save(path / str(step), tree, metadata)
   for older in steps(path)[:-2]:
     shutil.rmtree(path / str(older), ignore_errors=True)
@@ -59,15 +60,17 @@ def steps(path: pathlib.Path) -> list[int]:
 
 
 def check_path(path: str | pathlib.Path) -> pathlib.Path:
-  """The absolute path, refused with InputError where Orbax could write to it and not read it again."""
+  """The absolute path; raises InputError for one that Orbax could write to but not read again."""
   path = files.without_patterns(path, "a checkpoint")
   if "\\" in str(path) or not str(path).isprintable():
-    raise InputError(f"a checkpoint's path cannot have backslashes, or bytes that are no text: {str(path)!r}")
+    raise InputError(
+      f"a checkpoint's path cannot contain backslashes, or bytes that are not text: {str(path)!r}"
+    )
   return path
 
 
 def _beside(path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-  """Where a save writes first, and where it puts the old one before it removes it."""
+  """The path that a save writes first, and the path of the old checkpoint until it is removed."""
   path = _followed(path)
   return path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}.old")
 
@@ -95,7 +98,7 @@ def load(path: str | pathlib.Path) -> Classifier:
   `path` may also be one of the training states, OUTDIR/state/STEP.
 
   Raises:
-    InputError: where there is none, or its weights do not fit its architecture or are not finite.
+    InputError: if there is none, or its weights do not fit its architecture or are not finite.
   """
   path = check_path(path)
   if _current(path / "checkpoint").is_dir():
@@ -115,10 +118,10 @@ def load_tree(path: str | pathlib.Path, template: Any) -> Any:
 
 
 def read_metadata(path: str | pathlib.Path) -> dict[str, Any] | None:
-  """The metadata of the checkpoint at `path`, or None where there is no directory.
+  """The metadata of the checkpoint at `path`, or None if there is no directory.
 
   Raises:
-    InputError: where there is a directory that is no checkpoint of rsjax.
+    InputError: if the directory is not a checkpoint of rsjax.
   """
   path = _current(check_path(path))
   return _metadata(path).custom_metadata if path.is_dir() else None
@@ -126,7 +129,7 @@ def read_metadata(path: str | pathlib.Path) -> dict[str, Any] | None:
 
 def _metadata(path: pathlib.Path) -> Any:
   if path.is_file():
-    mend = "give a directory that rsjax.train wrote, or make one of a PyTorch checkpoint with rsjax.convert"
+    mend = "give a directory that rsjax.train wrote, or convert a PyTorch checkpoint with rsjax.convert"
     raise InputError(f"{path} is a file: {mend}")
   if not path.is_dir():
     raise InputError(f"no checkpoint at {path}: give a directory that rsjax.train wrote")
@@ -137,7 +140,7 @@ def _metadata(path: pathlib.Path) -> Any:
     files.check_readable(path)
     raise InputError(f"{path} is not a checkpoint of rsjax: give a directory that rsjax.train wrote") from error
   if (metadata.custom_metadata or {}).get("format") != FORMAT:
-    raise InputError(f"{path} is not a checkpoint of rsjax (format {FORMAT}), or of a later version")
+    raise InputError(f"{path} is not a checkpoint of rsjax (format {FORMAT}), or is of a later version")
   return metadata
 
 

@@ -1,4 +1,4 @@
-"""A base classifier: what fixes its function, and its weights."""
+"""A base classifier: the settings that fix its function, and its weights."""
 
 import dataclasses
 import hashlib
@@ -36,7 +36,7 @@ class Spec:
     """The spec within a checkpoint's metadata.
 
     Raises:
-      InputError: where something is missing.
+      InputError: if something is missing.
     """
     names = [field.name for field in dataclasses.fields(cls)]
     missing = [name for name in names if name not in metadata]
@@ -91,7 +91,7 @@ def make(variables: Any, metadata: dict[str, Any]) -> Classifier:
   """The classifier of these weights.
 
   Raises:
-    InputError: where the weights do not fit the spec within the metadata, are not finite, or a variance is
+    InputError: if the weights do not fit the spec within the metadata or are not finite, or a variance is
       below 0.
   """
   spec = Spec.from_metadata(metadata)
@@ -108,12 +108,12 @@ def make(variables: Any, metadata: dict[str, Any]) -> Classifier:
     raise InputError(f"weights are not finite: {some(bad)}")
   below = [name for name, leaf in found.items() if _is_variance(name) and np.min(leaf) < 0]
   if below:
-    raise InputError(f"variances of batch norm are below 0, which none can be: {some(below)}")
+    raise InputError(f"variances of batch norm must be at least 0, these are not: {some(below)}")
   return Classifier(variables, metadata, _digest(variables, metadata))
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:
-  """{path, its parts joined by slashes: leaf} of a tree."""
+  """{path: leaf} of a tree; the parts of a path are joined by slashes."""
   leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
   return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 

@@ -1,4 +1,4 @@
-"""The normalisation of a PyTorch file's network: read where it is clear, refused by name where it is not."""
+"""The normalisation of a PyTorch file's network: read if it is clear, else refused with its tensors' names."""
 
 import pathlib
 from typing import Any
@@ -26,8 +26,8 @@ def check(mean: Any, std: Any, whose: str) -> None:
     raise InputError(f"{whose}: its normalisation cannot be used: mean {list(mean)}, std {list(std)}")
   if np.abs(mean).max() > 1 or max(std) > 1:
     raise InputError(
-      f"{whose}: its normalisation, mean {list(mean)} and std {list(std)}, is not of pixels in [0, 1]: where "
-      "it is of grey levels in 0..255, divide by 255"
+      f"{whose}: its normalisation, mean {list(mean)} and std {list(std)}, is not for pixels in [0, 1]: if "
+      "it is for grey levels in 0..255, divide it by 255"
     )
 
 
@@ -38,17 +38,17 @@ def checked(path: pathlib.Path, mean: Any, std: Any) -> tuple[Any, Any]:
 
 
 def held(path: pathlib.Path, rest: dict[str, Any]) -> tuple[Any, Any] | None:
-  """(mean, std) from tensors beside the network's, where both are there; `rest`: those tensors, by name."""
+  """(mean, std) from tensors beside the network's, if both are there; `rest`: those tensors, by name."""
   pair = []
   for kind, words in (("means", _MEANS), ("standard deviations", _STDS)):
     found = {n: _channels(path, n, t) for n, t in rest.items() if n.rpartition(".")[2] in words}
     if len(set(found.values())) > 1:
       raise InputError(
-        f"{path} holds several {kind}, {some(list(found))}: save it with those alone that normalise the input"
+        f"{path} holds several {kind}, {some(list(found))}: save it with only those that normalise the input"
       )
     pair += list(found.values())[:1]
   if len(pair) == 1:
-    raise InputError(f"{path} holds a mean or a standard deviation, not both: save it without that layer")
+    raise InputError(f"{path} holds a mean or a standard deviation, but not both: save it without that layer")
   return checked(path, *pair) if pair else None
 
 

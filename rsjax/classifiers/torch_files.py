@@ -1,13 +1,13 @@
-"""Networks of the field between PyTorch's files and `rsjax.models`, every tensor accounted for.
+"""Converts published networks between PyTorch files and `rsjax.models`, and accounts for every tensor.
 
     file = read("checkpoint.pth.tar")
     variables = to_variables(file)
     write("again.pth.tar", variables, {"arch": file.arch, ...})
 
-Known are the paper's cifar_resnetD (D = 6n + 2) and torchvision's resnet50, as files of the paper's code, of
-SmoothAdv, MACER, Consistency, SmoothMix and CAT-RS have them, with and without the prefixes of DataParallel and
-of a leading normalisation layer. Files are read without executing anything in them. Which normalisation the
-weights were trained under is in hardly any of them.
+The paper's cifar_resnetD (D = 6n + 2) and torchvision's resnet50 are known, as saved by the code of the paper,
+SmoothAdv, MACER, Consistency, SmoothMix and CAT-RS, with or without the prefixes of DataParallel and of a
+leading normalisation layer. Files are read without executing anything in them. Hardly any file records the
+normalisation that its weights were trained with.
 """
 
 import dataclasses
@@ -35,8 +35,8 @@ class File:
     path, digest: its path, and the SHA-256 of its bytes.
     arch, num_classes, image_shape: the network, recognised by its tensors.
     tensors: name without prefix to torch tensor: those of the network.
-    normalization: (mean, std) where the file holds it, else None.
-    about: what else it tells: epoch, arch; the key of the network where the file holds several.
+    normalization: (mean, std) if the file holds it, else None.
+    about: what else the file records: epoch, arch; the key of the network if the file holds several.
   """
 
   path: str
@@ -54,10 +54,10 @@ def read(path: str | pathlib.Path, key: str | None = None) -> File:
 
   Args:
     path: the file.
-    key: which network, where the file holds several that differ (see `torch_states`).
+    key: which network, if the file holds several that differ (see `torch_states`).
 
   Raises:
-    InputError: where the file cannot be read, would run code, holds no such network or several, or its tensors
+    InputError: if the file cannot be read, would run code, or holds no such network or several, or if tensors
       are left over, missing or of other shapes (all are listed).
   """
   path = files.local(path)
@@ -91,12 +91,12 @@ def to_variables(file: File) -> Any:
     raise InputError(f"{file.path}: weights are not finite: {some(bad)}")
   negative = [name for name, array in arrays.items() if name.endswith("running_var") and array.min() < 0]
   if negative:
-    raise InputError(f"{file.path}: variances are below 0, which none can be: {some(negative)}")
+    raise InputError(f"{file.path}: variances must be at least 0, these are not: {some(negative)}")
   return jax.tree_util.tree_map_with_path(lambda path, leaf: _from_torch(arrays[_name(path)]), shapes)
 
 
 def untouched(file: File) -> bool:
-  """Whether all its batch norms still have the statistics they begin with: means 0 and variances 1."""
+  """Whether all its batch norms still have their initial statistics: means 0 and variances 1."""
   start = {"running_mean": 0, "running_var": 1}
   values = [(t, start[n.rpartition(".")[2]]) for n, t in file.tensors.items() if n.rpartition(".")[2] in start]
   return all(bool((tensor == value).all()) for tensor, value in values)
@@ -105,7 +105,7 @@ def untouched(file: File) -> bool:
 def write(path: str | pathlib.Path, variables: Any, metadata: dict[str, Any]) -> None:
   """Writes a classifier as the paper's code does: {"arch", "epoch", "state_dict"}, for `load_state_dict` there.
 
-  Adds "normalization", which that code leaves to the reader. Whole or not at all.
+  Adds "normalization", which that code does not record. The file is written whole or not at all.
   """
   path, torch = files.local(path), torch_states.import_torch()
   if not re.fullmatch(r"cifar_resnet\d+|resnet50", metadata["arch"]):
@@ -164,8 +164,8 @@ def _copies(path, content):
     names = []
   if names:
     raise InputError(
-      f"{path} is no network known here: of conv1, layer1, ..., fc, as in the paper's cifar_resnet and "
-      f"torchvision's resnet50, it has {some(names)}"
+      f"{path} does not hold a known network: expected conv1, layer1, ..., fc, as in the paper's cifar_resnet "
+      f"and torchvision's resnet50, got {some(names)}"
     )
   keys = (
     f"it has {some([str(key) for key in content])}"
@@ -186,7 +186,7 @@ def _recognise(path, own):
   if stem == (64, 3, 7, 7) and bottleneck and blocks == [3, 4, 6, 3]:
     return "resnet50", classes, (224, 224, 3)
   raise InputError(
-    f"{path} is no network known here: a first convolution of {stem} and {blocks} "
+    f"{path} does not hold a known network: a first convolution of {stem} and {blocks} "
     f"{'bottleneck ' if bottleneck else ''}blocks are neither "
     "the paper's cifar_resnet nor torchvision's resnet50"
   )

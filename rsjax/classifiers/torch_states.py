@@ -1,10 +1,10 @@
-"""Which networks a PyTorch file holds: every state_dict in it, and every copy within one under another prefix.
+"""Finds the networks in a PyTorch file: every state_dict in it, and every copy within one, by its prefix.
 
     copies = find(load(path))
     copy = choose(path, copies, key=None)     # the only one, or the one that `key` names
 
-Files hold several where training kept averaged weights beside the others (EMA, SWA), a teacher, or an ensemble.
-Which of them a result is about must be said, so a file of different networks needs a key.
+A file holds several networks if training kept averaged weights beside the others (EMA, SWA), a teacher, or an
+ensemble. It must be clear which of them a result is about, so a file of different networks needs a key.
 """
 
 import dataclasses
@@ -33,9 +33,9 @@ class Copy:
   """One network of a file.
 
   Attributes:
-    key: what names it: the keys that lead to its state_dict, and its prefix where the state_dict has several.
+    key: its name: the keys that lead to its state_dict, and its prefix if the state_dict has several.
     tensors: name without prefix to torch tensor: those of the network.
-    rest: name to tensor: what else its state_dict holds, but for counters and other copies.
+    rest: name to tensor: what else its state_dict holds, except counters and other copies.
   """
 
   key: str
@@ -56,11 +56,11 @@ def load(path: pathlib.Path) -> Any:
   """What a PyTorch (or safetensors) file holds, read without executing anything in it.
 
   Raises:
-    InputError: where it cannot be read, would run code, or is damaged.
+    InputError: if it cannot be read, would run code, or is damaged.
   """
   torch = import_torch()
   if not path.is_file():
-    raise InputError(f"{path} is no file: give a checkpoint that PyTorch wrote")
+    raise InputError(f"{path} is not a file: give a checkpoint that PyTorch wrote")
   try:
     if damage := _damage(path):
       raise InputError(f"{path} is cut short or damaged ({damage}): copy or download it again")
@@ -79,8 +79,8 @@ def load(path: pathlib.Path) -> Any:
     reason = " ".join(str(error).split()).partition("WeightsUnpickler error: ")[2] or type(error).__name__
     if code := re.match(r"Unsupported (?:global|class):? (?:GLOBAL )?(\S+)", reason):
       raise InputError(
-        f"{path} holds more than weights ({code[1]}), which could run code, and was not read: save its "
-        "state_dict alone, where you trust it"
+        f"{path} holds more than weights ({code[1]}), which could run code, so it was not read: if you trust "
+        "it, save only its state_dict"
       ) from error
     if _CUT.search(str(error)) or isinstance(error, EOFError):
       raise InputError(f"{path} is cut short or damaged ({reason[:100]}): copy or download it again") from error
@@ -93,20 +93,20 @@ def find(content: Any) -> list[Copy]:
 
 
 def choose(path: Any, copies: list[Copy], key: str | None) -> Copy:
-  """The copy that the key names; without a key the first, where all are the same.
+  """The copy that the key names; without a key the first one, if all are the same.
 
   Raises:
-    InputError: where none has that key, or copies differ and none was named.
+    InputError: if no copy has that key, or if copies differ and none was named.
   """
   keys = some([copy.key or repr("") for copy in copies])
   if key is not None:
     named = [copy for copy in copies if copy.key == key]
     if len(named) != 1:
-      raise InputError(f"{path} holds no network under the key {key!r}, but {keys}")
+      raise InputError(f"{path} holds no network under the key {key!r}: it holds {keys}")
     return named[0]
   first, *others = copies
   if not all(_same(first.tensors, copy.tensors) for copy in others):
-    raise InputError(f"{path} holds several networks, {keys}: say which is meant by its `key`")
+    raise InputError(f"{path} holds several networks, {keys}: choose one by its `key`")
   return first
 
 
@@ -164,7 +164,7 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def _damage(path):
   """What is wrong with a zip archive, PyTorch's format; None for a sound one, and for other formats.
 
-  PyTorch itself does not compare the checksums, and would read changed weights without a word.
+  PyTorch itself does not compare the checksums, and would read changed weights without a warning.
   """
   with path.open("rb") as file:
     if file.read(2) != b"PK":
@@ -174,4 +174,4 @@ def _damage(path):
       changed = archive.testzip()
   except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
     return " ".join(str(error).split())
-  return changed and f"the checksum of {changed} does not fit"
+  return changed and f"the checksum of {changed} does not match"

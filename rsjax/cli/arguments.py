@@ -30,8 +30,8 @@ def add_onednn(made: argparse.ArgumentParser) -> None:
   made.add_argument(
     "--no-onednn",
     action="store_true",
-    help="on CPUs compute convolutions by XLA's own code, slower, instead of oneDNN's (which jax has from 0.11 "
-    "on); logits differ by rounding",
+    help="on CPUs, compute convolutions with XLA's own code, which is slower, instead of oneDNN's (in jax from "
+    "0.11 on); logits differ by rounding",
   )
 
 
@@ -39,7 +39,7 @@ def add_data_dir(made: argparse.ArgumentParser) -> None:
   """Adds --data-dir."""
   made.add_argument(
     "--data-dir",
-    help="where data sets by name are kept (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)",
+    help="directory of the named data sets (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)",
   )
 
 
@@ -62,37 +62,38 @@ def run_parser(command: str, description: str, epilog: str) -> argparse.Argument
   made.add_argument(
     "--max",
     type=int,
-    help="stop after MAX images; -1: all (default: all). A file that was begun with fewer is continued",
+    help="stop after MAX images; -1: all (default: all). A file that was begun with a smaller MAX is continued",
   )
   made.add_argument("--start", type=int, default=0, help="index of the first image (default: 0)")
   made.add_argument(
     "--indices",
     metavar="LIST",
-    help="these images, instead of --start and --skip: 0,20,40-49, or a file of such numbers",
+    help="take these images, instead of using --start and --skip: 0,20,40-49, or a file of such numbers",
   )
   made.add_argument(
     "--shard",
     metavar="I/N",
-    help="the I-th of N parts of all that, I from 1, for jobs that share the work, each with an OUTFILE of its "
-    "own; rsjax.analyze joins them",
+    help="take the I-th of N parts of the selected images, with I from 1, so that N jobs can share the work. "
+    "Each job needs its own OUTFILE; rsjax.analyze joins them",
   )
   made.add_argument("--alpha", type=float, default=0.001, help="failure probability per image (default: 0.001)")
-  made.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+  made.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
   made.add_argument(
     "--dtype",
     choices=("float32", "bfloat16"),
-    help="what the classifier computes in (default: float32 on CPU, bfloat16 on accelerators)",
+    help="dtype that the classifier computes in (default: float32 on CPU, bfloat16 on accelerators)",
   )
   made.add_argument(
     "--batch",
     type=_batch,
     metavar="N",
-    help="noisy images a step, over all devices; never changes a result (default: auto, the fastest that fits)",
+    help="noisy images per step, over all devices; never changes a result (default: auto, the fastest that "
+    "fits)",
   )
   made.add_argument(
     "--compilation-cache",
     metavar="DIR",
-    help="keep compiled programs there for later runs; only you should be able to write to it "
+    help="keep compiled programs in DIR for later runs; only you should be able to write to DIR "
     "(default: JAX_COMPILATION_CACHE_DIR, or none)",
   )
   add_onednn(made)
@@ -100,10 +101,10 @@ def run_parser(command: str, description: str, epilog: str) -> argparse.Argument
   made.add_argument(
     "--distributed",
     action="store_true",
-    help="one of several processes that share the work; process 0 writes OUTFILE. Needs no more on Cloud TPU, "
-    "Slurm and Kubernetes; elsewhere give the next three",
+    help="run as one of several processes that share the work; process 0 writes OUTFILE. On Cloud TPU, Slurm "
+    "and Kubernetes no other flag is needed; elsewhere also give --coordinator, --processes and --process",
   )
-  made.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+  made.add_argument("--coordinator", metavar="HOST:PORT", help="address at which process 0 listens")
   made.add_argument("--processes", type=int, metavar="N", help="number of processes")
   made.add_argument("--process", type=int, metavar="I", help="this process's number, from 0")
   return made
@@ -113,7 +114,7 @@ def selection(args: argparse.Namespace) -> Any:
   """The `data.Selection` of a run's arguments.
 
   Raises:
-    InputError: for what is none.
+    InputError: if the arguments do not describe a selection.
   """
   from rsjax.data.selection import Selection, parse_shard
 
@@ -133,9 +134,9 @@ def _indices(text: str) -> tuple[int, ...]:
 
 
 def check_grey_levels(sigma: float, name: str) -> None:
-  """Refuses a sigma that can only be one of grey levels, and prints a note of one that is unusual.
+  """Refuses a sigma that can only be in grey levels, and prints a note about one that is unusual.
 
-  Between `USUAL_SIGMA` and `ABSURD_SIGMA` the run goes on: its certificates are true, and hardly useful.
+  Between `USUAL_SIGMA` and `ABSURD_SIGMA` the run goes on: its certificates are valid, but hardly useful.
 
   Raises:
     InputError: above `ABSURD_SIGMA`.

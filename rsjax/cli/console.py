@@ -27,18 +27,17 @@ _FLAGS = {
 }
 
 
-def run(command: str, body: Callable[[Any], None], args: Any) -> int:
+def run(command: str, body: Callable[[Any], int | None], args: Any) -> int:
   """Runs body(args) as `python -m rsjax.COMMAND`, or a script COMMAND.py; returns the exit code.
 
-  0 done; 1 the run itself failed; 2 something given cannot be used; 130 interrupted, 143 by SIGTERM.
+  Exit codes: 0 done, or the body's own; 1 the run failed; 2 bad input; 130 interrupted; 143 ended by SIGTERM.
   """
   name = command if command.endswith(".py") else f"rsjax.{command}"
   if (typed := program(command)) == f"rsjax {command}":
     name = typed
   with streams.tolerant(), interrupts.catching(f"{name}: {_INTERRUPTED}"):
     try:
-      body(args)
-      return 0
+      return body(args) or 0
     except InputError as error:
       if interrupts.code():  # a library turned the interrupt into an error of its own
         return _say_interrupted(name)
@@ -49,7 +48,7 @@ def run(command: str, body: Callable[[Any], None], args: Any) -> int:
         return _say_interrupted(name)
       print(f"{name}: {error}", file=sys.stderr)
       return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, interrupts.Terminated):
       return _say_interrupted(name)
     except Exception:
       if interrupts.code():  # so did an extension module that was being imported
@@ -68,12 +67,12 @@ def program(command: str) -> str:
 
 
 def as_typed(text: str) -> str:
-  """A text that says `python -m rsjax.COMMAND`, with commands as this one was typed."""
+  """A text with each `python -m rsjax.COMMAND` in it written in the way this command was typed."""
   return text.replace("python -m rsjax.", program(""))
 
 
 def in_flags(message: str) -> str:
-  """A library's message on one line, with the parameters that it names between backquotes as flags."""
+  """A library's message on one line, with the parameters that it names in backquotes shown as flags."""
   flag = lambda match: _FLAGS.get(match[1], f"--{match[1]}")
   return re.sub(r"`(\w+)`", flag, " ".join(message.split()))
 
@@ -84,15 +83,15 @@ def _say_interrupted(name: str) -> int:
 
 
 def leave(code: int) -> NoReturn:
-  """Ends the process with `run`'s exit code, or 1 where what it printed could not be written.
+  """Ends the process with `run`'s exit code, or with 1 if its output could not be written.
 
-  Interrupted, it ends at once: where Ctrl-C came during a compilation, XLA's destructors can crash, and
-  the exit code would be that of the crash.
+  After an interrupt the process ends at once: if Ctrl-C came during a compilation, XLA's destructors can crash,
+  and the exit code would be that of the crash.
   """
   try:
     streams.flush()
   except OSError as error:
-    print(f"what was printed could not be written: {error.strerror}", file=sys.stderr)
+    print(f"the output could not be written: {error.strerror}", file=sys.stderr)
     code = code or 1
   if code in interrupts.CODES.values():
     os._exit(code)
@@ -102,7 +101,7 @@ def leave(code: int) -> NoReturn:
 def type_command(command: str, main: Callable[[list[str]], int], *arguments: Any) -> None:
   """Shows `python -m rsjax.COMMAND ...` and runs its `main` in this process, for scripts of several commands.
 
-  Where it fails, this process ends with its exit code.
+  If it fails, this process ends with its exit code.
   """
   argv = [str(a) for a in arguments]
   print(f"\n$ {program(command)} {shlex.join(argv)}", flush=True)

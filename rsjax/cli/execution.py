@@ -13,7 +13,7 @@ _ROW, _VOTE = 80, 9  # bytes of a row of a result file without its votes, and of
 
 
 def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[Any, Any]:
-  """Runs a job with a bar for the arguments of `arguments.run_parser`, and for `seconds` at most.
+  """Runs the job that the arguments of `arguments.run_parser` describe, with a bar, for `seconds` at most.
 
   Returns:
     (results, RunProgress); results is None in processes that do not write.
@@ -61,7 +61,7 @@ def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[An
     processes.leave_without_others(1)
     reason = str(error).splitlines()[0][:200]
     raise OSError(
-      f"another process ended, or cannot be reached ({reason}): start all again, and they continue"
+      f"another process ended or cannot be reached ({reason}): start all processes again, and they continue"
     ) from error
   finally:
     progress.close()
@@ -70,18 +70,25 @@ def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[An
   return results, progress
 
 
-def check_ended(results: Any) -> None:
-  """Ends the command as interrupted where it was, or as unfinished where a time budget left images out.
+def exit_code(results: Any) -> int:
+  """The exit code after a result file was written; says if Ctrl-C ended the run for good.
 
   Raises:
-    KeyboardInterrupt, UnfinishedError: then.
+    KeyboardInterrupt: if the run was interrupted, and the same command continues.
+    UnfinishedError: if a time budget left images out.
   """
+  code = interrupts.code()
+  if code and results.complete and "plan" in results.settings:
+    told = "ended by Ctrl-C: each image has the certificate of its last look, and these rows are final"
+    print(told, file=sys.stderr)
+    return code
   interrupts.check()
   if not results.complete:
     raise UnfinishedError(
-      f"{results.path} has {len(results)} of {results.expected} images; the others had too little time for a "
-      "first look: the same command continues"
+      f"{results.path} has {len(results)} of {results.expected} images; the time was too short for a first "
+      "look at the others: the same command continues"
     )
+  return 0
 
 
 def _say_what_it_takes(job: Any, outfile: str, taken: Any, done: int) -> None:
@@ -93,23 +100,23 @@ def _say_what_it_takes(job: Any, outfile: str, taken: Any, done: int) -> None:
   if not processes.first():
     return
   most = "at most " if job.procedure.n_varies else ""
-  before = f", {done:,} of them done before" if done else ""
+  before = f", {done:,} of them already done" if done else ""
   each = plural(job.procedure.most_draws, "draw")
-  print(f"{plural(len(job.indices), 'image')}{before}; {most}{each} an image, {taken.count:,} in all")
-  print(f"about {taken}" if taken.count else "nothing to do")
+  print(f"{plural(len(job.indices), 'image')}{before}; {most}{each} per image, {taken.count:,} in all")
+  print(f"{most or 'about '}{taken}" if taken.count else "nothing to do")
   size = in_bytes(len(job.indices) * (_ROW + 2 * _VOTE * min(20, job.num_classes)))
   print(f"would write {outfile}, about {size}, and {outfile}.json; nothing was written")
 
 
 def report_invalid(results: Any) -> None:
-  """Warns of draws that voted for nobody."""
+  """Warns about draws that voted for no class."""
   from rsjax.results import parse_column, plural
 
   columns = [results.columns[name] for name in ("votes0", "votes") if name in results.columns]
   invalid = sum(int(parse_column(column).invalid.sum()) for column in columns)
   if invalid:
     print(
-      f"warning: {plural(invalid, 'draw')} gave logits that are not finite, "
-      "which count in n and vote for nobody",
+      f"warning: {plural(invalid, 'draw')} gave logits that are not finite; "
+      "these draws count in n and vote for no class",
       file=sys.stderr,
     )

@@ -1,18 +1,19 @@
-"""Ctrl-C and SIGTERM: the first lets what is being finished be finished, the second stops at once.
+"""Ctrl-C and SIGTERM: the first signal lets the work in progress finish, the second stops at once.
 
     with catching():  # a signal is a KeyboardInterrupt ...
       finish_first("finishing the row", 10)  # ... but from here on the first is only noted ...
       for row in rows:
         write(row)
         check()  # ... and raised here, or by check_unless_finishing once ten seconds are over
-    code()  # 130 or 143 where a signal came, else None
+    code()  # 130 or 143 if a signal came, else None
 
-Raised within a garbage collection, a KeyboardInterrupt is lost: whoever runs long calls `check` now and then.
+A KeyboardInterrupt that is raised during a garbage collection is lost: long-running code calls `check` now and
+then.
 
-A KeyboardInterrupt waits for the end of what runs outside Python: a compilation, a step of the device, other
-processes. A thread that is told of signals by the system therefore ends the process where the main thread does
-not: `AT_ONCE` seconds after a signal that is to stop at once, and after SIGTERM `AT_MOST` seconds later in any
-case. Nothing is lost by it that a kill would not lose: files are whole or continued.
+A KeyboardInterrupt also waits for whatever runs outside Python: a compilation, a device step, other processes.
+A thread that the system notifies of signals therefore ends the process if the main thread does not: `AT_ONCE`
+seconds after a signal that is to stop at once, and in any case `AT_MOST` seconds after SIGTERM. This loses
+nothing that a kill would not lose: files are written whole or can be continued.
 """
 
 import contextlib
@@ -40,7 +41,7 @@ def catching(last_words: str = "") -> Iterator[None]:
   """Raises KeyboardInterrupt for SIGINT and SIGTERM within; in the main thread only.
 
   Args:
-    last_words: what is said where the process ends without the main thread.
+    last_words: what is printed if the process ends without the main thread.
   """
   _came.clear()
   _first.clear()
@@ -65,12 +66,16 @@ def catching(last_words: str = "") -> Iterator[None]:
       signal.signal(number, handler)
 
 
+class Terminated(BaseException):
+  """SIGTERM, for a run that Ctrl-C would end for good: it is left as a kill leaves it, to be continued."""
+
+
 def finish_first(what: str, seconds: float = float("inf")) -> None:
-  """From here on a first signal is only noted, until `check`.
+  """From here on a first signal is only noted, until `check` is called.
 
   Args:
-    what: is done before; it is said then.
-    seconds: for which `check_unless_finishing` lets it go on.
+    what: the work to finish first, as the message on a signal names it.
+    seconds: how long `check_unless_finishing` lets that work go on.
   """
   _patience[0] = seconds
   _patient[0] = what
@@ -82,8 +87,14 @@ def check() -> None:
     raise KeyboardInterrupt
 
 
+def check_for_good() -> None:
+  """Raises KeyboardInterrupt if Ctrl-C came, which ends a run for good, and Terminated if SIGTERM did."""
+  if _came:
+    raise Terminated if _came[0] == signal.SIGTERM else KeyboardInterrupt
+
+
 def check_unless_finishing() -> None:
-  """`check`, where nothing is to be finished first, or it takes too long."""
+  """`check`, unless some work is to finish first and has not taken too long."""
   if _came and (not _patient[0] or len(_came) > 1 or time.monotonic() - _first[0] > _patience[0]):
     raise KeyboardInterrupt
 
@@ -99,7 +110,7 @@ def _handle(number: int, frame: Any) -> None:
   if _patient[0] and len(_came) == 1:
     most = f" for at most {_patience[0]:.0f} s" if _patience[0] < float("inf") else ""
     with contextlib.suppress(OSError):
-      os.write(2, f"\n{_patient[0]}{most}; once more stops at once\n".encode())
+      os.write(2, f"\n{_patient[0]}{most}; interrupt again to stop at once\n".encode())
     return
   raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""The commands' argument parser: errors with the short usage, and hints at what was meant."""
+"""The commands' argument parser: errors with a short usage line, and hints at what was meant."""
 
 import argparse
 import difflib
@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from rsjax.cli import console, version
 
 _DEVICES = (
-  "rsjax uses all devices that JAX finds: CUDA_VISIBLE_DEVICES=0 gives it one GPU, JAX_PLATFORMS=cpu the CPU"
+  "rsjax uses all devices that JAX finds: set CUDA_VISIBLE_DEVICES=0 to use one GPU, JAX_PLATFORMS=cpu the CPU"
 )
 _DEVICE_FLAGS = ("--gpu", "--gpus", "--device", "--devices", "--cuda", "--tpu", "--cpu", "--platform")
 _THOUSANDS = {"": 1, "k": 10**3, "m": 10**6}
@@ -29,10 +29,10 @@ def parser(command: str, description: str, epilog: str) -> "Parser":
 
 
 class Parser(argparse.ArgumentParser):
-  """argparse's, with the mend in its errors."""
+  """argparse's parser, with the correction in its errors."""
 
   def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-    """As argparse's; flags that are not known are named with those that they may be meant for."""
+    """As argparse's; the error for an unknown flag names the flag that may have been meant."""
     known, unknown = self.parse_known_args(args, namespace)
     if unknown:
       flags = [text.split("=")[0] for text in unknown if text.startswith("-")]
@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
     self.exit(2, f"{self.prog}: error: {message}\n")
 
   def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-    """As argparse's; where nobody reads the help, as in `--help | head`, that is no error."""
+    """As argparse's; it is not an error if nobody reads the help, as in `--help | head`."""
     if message:
       self._print_message(message, sys.stderr)
     console.leave(status)
@@ -63,7 +63,7 @@ class Parser(argparse.ArgumentParser):
       raise argparse.ArgumentError(action, f"{error.message}{hint}") from error
 
   def _meant(self, flag: str) -> str | None:
-    """What may be meant by a flag that there is not."""
+    """What may have been meant by an unknown flag."""
     if flag in _DEVICE_FLAGS:
       return _DEVICES
     flags = [name for action in self._actions for name in action.option_strings]
@@ -73,7 +73,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _number_meant(text: str, action: argparse.Action) -> str:
-  """The number that a text may be meant for, as a hint; "" where there is none."""
+  """A hint at the number that a text may have been meant for; "" if there is none."""
   whole = action.type is not float
   if found := re.fullmatch(r"([\d.]+)([kKmM]?)", text.replace(",", "") if whole else text):
     try:
@@ -90,9 +90,9 @@ def _number_meant(text: str, action: argparse.Action) -> str:
   if whole or not all(re.fullmatch(r"\d*\.?\d+", part) for part in parts):
     return ""
   if len(parts) == 2 and "." not in text and action.nargs is None:
-    return f": give {text.replace(',', '.')}, with a point"
+    return f": give {text.replace(',', '.')}, with a decimal point"
   if action.nargs is None:
-    return ": give one number, with a point"
-  return f": give {' '.join(parts)}, with spaces between" + (
-    f", or {text.replace(',', '.')}, with a point" if len(parts) == 2 and "." not in text else ""
+    return ": give one number, with a decimal point"
+  return f": give {' '.join(parts)}, separated by spaces" + (
+    f", or {text.replace(',', '.')}, with a decimal point" if len(parts) == 2 and "." not in text else ""
   )

@@ -1,4 +1,4 @@
-"""Progress of the commands on stderr: bars with rate and ETA, and the plan before them."""
+"""Progress of the commands on stderr: the plan of a run, then a bar with rate and ETA."""
 
 import sys
 import time
@@ -13,7 +13,7 @@ _EPOCHS = "{desc}{percentage:3.0f}% {elapsed}<{remaining} {rate_fmt}"
 
 
 class Notes(Progress):
-  """Prints what is told of a certification, and shows no bar."""
+  """Prints the notes of a certification, and shows no bar."""
 
   def note(self, text: str) -> None:
     print(f"note: {text}", file=sys.stderr)
@@ -23,7 +23,7 @@ class RunProgress(Notes):
   """Prints the plan of a certification and shows a bar over its draws."""
 
   def __init__(self, finish_images: bool = True) -> None:
-    """finish_images: interrupted, the image whose draws have begun to arrive is finished first."""
+    """finish_images: whether an interrupt first lets the image be finished whose draws have begun to arrive."""
     self._bar: Any = None
     self._draws = self._rows = self._images = 0
     self._finish_images = finish_images
@@ -32,10 +32,11 @@ class RunProgress(Notes):
     from rsjax.results import plural  # late: NumPy takes its time, which --help need not wait for
 
     self._rows, self._images = plan["done"], plan["images"]
-    self._anytime, self._counts_rows = plan["anytime"], plan["n varies"] and not plan["anytime"]
+    self._anytime, self._varies = plan["anytime"], plan["n varies"]
+    self._counts_rows = self._varies and not self._anytime
     print(
-      f"{plural(self._images, 'image')}, {self._rows} of them done before; "
-      f"{'at most ' if plan['n varies'] else ''}{plural(plan['draws per image'], 'draw')} an image, "
+      f"{plural(self._images, 'image')}, {self._rows} of them already done; "
+      f"{'at most ' if plan['n varies'] else ''}{plural(plan['draws per image'], 'draw')} per image, "
       f"{plan['dtype']}, {plan['devices']} x {plan['device']}",
       file=sys.stderr,
     )
@@ -47,23 +48,23 @@ class RunProgress(Notes):
     self._bar.set_description("choosing --batch" if self._rows < self._images else "done")
 
   def expect(self, estimate: Any) -> None:
-    print(f"about {estimate}", file=sys.stderr)
+    print(f"{'at most' if self._varies else 'about'} {estimate}", file=sys.stderr)
 
   def rows(self, rows: int) -> None:
     if self._rows < self._images:
-      self._bar.set_description(f"compiling for {rows} draws a step")
+      self._bar.set_description(f"compiling for {rows} draws per step")
 
   def draws(self, count: int) -> None:
     if self._anytime:
-      interrupts.check()  # which ends the run with what there is
+      interrupts.check_for_good()
     else:
       interrupts.check_unless_finishing()
     if not self._draws:
       self._describe()
       if self._anytime:
-        interrupts.finish_first("writing what is certified by now")
+        interrupts.finish_first("ending the run")
       elif self._finish_images:
-        interrupts.finish_first("finishing the image that is being certified", _PATIENCE)
+        interrupts.finish_first("finishing the current image", _PATIENCE)
     self._draws += count
     self._bar.update(0 if self._counts_rows else count)
 
@@ -87,11 +88,11 @@ class RunProgress(Notes):
 
     seconds = time.perf_counter() - self._started
     draws = plural(self._draws, "draw")
-    rate = f"{draws} in {seconds:.1f} s, {self._draws / seconds:,.0f} draws/s with compilation"
+    rate = f"{draws} in {seconds:.1f} s, {self._draws / seconds:,.0f} draws/s including compilation"
     images = plural(self._images, "image")
     if self._counts_rows and self._rows:
-      rate += f", {self._draws / max(1, self._rows - self._before):,.0f} draws an image"
-    return f"{outfile}: {self._rows} of {images}; {rate if self._draws else 'all done before'}"
+      rate += f", {self._draws / max(1, self._rows - self._before):,.0f} draws per image"
+    return f"{outfile}: {self._rows} of {images}; {rate if self._draws else 'all already done'}"
 
 
 class PrepareProgress:
@@ -128,21 +129,21 @@ class TrainProgress(TrainingProgress):
     self._epochs, self._done = plan["epochs"], int(plan["done"])
     print(
       f"{plan['images']} training images of {plan['shape']} (height x width x channels), {plan['classes']} "
-      f"classes;\nepochs: {self._epochs}, {plan['done']:.4g} of them done before; "
+      f"classes;\nepochs: {self._epochs}, {plan['done']:.4g} of them already done; "
       f"noise_sd {plan['noise_sd']:g}, augment {plan['augment']}, {plan['dtype']}, devices: {plan['devices']}",
       file=sys.stderr,
     )
     for note in plan["notes"]:
       print(f"note: {note}", file=sys.stderr)
     if self._resume and not plan["done"]:
-      print("note: nothing to continue there: training begins", file=sys.stderr)
+      print("note: there is nothing to continue: training begins anew", file=sys.stderr)
     done = round(plan["done"] * plan["images"])
     self._bar = bar(self._epochs * plan["images"], " images", done, terminal=_EPOCHS)
     self._bar.set_description("compiling" if plan["done"] < self._epochs else "done")
 
   def images(self, count: int) -> None:
     interrupts.check()
-    interrupts.finish_first("saving where training stands")
+    interrupts.finish_first("saving the state of the training")
     if self._last is None:
       self._describe(self._done + 1)
     self._bar.update(min(count, self._bar.total - self._bar.n))
@@ -157,7 +158,7 @@ class TrainProgress(TrainingProgress):
     self._bar.set_description(f"epoch {running}/{self._epochs}{gave}", refresh=False)
 
   def damaged(self, path: Any) -> None:
-    print(f"warning: {path} cannot be read; continuing from the save before it", file=sys.stderr)
+    print(f"warning: {path} cannot be read; continuing from the previous save", file=sys.stderr)
 
   def close(self) -> None:
     if self._bar is not None:
@@ -165,4 +166,4 @@ class TrainProgress(TrainingProgress):
 
   def summary(self) -> str:
     """The end of the last line: how well the network does."""
-    return f", test accuracy under noise {self._last.test_accuracy:.1%}" if self._last else ", trained before"
+    return f", test accuracy under noise {self._last.test_accuracy:.1%}" if self._last else ", already trained"

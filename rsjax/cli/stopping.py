@@ -10,18 +10,19 @@ _HOURS = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)
 
 
 def add_stop(made: argparse.ArgumentParser) -> None:
-  """Adds --stop and what belongs to it, as a group of their own."""
+  """Adds --stop and the flags that belong to it, as a group."""
   group = made.add_argument_group(
     "stopping early",
-    "By default every image takes N0 + N draws, as in the paper. With one of these, drawing stops when the "
-    "answer is settled, at one of a fixed series of looks; N is the most. The certificates hold as ever: see "
-    "docs/stopping-early.md.",
+    "By default every image takes N0 + N draws, as in the paper. With one of these flags, drawing stops at one "
+    "of a fixed series of looks, as soon as the answer is settled; N is then the maximum. The certificates are "
+    "as valid as without them: see docs/stopping-early.md.",
   )
   group.add_argument(
     "--radii",
     metavar="R,R,...",
     help="stop when it is settled which of these radii are certified (pixels in [0, 1]; 0: the class alone). "
-    "A table at these radii is that of all N draws, but for --give-up; other radii and ACR are lower bounds",
+    "A table at these radii is nearly that of all N draws; accuracies at other radii and the ACR are lower "
+    "bounds",
   )
   group.add_argument(
     "--tolerance",
@@ -32,28 +33,28 @@ def add_stop(made: argparse.ArgumentParser) -> None:
   group.add_argument(
     "--stop",
     choices=("anytime",),
-    help="anytime: no rule. All images go on side by side; Ctrl-C or --time-budget end the run with the radius "
-    "that each has by then",
+    help="anytime: no rule. All images go on side by side; Ctrl-C or --time-budget ends the run "
+    "for good, and each image gets the radius that it has reached",
   )
   group.add_argument(
     "--time-budget",
     metavar="2h",
-    help="end the run after this time, as 2h, 90m or 1h30m, with the radius that each image has by then "
-    "(implies --stop anytime, where no other rule is given)",
+    help="end the run after this time, such as 2h, 90m or 1h30m; each image gets the radius that it has "
+    "reached (implies --stop anytime if no other rule is given)",
   )
   group.add_argument(
     "--give-up",
     metavar="1%",
-    help="of --radii and --tolerance: probability with which draws that are saved would have certified more "
+    help="for --radii and --tolerance: probability that the draws that are saved would have certified more "
     "(default: 1%%; 0: give nothing up)",
   )
 
 
 def certify_procedure(args: argparse.Namespace) -> Any:
-  """CERTIFY with N fixed, or by looks where one of the flags asks for it.
+  """CERTIFY with N fixed, or by looks if one of the flags asks for it.
 
   Raises:
-    InputError: for values that cannot be used, or flags that do not go together.
+    InputError: for values that cannot be used, or flags that cannot be combined.
   """
   from rsjax.procedures import Anytime, Certify, CertifyByLooks, Radii, StopRule, Tolerance
 
@@ -66,7 +67,7 @@ def certify_procedure(args: argparse.Namespace) -> Any:
   elif args.tolerance is not None:
     stop = Tolerance(_above_zero(share(args.tolerance, "--tolerance")), **give_up)
   elif give_up:
-    raise InputError("--give-up needs --radii or --tolerance, which it is for")
+    raise InputError("--give-up applies only to --radii and --tolerance: give one of them, too")
   elif args.stop or args.time_budget is not None:
     stop = Anytime()
   elif args.N0 == "auto":
@@ -78,7 +79,7 @@ def certify_procedure(args: argparse.Namespace) -> Any:
 
 def _above_zero(tolerance: float) -> float:
   if tolerance == 0:
-    raise InputError("a tolerance of 0 stops nothing: give a larger --tolerance, or none")
+    raise InputError("a tolerance of 0 never stops drawing: give a larger --tolerance, or leave it out")
   return tolerance
 
 
@@ -91,19 +92,19 @@ def share(text: str, flag: str) -> float:
   """5% or 0.05 as 0.05.
 
   Raises:
-    InputError: for what is no share, or a number above 1 without a per cent sign.
+    InputError: for anything that is not a share, or a number of 1 or more without a per cent sign.
   """
   try:
     value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
   except ValueError as error:
     raise InputError(f"{flag} must be a share such as 5% or 0.05, got {text}") from error
   if not text.endswith("%") and value >= 1:
-    raise InputError(f"{flag} must be below 100%, got {text}: {value:g}% is meant as {value:g}%, with the sign")
+    raise InputError(f"{flag} must be below 100%, got {text}: for {value:g} per cent, give {value:g}%")
   return value
 
 
 def seconds(text: str | None) -> float | None:
-  """2h, 90m, 45s or 1h30m in seconds; None where no time is given.
+  """2h, 90m, 45s or 1h30m in seconds; None if no time is given.
 
   Raises:
     InputError: for anything else.
@@ -116,7 +117,7 @@ def seconds(text: str | None) -> float | None:
   hours, minutes, rest = (float(part or 0) for part in found.groups())
   value = 3600 * hours + 60 * minutes + rest
   if value <= 0:
-    raise InputError(f"--time-budget must be more than no time, got {text}")
+    raise InputError(f"--time-budget must be longer than 0 s, got {text}")
   return value
 
 
@@ -124,4 +125,4 @@ def _radii(text: str) -> tuple[float, ...]:
   try:
     return tuple(float(part) for part in text.split(","))
   except ValueError as error:
-    raise InputError(f"--radii must be numbers with commas between, as 0,0.25,0.5, got {text}") from error
+    raise InputError(f"--radii must be numbers separated by commas, such as 0,0.25,0.5, got {text}") from error

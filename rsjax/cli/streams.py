@@ -1,4 +1,4 @@
-"""Standard output and error as they may be: closed, without a reader, or of another encoding than UTF-8."""
+"""Standard output and error that may be closed, without a reader, or in an encoding other than UTF-8."""
 
 import contextlib
 import os
@@ -47,9 +47,9 @@ def tolerant() -> Iterator[None]:
 
 
 def open_closed() -> None:
-  """Opens standard streams that are closed (`>&-`) to nowhere: else a result file would get their number.
+  """Opens closed standard streams (`>&-`) to nowhere; otherwise a result file would get their descriptors.
 
-  Libraries write to the numbers 1 and 2, whatever is open there.
+  Libraries write to descriptors 1 and 2, whatever is open there.
   """
   for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
     if getattr(sys, name) is None:
@@ -62,10 +62,10 @@ def open_closed() -> None:
 
 
 def flush() -> None:
-  """Flushes both streams; one without a reader is pointed to nowhere.
+  """Flushes both streams; a stream without a reader is redirected to nowhere.
 
   Raises:
-    OSError: where standard output cannot be written, as on a full disk.
+    OSError: if standard output cannot be written, as on a full disk.
   """
   for stream in filter(None, (sys.stdout, sys.stderr)):
     try:

@@ -1,4 +1,4 @@
-"""What `--version` prints: the version, and the commit where rsjax runs from a git clone."""
+"""What `--version` prints: the version, and the commit if rsjax runs from a git clone."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ import rsjax
 
 
 def version() -> str:
-  """The version; in a git clone also the commit, with `+changed` where tracked files differ from it."""
+  """The version; in a git clone also the commit, with `+changed` if tracked files differ from it."""
   commit = _commit(pathlib.Path(rsjax.__file__).parents[1])
   return f"rsjax {rsjax.__version__}" + (f" (commit {commit})" if commit else "")
 

@@ -3,11 +3,12 @@
   >>> data.load("digits", "test").images[0].shape
   (8, 8, 1)
 
-The name may be one of tensorflow-datasets, as "cifar10", which rsjax.prepare wrote; a path as "photos.npz",
-with x_train, y_train, x_test and y_test; or a folder as "photos", with photos/{train,test}/CLASS/NAME.png.
+The name may be that of a set in tensorflow-datasets, such as "cifar10", which rsjax.prepare wrote; a path such
+as "photos.npz", with x_train, y_train, x_test and y_test; or a folder such as "photos", with
+photos/{train,test}/CLASS/NAME.png.
 
 Index i is the position in the original order, which published results refer to. Images are never
-augmented here. A new kind of data set is one function that returns a `Dataset`, named in `load`.
+augmented here. A new kind of data set is one function that returns a `Dataset`; add it to `load`.
 """
 
 import pathlib
@@ -52,5 +53,5 @@ def load(name: str | pathlib.Path, split: str, data_dir: str | pathlib.Path | No
     raise files.unreadable(error.filename or path, error) from error
   raise InputError(
     f"unknown data set {name!r}: give digits, {', '.join(named.SETS)}, an existing .npz file, or a folder "
-    "with train/ and test/ of one folder a class"
+    "with train/ and test/ that hold one folder per class"
   )

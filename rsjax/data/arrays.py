@@ -16,7 +16,7 @@ _MOST_UNNAMED = 2**16  # classes that labels alone may imply; more is taken for 
 def digits(split: str) -> Dataset:
   """scikit-learn's 1,797 handwritten digits, 8x8; the last 360 are the test split.
 
-  Pixels are 0..16 there and scaled to 0..255 here.
+  scikit-learn's pixels, 0..16, are scaled to 0..255.
   """
   table = _digits_table()
   images = np.rint(table[:, :-1].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
@@ -38,7 +38,7 @@ def _digits_table() -> np.ndarray:
 
 
 def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
-  """x_train, y_train, x_test, y_test (uint8 NHWC, integers); class_names where labels have gaps."""
+  """x_train, y_train, x_test, y_test (uint8 NHWC, integers); class_names if labels have gaps."""
   try:
     with np.load(path) as archive:
       arrays = {key: archive[key] for key in archive.files if key[:2] == "y_" or key == "class_names"}
@@ -49,7 +49,7 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
     raise
   except Exception as error:  # NumPy raises many kinds: not a zip, truncated, pickled objects
     # Of what is no archive NumPy says to load it unsafely.
-    why = "it is none, or holds Python objects" if "pickle" in str(error) else error
+    why = "it is not one, or it holds Python objects" if "pickle" in str(error) else error
     raise InputError(f"{name} cannot be read as .npz of plain arrays: {why}") from error
   labels = arrays[f"y_{split}"]
   if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
@@ -60,7 +60,7 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
   if images.shape[1] <= 4 < images.shape[3]:
     raise InputError(
       f"{name}: x_{split} is {list(images.shape)}, which looks like channels before height and width: give "
-      f"[images, height, width, channels], as np.moveaxis(x_{split}, 1, 3) makes it"
+      f"[images, height, width, channels], for example by np.moveaxis(x_{split}, 1, 3)"
     )
   if labels.shape != images.shape[:1]:
     raise InputError(f"{name}: y_{split} must be integers[{len(images)}], got shape {list(labels.shape)}")
@@ -72,7 +72,7 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
   classes, most = None, _MOST_UNNAMED
   if "class_names" in arrays:
     if arrays["class_names"].ndim != 1:
-      raise InputError(f"{name}: class_names must be one string a class")
+      raise InputError(f"{name}: class_names must be one string per class")
     classes = tuple(str(c) for c in arrays["class_names"])
     most = len(classes)
   if lowest < 0 or highest >= most:

@@ -1,4 +1,4 @@
-"""What a split of a data set is, whatever it is read from."""
+"""What a split of a data set is, wherever it is read from."""
 
 import dataclasses
 import functools
@@ -14,16 +14,16 @@ class Dataset:
   Attributes:
     name: as given by the user.
     split: "train" or "test".
-    images: images[i] is uint8[h, w, c]; an array where the data set is one, else read on access.
+    images: images[i] is uint8[h, w, c]; an array if the data set is held in memory, else read on access.
     labels: int64[len].
     num_classes: labels are in 0..num_classes - 1.
-    classes: class names in the order of the labels, or None where the data set does not tell them.
+    classes: class names in the order of the labels, or None if the data set does not name them.
     digest: SHA-256 of the images and labels (of files: of their bytes), for result files.
-    encoded: encoded[i] is image i as the bytes of its file, of any size, where the set is too large to be
-      held decoded (ImageNet): training streams it. images[i] is then what evaluation sees. Else None.
-    augment: the augmentation that the field trains on it with, see `training.augment`; None: by its channels.
-    published_statistics: (mean, std) per channel that the field normalises with, or None.
-    notes: what a reader of its numbers must know.
+    encoded: encoded[i] is image i as the bytes of its file, of any size, if the set is too large to be held
+      decoded (ImageNet): training streams it, and images[i] is what evaluation sees. Otherwise None.
+    augment: the usual augmentation for training on it, see `training.augment`; None: chosen by its channels.
+    published_statistics: the published (mean, std) per channel that it is usually normalised with, or None.
+    notes: what a reader of results on it must know.
   """
 
   name: str
@@ -39,7 +39,7 @@ class Dataset:
   notes: tuple[str, ...] = ()
 
   def __post_init__(self) -> None:
-    """Refuses what a new data set gets wrong without a word: labels, and images that are arrays."""
+    """Refuses mistakes in a new data set that would go unnoticed: in labels, and in images that are arrays."""
     if len(self.images) != len(self.labels):
       raise ValueError(f"{self.name} has {len(self.images)} images and {len(self.labels)} labels")
     if len(self.labels) and not 0 <= np.min(self.labels) <= np.max(self.labels) < self.num_classes:
@@ -67,7 +67,7 @@ class Dataset:
     return self.images if isinstance(self.images, np.ndarray) else np.stack(list(self.images))
 
   def check(self, indices: Iterable[int]) -> None:
-    """Decodes the images where that can fail: a damaged file is found now and not in hours."""
+    """Decodes the images if that can fail, so that a damaged file is found now and not hours later."""
     if hasattr(self.images, "check"):
       for i in indices:
         self.images.check(i)
@@ -75,7 +75,7 @@ class Dataset:
   def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, in units of [0, 1] pixels: two tuples of floats.
 
-    The published ones where the field has agreed on some, else those of this split.
+    They are the published ones if there are any, else those of this split.
     """
     if self.published_statistics:
       return self.published_statistics

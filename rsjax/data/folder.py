@@ -16,17 +16,17 @@ _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".t
 def folder(name: str, path: pathlib.Path, split: str) -> Dataset:
   """DIR/{train,test}/<class>/*.{png,jpg,...}; val/ counts as test.
 
-  Order: class, then file name; classes that are all integers in the order of numbers, else of text. What lies
-  there and is no image is told in the notes.
+  Images are in the order of class, then file name; classes are ordered as numbers if all are integers, else as
+  text. The notes name the files that are not images.
 
   Raises:
-    InputError: for a split that is not there, a class without training images, or images that cannot be read.
+    InputError: for a missing split, a class without training images, or images that cannot be read.
   """
   roots = [path / s for s in (("test", "val") if split == "test" else ("train",)) if (path / s).is_dir()]
   if len(roots) != 1:
     found = "both" if roots else "neither"
     wanted = "either test/ or val/" if split == "test" else "train/"
-    raise InputError(f"{name} must hold {wanted}" + (f", it has {found}" if split == "test" else ""))
+    raise InputError(f"{name} must hold {wanted}" + (f", but has {found}" if split == "test" else ""))
   held = {s: _images(path / s) for s in ("train", "test", "val") if (path / s).is_dir()}
   classes = sorted({c for found in held.values() for c, files in found.items() if files})
   if classes and all(c.isdecimal() for c in classes):
@@ -37,7 +37,7 @@ def folder(name: str, path: pathlib.Path, split: str) -> Dataset:
   if "train" in held and (untrained := [c for c in classes if not held["train"].get(c)]):
     raise InputError(
       f"{name}: train/ has no images of {_some(untrained)}, which other splits have: give the splits the same "
-      "class folders, or move what is no class away"
+      "class folders, or move folders that are not classes away"
     )
   files = [file for c in classes for file in here.get(c, ())]
   labels = [label for label, c in enumerate(classes) for _ in here.get(c, ())]
@@ -113,7 +113,7 @@ class ImageFiles(Sequence):
         raise InputError(f"{file} is not a readable image: {error}") from error
       modes.add(mode)
       if mode[0] in "IF":
-        raise InputError(f"{file} has more than 8 bits a channel (mode {mode}): convert it to 8 bits first")
+        raise InputError(f"{file} has more than 8 bits per channel (mode {mode}): convert it to 8 bits first")
       if len(sizes) > 1:
         (a, first), (b, other) = sizes.items()
         raise InputError(
@@ -134,5 +134,5 @@ class ImageFiles(Sequence):
       raise InputError(f"{self._files[i]} cannot be decoded: {error}") from error
 
   def check(self, i: int) -> None:
-    """Decodes image i: whether a file can be decoded shows only then."""
+    """Decodes image i, which alone shows whether its file can be decoded."""
     self[i]

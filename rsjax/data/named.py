@@ -1,8 +1,8 @@
-"""The field's data sets by name, as tensorflow-datasets (TFDS) keeps them, read without TensorFlow.
+"""Named data sets as tensorflow-datasets (TFDS) stores them, read without TensorFlow.
 
-On disk a TFDS data set lies in an order shuffled by a hash. Here index i is the original one: by `id`
-(CIFAR, SVHN); by label, then file name (ImageNet, as torchvision's ImageFolder); by undoing the hash
-where examples carry no name (MNIST, Fashion-MNIST).
+TFDS stores a data set in an order that is shuffled by a hash. Here index i is that of the original order: by
+`id` (CIFAR, SVHN); by label, then file name (ImageNet, as in torchvision's ImageFolder); or by undoing the hash
+if examples carry no name (MNIST, Fashion-MNIST).
 """
 
 import contextlib
@@ -36,7 +36,7 @@ class Named:
     builder: its name in TFDS.
     counts: images of each of TFDS's splits.
     test: the TFDS split that is "test" here.
-    order: "id", "file_name" or "hash", see above.
+    order: "id", "file_name" or "hash", see the module's docstring.
     augment, statistics: see `Dataset`.
   """
 
@@ -89,7 +89,7 @@ def builder(name: str, data_dir: str | pathlib.Path | None = None) -> Any:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-  """Keeps TFDS's warnings about what is not prepared, and its advice, off the terminal."""
+  """Keeps TFDS's warnings about sets that are not prepared, and its advice, off the terminal."""
   from absl import logging
 
   before = logging.get_verbosity()
@@ -101,7 +101,7 @@ def quiet() -> Iterator[None]:
 
 
 def hash_order(keys: Sequence[Any], split: str) -> np.ndarray:
-  """The order in which TFDS lays examples with these keys on disk: int64[len], positions in `keys`."""
+  """The order in which TFDS stores examples with these keys: int64[len], positions in `keys`."""
   from tensorflow_datasets.core import hashing
 
   hasher = hashing.Hasher(split)
@@ -109,7 +109,7 @@ def hash_order(keys: Sequence[Any], split: str) -> np.ndarray:
 
 
 def is_prepared(made: Any) -> bool:
-  """Whether the data set of TFDS's builder `made` is there."""
+  """Whether the data set of TFDS's builder `made` has been prepared."""
   with quiet():
     return made.is_prepared()
 
@@ -118,7 +118,7 @@ def load(name: str, split: str, data_dir: str | pathlib.Path | None = None) -> D
   """The `Dataset` of a name in SETS.
 
   Raises:
-    InputError: where it is not prepared, with the command that prepares it.
+    InputError: if it is not prepared; the message gives the command that prepares it.
   """
   import tensorflow_datasets as tfds
 
@@ -196,21 +196,20 @@ def _check_prepared(name, made, tfds_split, data_dir):
   place = pathlib.Path(made.data_dir)
   if not is_prepared(made):
     raise InputError(
-      f"{name} is not prepared in {place.parent.parent}: {command} builds it from the files in DIR "
-      "that you downloaded"
+      f"{name} is not prepared in {place.parent.parent}: {command} builds it from the downloaded files in DIR"
     )
   found = made.info.file_format
   if found is None or found.value != FORMAT:
     raise InputError(
-      f"{place} holds {name} as {found and found.value}, which only TensorFlow reads: "
-      f"{command} builds it as {FORMAT}, with another `data_dir` or after this one is deleted"
+      f"{place} holds {name} as {found and found.value}, which only TensorFlow can read: give another "
+      f"`data_dir`, or delete this one; then {command} builds it as {FORMAT}"
     )
   if tfds_split not in made.info.splits:
     raise InputError(f"{place} holds {name} without its {tfds_split} split: {command} adds it")
 
 
 def index_path(made: Any, tfds_split: str) -> pathlib.Path:
-  """Where the original order of a split is kept once it was read."""
+  """Where the original order of a split is stored after it was first read."""
   return pathlib.Path(made.data_dir) / f"rsjax-index-{tfds_split}.npz"
 
 
@@ -232,7 +231,7 @@ def _index(entry, made, tfds_split, source):
 
 
 def build_index(entry: Named, made: Any, tfds_split: str, source: Any) -> dict[str, np.ndarray]:
-  """Reads every record of a split once. PNG images count in the digest as pixels, JPEG as bytes."""
+  """Reads every record of a split once. The digest is of pixels for PNG images, and of bytes for JPEG."""
   from tqdm import tqdm
 
   size = len(source)

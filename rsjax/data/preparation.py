@@ -1,10 +1,10 @@
-"""Building a TFDS data set from its originals, without TensorFlow, as TFDS's own builder would.
+"""Builds a TFDS data set from its originals, without TensorFlow, as TFDS's own builder would.
 
     prepare("cifar10", "downloads")
 
-Same name, version, features, order on disk; the official builder reads it. It is written shard by shard:
-stopped at any instant and started again, it goes on with the first shard that is missing. The data set
-appears only when all is there.
+The result has the same name, version, features and order on disk; the official builder can read it. It is
+written shard by shard: if the build is stopped and started again, it goes on with the first missing shard. The
+data set appears only when it is complete.
 """
 
 import json
@@ -21,10 +21,10 @@ SHARD_BYTES = 2**27
 
 
 class Progress:
-  """What a preparation tells while it goes on; this one is silent."""
+  """What a preparation reports while it runs; this class is silent."""
 
   def start(self, split: str, size: int, done: int) -> None:
-    """A split of `size` images is about to be written; `done` were found written before."""
+    """A split of `size` images is about to be written; `done` of them were written earlier."""
 
   def images(self, count: int) -> None:
     """`count` more images were written."""
@@ -38,26 +38,26 @@ def prepare(
   unverified: bool = False,
   progress: Progress = Progress(),
 ) -> tuple[pathlib.Path, dict[str, int]]:
-  """Builds the data set, or goes on building it, or finds it built.
+  """Builds the data set, or continues building it, or finds it already built.
 
   Args:
     name: a key of `named.SETS`.
     source: the folder with the originals.
     data_dir: where TFDS keeps its data sets; None: its default.
-    unverified: whether originals that are not the published ones are used, and marked.
+    unverified: whether originals that are not the published ones may be used; the result is then marked.
     progress: a `Progress`.
 
   Returns:
     (the data set's folder, {TFDS split: images}).
 
   Raises:
-    InputError: for originals that are missing or not the published ones; nothing was written then.
+    InputError: for originals that are missing or not the published ones; nothing has been written then.
   """
   if name not in named.SETS:
     raise InputError(f"unknown data set {name!r}: give one of {', '.join(named.SETS)}")
   source = files.local(source).absolute()
   if not source.is_dir():
-    raise InputError(f"{source} is no folder: give the one that holds the originals of {name}")
+    raise InputError(f"{source} is not a folder: give the folder that holds the originals of {name}")
   builder = named.builder(name, data_dir)
   target = files.without_patterns(builder.data_dir, "the data directory")
   _prepared(name, builder)
@@ -77,7 +77,7 @@ def prepare(
 
 
 def _prepared(name, builder):
-  """The splits that are there."""
+  """The splits that exist."""
   if not named.is_prepared(builder):
     return {}
   if builder.info.file_format is None or builder.info.file_format.value != named.FORMAT:
@@ -110,7 +110,7 @@ def _check(name, builder, found, unverified):
 
 
 def _start(partial, found, unverified):
-  """Empties what was begun from other originals."""
+  """Empties a folder that was begun from other originals."""
   files = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in found.files]
   counts = {split: [len(examples), examples.identity] for split, examples in found.splits.items()}
   stamp = json.dumps([files, counts, unverified])
@@ -164,7 +164,7 @@ def _template(builder, split):
 
 
 def _finish(builder, partial, found, lengths, unverified):
-  """Puts the shards in place, and last what makes TFDS see them."""
+  """Puts the shards in place, and then the files that make TFDS see them."""
   from tensorflow_datasets.core import splits
 
   target = pathlib.Path(builder.data_dir)

@@ -1,4 +1,4 @@
-"""Which images of a split: the paper's every SKIPth one, and what referees and clusters ask for.
+"""Which images of a split are used: every SKIPth one, as in the paper, or listed ones; in shards, too.
 
 >>> Selection(skip=20).of(100)
 [0, 20, 40, 60, 80]
@@ -28,11 +28,11 @@ class Selection:
   """Which images of a split, by their positions in its original order.
 
   Attributes:
-    skip: every so many images one is taken.
-    max_images: how many at most; None: all.
-    start: position of the first.
+    skip: one image is taken of every `skip`.
+    max_images: how many images at most; None: all.
+    start: position of the first image.
     indices: these positions, in this order, instead of start and skip.
-    shard: (i, n): of the images that all this selects, the i-th of n parts, from 1: every n-th image.
+    shard: (i, n): only the i-th of n parts, with i from 1, of the selected images: every n-th of them.
 
   Raises:
     InputError: for values out of range, or indices together with start or skip.
@@ -56,44 +56,44 @@ class Selection:
     if self.indices is None:
       return
     if not self.indices:
-      raise InputError("indices must be at least one, got none")
+      raise InputError("indices must hold at least one image, got none")
     if self.skip != 1 or self.start:
-      raise InputError("indices say which images: give neither `skip` nor `start` with them")
+      raise InputError("indices cannot be combined with `skip` or `start`: leave those out")
     repeated = [i for i, others in itertools.groupby(sorted(self.indices)) if len(list(others)) > 1]
     if repeated:
-      raise InputError(f"indices must be of different images, {repeated[0]} is there more than once")
+      raise InputError(f"indices must be of different images, but {repeated[0]} occurs more than once")
 
   def all_shards(self, size: int) -> list[int]:
-    """The positions, of a split of so many images, that all shards take together.
+    """The positions that all shards together take of a split of `size` images.
 
     Raises:
-      InputError: where one is not in the split, or there is none.
+      InputError: if a position is not in the split, or none is left.
     """
     if self.indices is not None:
       outside = [i for i in self.indices if not 0 <= i < size]
       if outside:
-        raise InputError(f"indices must be below the split's {size} images, from 0 on, got {outside[0]}")
+        raise InputError(f"indices must be from 0 to {size - 1}, the images of the split, got {outside[0]}")
       return list(self.indices[: self.max_images])
     if self.start >= size:
       raise InputError(f"start must be below {size}, as the split has {size} images, got {self.start}")
     return list(range(self.start, size, self.skip)[: self.max_images])
 
   def of(self, size: int) -> list[int]:
-    """The positions, of a split of so many images; fewer than asked for where it ends.
+    """The positions in a split of `size` images; fewer than asked for if the split ends before.
 
     Raises:
-      InputError: as `all_shards`, or where more shards were asked for than there are images.
+      InputError: as for `all_shards`, or if there are more shards than images.
     """
     chosen = self.all_shards(size)
     if self.shard is None:
       return chosen
     i, n = self.shard
     if i > len(chosen):
-      raise InputError(f"shard {i}/{n} has no image: there are only {len(chosen)}")
+      raise InputError(f"shard {i}/{n} has no image: give at most {len(chosen)} shards, one per selected image")
     return chosen[i - 1 :: n]
 
   def settings(self) -> dict[str, Any]:
-    """What a manifest says of it: JSON values, of what is not usual only where it was given."""
+    """The JSON values that describe it in a manifest; unusual ones only if they were given."""
     usual = {"skip": self.skip, "max": self.max_images}
     start = {"start": self.start} if self.start else {}
     indices = {} if self.indices is None else {"indices": _as_ranges(self.indices)}
@@ -102,10 +102,10 @@ class Selection:
 
   @classmethod
   def from_settings(cls, settings: dict[str, Any]) -> "Selection":
-    """The selection that `settings` of a manifest describe, among other things.
+    """The selection that the `settings` of a manifest describe.
 
     Raises:
-      InputError: for values that no selection has.
+      InputError: for values that no selection can have.
     """
     numbers: dict[str, Any] = {"skip": 1, "max": None, "start": 0}
     for name in numbers:
@@ -134,7 +134,7 @@ def parse_indices(text: str, given: str = "indices") -> tuple[int, ...]:
     given: what errors call the list.
 
   Raises:
-    InputError: for what is none.
+    InputError: if the text is not such a list.
   """
   found: list[int] = []
   for part in re.split(r"[\s,]+", text.strip(" \n\t,")):
@@ -142,7 +142,7 @@ def parse_indices(text: str, given: str = "indices") -> tuple[int, ...]:
       raise InputError(f"{given} must be numbers such as 0,20,40-49, or a file of them, got {part[:40]!r}")
     first, last = int(match[1]), int(match[2] or match[1])
     if last < first or last - first > _LONGEST:
-      raise InputError(f"{given}: {part} is no range of images: give the smaller number first")
+      raise InputError(f"{given}: {part} is not a range of images: give the smaller number first")
     found.extend(range(first, last + 1))
   return tuple(found)
 
@@ -151,10 +151,10 @@ def parse_shard(text: str, given: str = "shard") -> tuple[int, int]:
   """(I, N) of I/N, such as 2/8 for the second of eight parts; errors call it `given`.
 
   Raises:
-    InputError: for what is none.
+    InputError: if the text is not such a pair.
   """
   if not (found := re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)):
-    raise InputError(f"{given} must be I/N, as 2/8 for the second of eight parts, got {text}")
+    raise InputError(f"{given} must be I/N, such as 2/8 for the second of eight parts, got {text}")
   return int(found[1]), int(found[2])
 
 

@@ -1,4 +1,4 @@
-"""Images too many to be held: files decoded, cropped and batched by Grain's worker processes. No JAX.
+"""Data sets too large for memory: Grain's worker processes decode, crop and batch the files. No JAX.
 
 for images, labels in stream(dataset, order, batch=400, crops=(0, 7), workers=8): ...
 """
@@ -34,11 +34,11 @@ def stream(
   Args:
     dataset: a `data.Dataset` with `encoded`.
     order: int[k * batch], indices of images.
-    batch: images a batch.
+    batch: images per batch.
     first: the batch to begin with.
-    workers: processes that decode; 0: threads of this one.
-    crops: None: the evaluation view; (seed, epoch): random resized crops and flips drawn from them and the
-      image's place in the order.
+    workers: processes that decode; 0: threads of this process.
+    crops: None: the evaluation view; (seed, epoch): random resized crops and flips, drawn from these two and
+      the image's place in the order.
 
   Yields:
     (uint8[batch, 224, 224, 3], int64[batch]).
@@ -76,7 +76,7 @@ def _follow_parent(index, count):
 
 
 def check_extra() -> None:
-  """Raises InputError where Grain is missing."""
+  """Raises InputError if Grain is missing."""
   _grain()
 
 
@@ -84,7 +84,7 @@ def _grain():
   try:
     import grain
   except ImportError as error:
-    raise InputError("training on imagenet streams through Grain: pip install grain") from error
+    raise InputError("training on imagenet needs Grain: pip install grain") from error
   from absl import flags
 
   if not flags.FLAGS.is_parsed():
@@ -113,11 +113,12 @@ class _Examples:
 
 
 def random_resized_crop(image: Any, rng: np.random.Generator) -> np.ndarray:
-  """A random part of a PIL image at 224x224, and every second one flipped: uint8[224, 224, 3].
+  """A random part of a PIL image at 224x224, flipped with probability 1/2: uint8[224, 224, 3].
 
-  A part of 8 % to 100 % of the area and of aspect 3:4 to 4:3, in logarithmic measure, tried ten times,
-  else the largest middle part of allowed aspect; bilinear with antialiasing: torchvision's
-  RandomResizedCrop(224) and RandomHorizontalFlip (the paper's code, datasets.py).
+  The part has 8 % to 100 % of the area and an aspect of 3:4 to 4:3, in logarithmic measure. After ten attempts
+  that do not fit, it is the largest middle part of allowed aspect. It is resized bilinearly with antialiasing.
+
+  Source: torchvision's RandomResizedCrop(224) and RandomHorizontalFlip (the paper's code, datasets.py).
   """
   from PIL import Image
 

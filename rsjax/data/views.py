@@ -1,4 +1,4 @@
-"""Decoding, and how evaluation sees photographs of any size."""
+"""Decodes images, and gives evaluation's view of photographs of any size."""
 
 import io
 from typing import Any
@@ -30,9 +30,10 @@ def pixels(image: Any) -> np.ndarray:
 def resize_and_center_crop(image: Any) -> np.ndarray:
   """ImageNet's evaluation view of a PIL image: uint8[224, 224, c].
 
-  The shorter side to 256, bilinear with antialiasing (PIL's BILINEAR, whose support grows with the
-  reduction), the longer side's length cut to a whole number; then the middle 224x224. It is what
-  torchvision's Resize(256) and CenterCrop(224) do with PIL images (the paper's code, datasets.py).
+  The shorter side is resized to 256, bilinearly with antialiasing (PIL's BILINEAR, whose support grows with the
+  reduction), and the longer side's length is truncated to a whole number; then the middle 224x224 is cropped.
+
+  Source: torchvision's Resize(256) and CenterCrop(224) of PIL images (the paper's code, datasets.py).
   """
   from PIL import Image
 

@@ -1,7 +1,7 @@
 """Where programs run: meshes of devices, compilation, and several processes that work together.
 
 meshes: which devices share a step, and how arrays reach them. compiling: `jax.jit` with the options that a
-platform needs to be right. processes: what several processes must agree on.
+platform needs to be correct. processes: what several processes must agree on.
 """
 
 from rsjax.devices.compiling import (

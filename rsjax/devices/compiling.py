@@ -1,4 +1,4 @@
-"""Compilation: `jax.jit` with the options that a platform's compiler needs to be right."""
+"""Compilation: `jax.jit` with the options that a platform's compiler needs to be correct."""
 
 import contextlib
 import functools
@@ -38,9 +38,9 @@ def jit(
   """`jax.jit` with the options that the compiler of `device` (by default the first one) needs.
 
   Args:
-    function: what is compiled.
-    device: what it runs on.
-    once: on CPUs it is not optimised, which would take longer than it could save.
+    function: the function to compile.
+    device: the device that it runs on.
+    once: on CPUs the program is not optimised, which would take longer than it could save.
     barriers: on CPUs optimisation barriers hold until fusion.
     kwargs: as for `jax.jit`.
   """
@@ -52,7 +52,7 @@ def jit(
 
 
 def compiler_options(platform_name: str) -> dict[str, Any]:
-  """XLA options for a platform; {} where this jaxlib does not know (or need) them."""
+  """XLA options for a platform; {} if this jaxlib does not know (or need) them."""
   if platform_name != "cpu":
     return {}
   if not onednn():
@@ -63,32 +63,32 @@ def compiler_options(platform_name: str) -> dict[str, Any]:
 
 
 def onednn() -> bool:
-  """Whether programs for CPUs use oneDNN's convolutions: where jaxlib has them, unless `use_onednn(False)`."""
+  """Whether programs for CPUs use oneDNN's convolutions: if jaxlib has them, unless `use_onednn(False)`."""
   version = tuple(int(part) for part in jaxlib.__version__.split(".")[:2])
   return _wanted[0] and version >= _FIRST_WITH_ONEDNN and bool(_known(_ONEDNN))
 
 
 def use_onednn(use: bool) -> None:
-  """Whether programs that are compiled from here on may use oneDNN; call it before anything else."""
+  """Sets whether programs that are compiled from now on may use oneDNN; call it before anything else."""
   _wanted[0] = use
 
 
 def settings() -> dict[str, Any]:
-  """What a manifest says of JAX and its compiler: what can change logits, and is not said elsewhere."""
+  """JAX's and its compiler's settings for a manifest: those that can change logits and are not elsewhere."""
   by = {"convolutions": "onednn"} if jax.default_backend() == "cpu" and onednn() else {}
   return by | ({"x64": True} if jax.config.jax_enable_x64 else {})  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
 def jax_defaults() -> Iterator[None]:
-  """JAX with its own defaults for what would change random numbers and dtypes, whatever the user has set."""
+  """A context with JAX's defaults for settings that would change random numbers and dtypes."""
   with _x64(False), jax.threefry_partitionable(True):
     yield
 
 
 @contextlib.contextmanager
 def as_recorded(said: dict[str, Any]) -> Iterator[None]:
-  """JAX and its compiler as the `settings` and `precision` of a manifest say, as far as they are there.
+  """A context with JAX and its compiler set to the `settings` and `precision` of a manifest, if it has them.
 
   Raises:
     InputError: for a precision that JAX does not know.
@@ -130,7 +130,7 @@ def _is_known(options: tuple[tuple[str, Any], ...]) -> bool:
 
 
 def keep_compiled(directory: str | pathlib.Path) -> None:
-  """Keeps compiled programs in a directory, for later processes; whoever can write there can run code here.
+  """Keeps compiled programs in a directory, for later processes; anyone who can write to it can run code here.
 
   JAX's own variable JAX_COMPILATION_CACHE_DIR does the same.
   """
@@ -139,7 +139,7 @@ def keep_compiled(directory: str | pathlib.Path) -> None:
 
 
 def default_dtype() -> str:
-  """The compute dtype used where none is asked for: float32 on CPU, bfloat16 on accelerators."""
+  """The compute dtype if none is asked for: float32 on CPU, bfloat16 on accelerators."""
   return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 

@@ -44,10 +44,11 @@ def put(tree: Any, sharding: Sharding) -> Any:
 
 
 def keep_pages() -> None:
-  """Lets a process on Linux keep the memory that it frees, which spares each training step new pages.
+  """Lets a process on Linux keep the memory that it frees, so that training steps need no new pages.
 
-  It is for the whole process, which then never gives memory back: commands call it, and no library code. It
-  counts for threads that are not there yet: call it before JAX looks for devices. Elsewhere nothing is done.
+  This affects the whole process, which then never gives memory back: only commands call it, not library code.
+  It affects only threads that start later: call it before JAX looks for devices. On other systems it does
+  nothing.
   """
   if not sys.platform.startswith("linux"):
     return
@@ -58,16 +59,16 @@ def keep_pages() -> None:
 
 
 def put_weights(tree: Any, sharding: Sharding) -> Any:
-  """As `put`, and lying in memory as `weight_formats` says."""
+  """As `put`, with the memory layout of `weight_formats`."""
   return jax.tree.map(jax.device_put, put(tree, sharding), weight_formats(tree, sharding))
 
 
 def weight_formats(tree: Any, sharding: Sharding) -> Any:
-  """How a network's weights lie in memory: each array's `Format`, or just the sharding where it lies as usual.
+  """The memory layout of a network's weights: each array's `Format`, or the sharding for the usual layout.
 
-  The weights of convolutions, which arrays of four axes are taken to be, lie as the platform's library reads
-  them: each step would else bring them into that order. It is a matter of speed alone, since a program takes
-  its arguments however they lie.
+  Arrays of four axes are taken to be weights of convolutions. They have the layout that the platform's library
+  reads; otherwise each step would convert them. This affects only speed, since a program takes its arguments in
+  any layout.
   """
   device: Any = next(iter(sharding.device_set))
   order = _KERNEL_ORDER.get(device.platform)
@@ -76,7 +77,7 @@ def weight_formats(tree: Any, sharding: Sharding) -> Any:
 
 
 def memory_free(device: jax.Device) -> int | None:
-  """Bytes that are free on a device, or None where it does not say; on CPU a device's share."""
+  """Free bytes on a device, or None if it does not say; on CPU a device's share."""
   stats = device.memory_stats()
   if stats and "bytes_limit" in stats:
     return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
@@ -88,7 +89,7 @@ def memory_free(device: jax.Device) -> int | None:
 
 
 def memory_peak() -> int | None:
-  """Bytes that the first device, or on CPUs this process, has held at most; None where nothing says so."""
+  """Peak bytes of the first device, or on CPUs of this process; None if not known."""
   stats = jax.local_devices()[0].memory_stats()
   if stats and "peak_bytes_in_use" in stats:
     return stats["peak_bytes_in_use"]

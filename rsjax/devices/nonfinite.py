@@ -1,7 +1,7 @@
-"""What is not a number stays so, also in programs whose convolutions are oneDNN's.
+"""Keeps NaN a NaN, also in programs whose convolutions are oneDNN's.
 
 XLA hands a ReLU (and ReLU6) after a convolution to oneDNN, whose ReLU of NaN is 0: a broken network would then
-give finite logits, and vote. A maximum that is written as a comparison is not handed over, and says the same.
+give finite logits, and vote. A maximum that is written as a comparison is not handed over, and is equivalent.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ _CALLS |= {"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"}
 
 
 def keep_nan(function: Callable, platform: str) -> Callable:
-  """`function` itself, or where oneDNN may compute it the same function with no maximum in it.
+  """`function` itself, or, if oneDNN may compute it, the same function without maxima.
 
   Args:
-    function: of arrays, in trees, to a tree of arrays; what is returned is not to be differentiated.
-    platform: of the device that it is compiled for.
+    function: from trees of arrays to a tree of arrays; the returned function must not be differentiated.
+    platform: the platform of the device that it is compiled for.
   """
   if platform != "cpu" or not onednn():
     return function

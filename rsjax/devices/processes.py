@@ -4,8 +4,8 @@
     together(check_what_was_given)  # fails in all processes if it fails in one
 
 Each process runs the same code on the same arguments; JAX's devices are then those of all of them.
-Process 0 decides what could differ (timings, how far a file is) and writes. With one process, which is
-what there is without `start`, everything here does nothing.
+Process 0 decides whatever could differ (timings, how far a file is) and writes. With one process, as without
+`start`, everything here does nothing.
 """
 
 import atexit
@@ -33,17 +33,17 @@ def start(address: str | None = None, count: int | None = None, index: int | Non
   """Joins the processes; call it before anything else of JAX.
 
   Args:
-    address: HOST:PORT of process 0; None where the cluster tells (Cloud TPU, Slurm, Kubernetes).
-    count: of the processes.
-    index: this process's, from 0.
+    address: HOST:PORT of process 0; None if the cluster knows it (Cloud TPU, Slurm, Kubernetes).
+    count: the number of processes.
+    index: the number of this process, from 0.
 
   Raises:
-    InputError: where only some are given, or none and no cluster tells.
+    InputError: if only some are given, or if none is given and no cluster knows them.
   """
   given = {"`address`": address, "`count`": count, "`index`": index}
   missing = [name for name, value in given.items() if value is None]
   if 0 < len(missing) < 3:
-    raise InputError(f"{', '.join(missing)} must be given, too: `address`, `count` and `index`")
+    raise InputError(f"{', '.join(missing)} must be given, too: give all of `address`, `count` and `index`")
   if count is not None and index is not None and not 0 <= index < count:
     raise InputError(f"`index` must be from 0 to {count - 1} (`count` - 1), got {index}")
   _join(address, count, index)
@@ -53,7 +53,7 @@ def _join(address: str | None, count: int | None, index: int | None) -> None:
   """`jax.distributed.initialize`, which would ignore signals while it waits, and later SIGTERM altogether.
 
   Raises:
-    InputError: as `start`, and where the others do not come within `WAIT` seconds.
+    InputError: as for `start`, and if the others do not come within `WAIT` seconds.
   """
   others = f"{count - 1} more of {count} processes" if count else "the other processes"
   who = f"process {'?' if index is None else index} waits for {others}" + (f" at {address}" if address else "")
@@ -79,7 +79,7 @@ def _join(address: str | None, count: int | None, index: int | None) -> None:
 
 
 def _waited(function: Callable[[], T], who: str, most: float = float("inf")) -> T:
-  """function(), which waits for other processes, in a thread: signals are obeyed, and the wait is told.
+  """function(), which waits for other processes, in a thread: signals are obeyed, and the wait is reported.
 
   Raises:
     TimeoutError: after `most` seconds.
@@ -111,9 +111,9 @@ def _waited(function: Callable[[], T], who: str, most: float = float("inf")) -> 
 
 
 def leave_without_others(code: int) -> None:
-  """Makes this process end, when it ends, without waiting for the others, which are lost, and with `code`.
+  """Makes this process exit with `code`, without waiting for the other processes, which are lost.
 
-  JAX would wait for them at its exit, and then end the process with a trace.
+  JAX would wait for them at exit, and then end the process with a trace.
   """
   atexit.register(os._exit, code)  # runs before JAX's own
 
@@ -124,15 +124,15 @@ def first() -> bool:
 
 
 def agree(number: float) -> float:
-  """Process 0's number, in all of them; exact for integers up to 2**24 in magnitude."""
+  """Process 0's number, in all processes; exact for integers up to 2**24 in magnitude."""
   return number if jax.process_count() == 1 else _gather(np.float32(number))[0].item()
 
 
 def together(function: Callable[[], T]) -> T:
-  """function() in all processes; where it raises in one, none goes on.
+  """function() in all processes; if it raises in one, none goes on.
 
   Raises:
-    InputError: in those where it did not raise, naming the process where it did.
+    InputError: in the processes in which it did not raise; the message names the process in which it did.
   """
   if jax.process_count() == 1:
     return function()
@@ -157,7 +157,8 @@ def check_alike(text: str) -> None:
     others = np.flatnonzero((gathered != gathered[0]).any(-1))
     if len(others):
       raise InputError(
-        f"process {others[0]} has other settings, data, checkpoint or versions than process 0: start all alike"
+        f"process {others[0]} has other settings, data, checkpoint or versions than process 0: start all with "
+        "the same"
       )
 
 

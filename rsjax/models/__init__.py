@@ -8,10 +8,11 @@
 
 A model is a Flax Linen module called as `model(images, train)`: float32[b, h, w, c] in [0, 1] to
 float32[b, classes]. It normalises its input itself, because noise is added to pixels in [0, 1].
-Variables are float32, named as in the paper's networks; `dtype` is what it computes in, except
+Variables are float32, named as in the paper's networks; the model computes in `dtype`, except for
 normalisation of the input, batch statistics and the last layer, which are float32.
 
-A family is one file with a module class; add it to `create`. It declares in CONVOLUTIONS what may be folded.
+Each family has one file with a module class, listed in `create`. It declares in CONVOLUTIONS what may be
+folded.
 """
 
 import functools
@@ -40,9 +41,9 @@ def create(
 
   Args:
     arch: one of ARCHITECTURES, or cifar_resnetD for any depth D = 6n + 2.
-    num_classes: of the data set.
-    mean, std: per channel, of the input's normalisation, in units of [0, 1] pixels.
-    dtype: "float32" or "bfloat16", what it computes in.
+    num_classes: the number of classes of the data set.
+    mean, std: the input's normalisation, per channel, in units of [0, 1] pixels.
+    dtype: the dtype that it computes in, "float32" or "bfloat16".
 
   Raises:
     InputError: for an unknown arch or dtype.
@@ -74,7 +75,7 @@ def init(model: nn.Module, key: jax.Array, image_shape: Sequence[int]) -> Any:
 def apply(model: nn.Module) -> Callable[[Any, jax.Array], jax.Array]:
   """The pure function (variables, images) -> logits of a model in evaluation.
 
-  The same function for equal models, so that what was compiled for one is found for the other.
+  Equal models give the same function, so that a program compiled for one is reused for the other.
   """
 
   def evaluate(variables: Any, images: jax.Array) -> Any:
@@ -86,9 +87,9 @@ def apply(model: nn.Module) -> Callable[[Any, jax.Array], jax.Array]:
 def inference(model: nn.Module, variables: Any) -> tuple[Callable[[Any, jax.Array], jax.Array], Any]:
   """(apply, variables) to certify a model with: declared batch norms folded into the convolutions before them.
 
-  The same function up to rounding in the model's dtype; takes what `init` or a checkpoint gives. The declared
-  convolutions' weights are in the dtype already, so that no step converts them. A model that declares nothing
-  is left as it is.
+  The function is the same up to rounding in the model's dtype; `variables` are those of `init` or a checkpoint.
+  The declared convolutions' weights are already in the dtype, so that no step converts them. A model that
+  declares nothing is left as it is.
   """
   convolutions = getattr(model, "CONVOLUTIONS", None)
   if convolutions is None:
@@ -100,5 +101,5 @@ def inference(model: nn.Module, variables: Any) -> tuple[Callable[[Any, jax.Arra
 
 
 def parameter_count(variables: Any) -> int:
-  """How many numbers are trained."""
+  """The number of trained parameters."""
   return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

@@ -3,10 +3,10 @@
     with cpu.gradients():  # around what is traced for a CPU
       logits, updates = model.apply(variables, x, train=True, mutable=["batch_stats"])
 
-The functions are those of Flax's layers, and so are the variables' names. Only what is computed for gradients
-differs: XLA:CPU recomputes batch norm and ReLU inside each weight gradient unless a barrier keeps it from
-that, turns sums over images into slow window reductions unless they are made in stages, and has no good
-program for the gradients of strided convolutions. Where a shape does not suit, the plain way is taken.
+The functions are those of Flax's layers, and so are the variables' names. Only the computation of gradients
+differs: XLA:CPU recomputes batch norm and ReLU inside each weight gradient unless a barrier prevents it,
+turns sums over images into slow window reductions unless they are made in stages, and has no good program for
+the gradients of strided convolutions. Shapes that do not suit are computed in the usual way.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ _wanted = [False, False]  # whether the layers below are taken, and whether oneD
 
 @contextlib.contextmanager
 def gradients(onednn: bool = False) -> Iterator[None]:
-  """Within, `layers.conv_norm` takes the layers of this file where it trains in float32.
+  """Within the context, `layers.conv_norm` uses the layers of this file when it trains in float32.
 
   Args:
-    onednn: whether the program's convolutions are oneDNN's, which likes another form of the weight gradient.
+    onednn: whether the program's convolutions are oneDNN's, for which another weight gradient is faster.
   """
   before = tuple(_wanted)
   _wanted[:] = True, onednn
@@ -43,12 +43,12 @@ def gradients(onednn: bool = False) -> Iterator[None]:
 
 
 def wanted() -> bool:
-  """Whether the layers of this file are to be taken."""
+  """Whether the layers of this file are to be used."""
   return _wanted[0]
 
 
 def held(x: jax.Array) -> jax.Array:
-  """The same array, made once where the layers of this file are wanted, and not again by all that read it."""
+  """The same array; if the layers of this file are wanted, it is made once and not again by every reader."""
   return lax.optimization_barrier(x) if wanted() else x
 
 

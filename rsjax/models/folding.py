@@ -5,12 +5,12 @@
   ['params']
 
 In evaluation batch norm is y * k + (bias - mean * k), with k = scale / sqrt(var + epsilon) per channel:
-the convolution's kernel takes k, and a bias the rest. The function is the same up to rounding, and
-what is left, convolution, bias, residual and ReLU, is what compilers fuse.
+the convolution's kernel takes k, and a bias the rest. The function is the same up to rounding. What remains,
+convolution, bias, residual and ReLU, can be fused by compilers.
 
 A model declares what may be folded, in its class attribute CONVOLUTIONS: the names of its convolutions that
 compute in the model's dtype, each with the name of the norm beside it that is applied to its output directly,
-or None: its weights are only cast. A model that declares a norm has a field `folded: bool = False`; where it is
+or None: its weights are only cast. A model that declares a norm has a field `folded: bool = False`; if it is
 true, the convolution has a bias and the norm is left out. Names alone do not tell which norm belongs to a
 convolution: in a pre-activation block the one beside it comes before it. What is not declared is left as it is.
 """
@@ -29,10 +29,11 @@ Convolutions: TypeAlias = Mapping[str, str | None]
 def fold(variables: Any, convolutions: Convolutions) -> dict[str, Any]:
   """The variables of the folded model, from the float32 variables of the unfolded one.
 
-  Computed in float64 and rounded once. Norms that are not declared keep their parameters and statistics.
+  They are computed in float64 and rounded once. Norms that are not declared keep their parameters and
+  statistics.
 
   Args:
-    variables: {"params": ..., "batch_stats": ...}, the latter where there are norms.
+    variables: {"params": ..., "batch_stats": ...}, the latter if there are norms.
     convolutions: the model's CONVOLUTIONS.
   """
   params, statistics = _fold(variables["params"], variables.get("batch_stats", {}), convolutions)
@@ -40,7 +41,7 @@ def fold(variables: Any, convolutions: Convolutions) -> dict[str, Any]:
 
 
 def cast_convolutions(variables: Any, convolutions: Convolutions, dtype: Any) -> Any:
-  """The variables with the declared convolutions' in the dtype they compute in; rounds as the network would."""
+  """The variables, with the declared convolutions' weights in `dtype`; rounds as the network would."""
 
   def cast(path, leaf):
     return np.asarray(leaf).astype(dtype) if path[-2].key in convolutions else leaf

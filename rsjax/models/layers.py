@@ -1,4 +1,4 @@
-"""What the residual networks share: layers as the paper's framework has them, and their names."""
+"""What the residual networks share: layers as in the paper's framework, and their names."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def conv_norm(
     features, kernel, stride: of the convolution, padded by kernel // 2.
     names: of the convolution and of the norm, a pair of CONVOLUTIONS.
     like: the calling module, for its `dtype` and `folded`. The norm computes in float32 whatever the
-      dtype; where it is folded it is the convolution's bias instead (see `folding`).
+      dtype; if it is folded, it is the convolution's bias instead (see `folding`).
   """
   if cpu.wanted() and train and not like.folded and x.dtype == like.dtype == jnp.float32:
     x = cpu.Conv(features, kernel, stride, he_fan_out, name=names[0])(x)

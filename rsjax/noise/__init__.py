@@ -1,11 +1,11 @@
-"""Noise as a value: one object says how it is drawn; `rsjax.bounds` says which radii it proves.
+"""Noise as a value: an object defines how noise is drawn; `rsjax.bounds` has the radii that it proves.
 
   >>> noise = Gaussian(0.25)
   >>> noise.perturb(noise.parameters(), threefry.base_key(0), jnp.uint32([7]), jnp.uint32([3]), x).shape
   (1, 8, 8, 1)
 
-A noise is one file with a frozen dataclass like `gaussian.Gaussian`, named in `KINDS`, and its radius in
-`rsjax.bounds`. Importing this package does not import JAX; drawing does.
+Each noise has one file here, with a frozen dataclass like `gaussian.Gaussian` that is listed in `KINDS`, and
+its radius in `rsjax.bounds`. Importing this package does not import JAX; drawing does.
 """
 
 import dataclasses
@@ -35,16 +35,16 @@ KINDS: dict[str, Any] = {kind.name: kind for kind in (Gaussian,)}  # by the name
 
 
 def from_settings(settings: dict[str, Any]) -> Noise:
-  """The noise that a manifest's settings name; settings that name none are of Gaussian noise.
+  """The noise that a manifest's settings name; if they name none, it is Gaussian noise.
 
   Raises:
-    InputError: for a noise that this version does not know, or numbers that it cannot have.
+    InputError: for a noise that this version does not know, or parameters out of range.
   """
   return _kind(settings).from_settings(settings)
 
 
 def parameter_names(settings: dict[str, Any]) -> list[str]:
-  """What the parameters of the noise are called that settings name.
+  """The names of the parameters of the noise that settings name.
 
   Raises:
     InputError: for a noise that this version does not know.
@@ -53,7 +53,7 @@ def parameter_names(settings: dict[str, Any]) -> list[str]:
 
 
 def lacking(settings: dict[str, Any]) -> list[str]:
-  """The parameters of the noise that settings should say, and do not."""
+  """The parameters of the noise that are missing from settings."""
   return [name for name in parameter_names(settings) if settings.get(name) is None]
 
 

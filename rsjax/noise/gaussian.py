@@ -15,12 +15,12 @@ USUAL_SIGMA, ABSURD_SIGMA = 2.0, 10.0  # published work ends at 1; grey levels b
 
 
 def grey_levels(sigma: float, name: str = "sigma") -> str | None:
-  """What to say of a standard deviation that looks like one of grey levels, from 0 to 255; None: nothing."""
+  """What to say about a sigma that seems to be in grey levels, from 0 to 255; None for a usual one."""
   if not sigma > USUAL_SIGMA:
     return None
   return (
-    f"{name} = {sigma:g} is in units of [0, 1] pixels, and such noise hides the image: if grey levels, from 0 "
-    f"to 255, were meant, give {sigma:g} / 255 = {sigma / 255:.3g}"
+    f"{name} = {sigma:g} is in units of [0, 1] pixels, and such noise hides the image: if you meant grey "
+    f"levels from 0 to 255, give {sigma:g} / 255 = {sigma / 255:.3g}"
   )
 
 
@@ -49,11 +49,11 @@ class Gaussian:
     return cls(settings["sigma"])
 
   def settings(self) -> dict[str, Any]:
-    """What a manifest says of it."""
+    """The values that describe it in a manifest."""
     return {"noise": self.name, "sigma": self.sigma}
 
   def parameters(self) -> np.float32:
-    """What `perturb` is given first: an array, so that one compiled program serves every sigma."""
+    """The first argument of `perturb`: an array, so that one compiled program serves every sigma."""
     return np.float32(self.sigma)
 
   @staticmethod
@@ -65,7 +65,7 @@ class Gaussian:
     return images + parameters * z
 
   def sample(self, key: Any, shape: tuple[int, ...]) -> Any:
-    """float32[shape] of noise from a key of JAX: training's, which no certificate depends on."""
+    """float32[shape] of noise from a JAX key, for training; no certificate depends on it."""
     import jax
     import jax.numpy as jnp
 

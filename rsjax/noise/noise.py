@@ -1,4 +1,4 @@
-"""What every noise has."""
+"""The interface of every noise."""
 
 from typing import Any, ClassVar, Protocol
 
@@ -7,8 +7,8 @@ class Noise(Protocol):
   """A frozen dataclass of its parameters, which are checked when it is made.
 
   Attributes:
-    name: under which manifests know it.
-    norm: in which the radii are that it proves, "l2" for example.
+    name: the name of the noise in manifests.
+    norm: the norm of the radii that it proves, for example "l2".
   """
 
   name: ClassVar[str]
@@ -20,19 +20,19 @@ class Noise(Protocol):
     ...
 
   def settings(self) -> dict[str, Any]:
-    """What a manifest says of it: `noise`, its name, and its fields by their names."""
+    """The values that describe it in a manifest: its name as `noise`, and its fields by their names."""
     ...
 
   def parameters(self) -> Any:
-    """What `perturb` is given first: arrays, so that one compiled program serves all parameters."""
+    """The first argument of `perturb`: arrays, so that one compiled program serves all parameters."""
     ...
 
   @staticmethod
   def perturb(parameters: Any, key: Any, index: Any, draw: Any, images: Any) -> Any:
-    """The images with the noise of their (seed, index, draw): certification's, the same for ever.
+    """The images with the noise of their (seed, index, draw), for certification; it never changes.
 
     Args:
-      parameters: of `parameters`.
+      parameters: from `parameters`.
       key: `threefry.base_key(seed)`.
       index: uint32[rows], each row's image index.
       draw: uint32[rows], each row's draw number.
@@ -44,5 +44,5 @@ class Noise(Protocol):
     ...
 
   def sample(self, key: Any, shape: tuple[int, ...]) -> Any:
-    """float32[shape] of noise from a key of JAX: training's, which no certificate depends on."""
+    """float32[shape] of noise from a JAX key, for training; no certificate depends on it."""
     ...

@@ -1,4 +1,4 @@
-"""What names a draw of noise: seed, index and draw number, each a 32-bit word; NumPy's numbers made plain."""
+"""The numbers that identify a draw of noise: seed, index and draw number, each a 32-bit word."""
 
 import dataclasses
 import numbers
@@ -19,7 +19,7 @@ def check_seed(seed: int) -> int:
 
 
 def plain(value: Any) -> Any:
-  """NumPy's numbers as Python's, which go into manifests, within tuples too; anything else as it is."""
+  """NumPy numbers, also within tuples, as Python numbers, which fit into manifests; anything else unchanged."""
   if isinstance(value, tuple):
     return tuple(plain(part) for part in value)
   is_number = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
@@ -27,6 +27,6 @@ def plain(value: Any) -> Any:
 
 
 def make_plain(settings: Any) -> None:
-  """`plain` for every field of a frozen dataclass, within its `__post_init__`."""
+  """Applies `plain` to every field of a frozen dataclass, within its `__post_init__`."""
   for field in dataclasses.fields(settings):
     object.__setattr__(settings, field.name, plain(getattr(settings, field.name)))

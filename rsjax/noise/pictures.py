@@ -34,7 +34,7 @@ def noisy(
 
 
 def contact_sheet(rows: "Sequence[Sequence[Image]]", heads: Sequence[str], side: int) -> "Image":
-  """One PIL image of rows of pictures of one size, enlarged by a whole factor to `side` pixels at least."""
+  """One PIL image of rows of equal-sized pictures, enlarged by an integer factor to at least `side` pixels."""
   from PIL import Image, ImageDraw
 
   width, height = rows[0][0].size

@@ -11,7 +11,7 @@ classifier's dtype: noise is drawn and added in float32 and only the sum is cast
 The noise is that of `jax.random.normal` with two fold-ins into a Threefry key, op by op, bit for bit (a test
 compares them). It is written out here, so that JAX's defaults and later versions cannot change a certificate,
 and because JAX's own is three times slower on CPU. float32 normals reach about 5.4 standard deviations; the
-mass beyond is 1.2e-7 a coordinate.
+mass beyond is 1.2e-7 per coordinate.
 
 Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Threefry-2x32, 20 rounds).
 """
@@ -43,7 +43,7 @@ def standard_normal(key: jax.Array, index: jax.Array, draw: jax.Array, shape: tu
 
 
 def random_bits(key: jax.Array, index: jax.Array, draw: jax.Array, size: int) -> jax.Array:
-  """The random words of some rows, of which every noise is made.
+  """The random words of some rows, from which every noise is made.
 
   Args:
     key, index, draw: as for `standard_normal`.

@@ -1,4 +1,4 @@
-"""What to ask of the noise, and what the votes say: CERTIFY and PREDICT. No JAX.
+"""CERTIFY and PREDICT: which draws they ask for, and what follows from the votes. No JAX.
 
   >>> procedure = Certify(n0=10, n=1000)
   >>> steps = procedure.steps(Gaussian(0.25))
@@ -10,11 +10,11 @@
   ...   print(end.value.prediction, end.value.radius)
   0 0.35...
 
-A procedure is a frozen dataclass with a generator, `steps`, that asks for fresh draws of one image and is
-given their votes, as often as it likes, and ends in an outcome. Who draws, in what order and how many at
-once, is not its concern (see `rsjax.smoothing.scheduling`). counts: votes of many rows. fixed: procedures
-whose number of draws is fixed beforehand. sequential: those that look at the votes and stop. stopping: the
-rules by which they do. outcomes: how they end.
+A procedure is a frozen dataclass with a generator, `steps`, that asks for fresh draws of one image and receives
+their votes, as often as needed, and returns an outcome. How the draws are made is not its concern (see
+`rsjax.smoothing.scheduling`). counts: votes of many rows. fixed: procedures whose number of draws is fixed
+beforehand. sequential: procedures that look at the votes and stop. stopping: their rules for stopping.
+outcomes: what procedures return.
 """
 
 from rsjax.procedures.counts import Counts

@@ -1,4 +1,4 @@
-"""The votes of many rows, sparse: a thousand classes cost no more than those that were voted for."""
+"""The votes of many rows, stored sparsely: only classes that have votes take space."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ class Counts:
   Attributes:
     classes, votes: int64[k], the pairs of all rows, one row after another, each row's classes ascending.
     ends: int64[rows], where each row's pairs end.
-    invalid: int64[rows], draws that voted for nobody.
+    invalid: int64[rows], draws that voted for no class.
   """
 
   classes: NDArray[np.int64]
@@ -24,7 +24,7 @@ class Counts:
 
   @classmethod
   def of_one(cls, votes: NDArray[np.int64], draws: int) -> "Counts":
-    """One row, from its int64[classes] votes and how many draws were made."""
+    """One row, from its int64[classes] votes and the number of draws made."""
     classes = np.flatnonzero(votes)
     invalid = np.array([draws - int(votes.sum())], np.int64)
     return cls(classes, votes[classes], np.array([len(classes)], np.int64), invalid)
@@ -43,7 +43,7 @@ class Counts:
     return np.repeat(np.arange(len(self)), self.ends - self.starts)
 
   def draws(self) -> NDArray[np.int64]:
-    """int64[rows], how many draws each row is of, invalid ones included."""
+    """int64[rows], the number of draws of each row, including invalid ones."""
     total = self.invalid.copy()
     np.add.at(total, self._row, self.votes)
     return total
@@ -68,11 +68,11 @@ class Counts:
     return np.lexsort((self.classes, -self.votes, self._row))
 
   def leaders(self) -> NDArray[np.int64]:
-    """int64[rows], each row's class of most votes, the lowest at a tie; -1 where nobody voted."""
+    """int64[rows], each row's class of most votes, the lowest at a tie; -1 if there are no votes."""
     return self._at(self.classes, 0, -1)
 
   def largest(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The largest and the second largest count of each row, int64[rows] each; 0 where there is none."""
+    """The largest and the second largest count of each row, int64[rows] each; 0 if there is none."""
     return self._at(self.votes, 0, 0), self._at(self.votes, 1, 0)
 
   def _at(self, values: NDArray[np.int64], place: int, default: int) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """CERTIFY and PREDICT with a number of draws that is fixed beforehand (Cohen et al. 2019, section 3.2).
 
-`certify` and `predict` turn votes into answers, for any number of rows at once: certification, analysing
-votes again and checking a file against its votes all ask them.
+`certify` and `predict` turn votes into answers, for any number of rows at once. Certification, reanalysis of
+stored votes and checks of a file against its votes all use them.
 """
 
 import dataclasses
@@ -76,14 +76,14 @@ class Certify:
 
 @dataclasses.dataclass(frozen=True)
 class Predict:
-  """PREDICT: the class of most votes, where the two-sided test against the next is significant.
+  """PREDICT: the class of most votes, if the two-sided test against the next one is significant.
 
   Attributes:
-    n: draws.
+    n: draws per image.
     alpha: probability, per image, with which the answer may be wrong.
 
   Raises:
-    InputError: for values out of range, or an n with which even a unanimous vote is no answer at this alpha.
+    InputError: for values out of range, or an n with which even a unanimous vote gives no answer at this alpha.
   """
 
   n: int = 1000
@@ -131,10 +131,10 @@ def certify(
 
 
 def certificates(votes0: Counts, votes: Counts, bound: Bound, noise: Noise) -> Certificates:
-  """What a lower bound certifies of the selected class's votes, row by row.
+  """What a lower bound certifies from the selected class's votes, row by row.
 
-  The class of most selection votes is selected, the lowest at a tie, class 0 where nobody voted. Draws that
-  voted for nobody count as votes against it.
+  The class of most selection votes is selected: the lowest at a tie, class 0 if there are no votes. Draws that
+  voted for no class count as votes against it.
   """
   selected = np.maximum(votes0.leaders(), 0)
   n_a = votes.of(selected)

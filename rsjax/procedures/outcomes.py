@@ -1,4 +1,4 @@
-"""How procedures end: what is found for one image, and for many at once."""
+"""The outcomes of procedures, for one image and for many at once."""
 
 import dataclasses
 from typing import TypeAlias
@@ -11,12 +11,12 @@ ABSTAIN = -1
 
 @dataclasses.dataclass(frozen=True)
 class Certificates:
-  """CERTIFY's answers for some rows, one array element each.
+  """CERTIFY's answers for some rows, one array element per row.
 
   Attributes:
     prediction: int64, class of the smoothed classifier, or ABSTAIN (-1).
-    radius: float64, certified radius, rounded down; 0 where it abstains.
-    selected: int64, the class whose probability was bounded, also where it abstains.
+    radius: float64, certified radius, rounded down; 0 if it abstains.
+    selected: int64, the class whose probability was bounded, even if it abstains.
     n_a: int64, estimation draws that voted for it.
     p_lower: float64, lower confidence bound of its probability.
   """
@@ -42,14 +42,14 @@ class Certificate:
 
   Attributes:
     prediction: class of the smoothed classifier, or ABSTAIN (-1).
-    radius: certified radius, for Gaussian noise l2, in units of [0, 1] pixels, rounded down; 0 where it
+    radius: certified radius, for Gaussian noise l2, in units of [0, 1] pixels, rounded down; 0 if it
       abstains. The prediction is constant within the open ball of this radius.
-    selected: the class whose probability was bounded, also where it abstains.
+    selected: the class whose probability was bounded, even if it abstains.
     n: estimation draws.
     n_a: how many of them voted for it.
     p_lower: lower confidence bound of its probability.
     votes0, votes: int64[classes], the selection's and the estimation's votes.
-    invalid0, invalid: draws among them whose logits were not finite; they voted for nobody.
+    invalid0, invalid: draws among them whose logits were not finite; they voted for no class.
   """
 
   prediction: int
@@ -88,10 +88,10 @@ class Prediction:
 
   Attributes:
     prediction: class of the smoothed classifier, or ABSTAIN (-1).
-    p_value: of the two-sided test that the two leading classes are equally likely.
+    p_value: p-value of the two-sided test that the two leading classes are equally likely.
     n: draws.
     votes: int64[classes].
-    invalid: draws whose logits were not finite; they voted for nobody.
+    invalid: draws whose logits were not finite; they voted for no class.
   """
 
   prediction: int

@@ -1,4 +1,4 @@
-"""What every procedure has."""
+"""The interface of every procedure."""
 
 from collections.abc import Generator
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -14,15 +14,15 @@ Steps: TypeAlias = Generator[tuple[int, ...], tuple[NDArray[np.int64], ...], Out
 
 
 class EndNow(Exception):
-  """Thrown into `Steps` that wait for votes: they end with the outcome of their last look, or raise it."""
+  """Thrown into `Steps` that wait for votes: they return the outcome of their last look, or let it through."""
 
 
 def end_now(steps: Steps) -> Outcome | None:
-  """Ends steps that wait for votes, which do not come any more; they are not to be used again.
+  """Ends steps that wait for votes, because no more votes will come; the steps must not be used again.
 
   Returns:
-    The outcome of the last look, which is as valid as that of any other; None where there was none: no look
-    has been passed, or the number of draws is fixed.
+    The outcome of the last look, which is as valid as that of any other; None if there was none, because no
+    look has been passed or the number of draws is fixed.
   """
   try:
     steps.throw(EndNow())
@@ -49,14 +49,14 @@ class Procedure(Protocol):
   def most_draws(self) -> int: ...
 
   def settings(self) -> dict[str, Any]:
-    """What a manifest says of it: JSON values that fix its answers."""
+    """The JSON values that describe it in a manifest and fix its answers."""
     ...
 
   def steps(self, noise: Noise) -> Steps:
     """The procedure for one image.
 
-    Each `yield` asks for fresh draws: `votes0, votes = yield n0, n` gets the votes of n0 draws and of n
-    others. A draw whose logits are not finite votes for nobody: a group's votes may sum to less. Where images
+    Each `yield` asks for fresh draws: `votes0, votes = yield n0, n` receives the votes of n0 draws and of n
+    others. A draw whose logits are not finite votes for no class, so a group's votes may sum to less. If images
     may end after different numbers of draws, `end_now` ends the steps at the last look that was passed.
     """
     ...

@@ -1,4 +1,4 @@
-"""CERTIFY and PREDICT by looks: drawing ends when the answer is settled, and holds however it ended. No JAX.
+"""CERTIFY and PREDICT by looks: drawing stops when an answer is settled; the answer is always valid. No JAX.
 
   >>> from rsjax.procedures import Radii, end_now
   >>> procedure = CertifyByLooks(n=100_000, stop=Radii((0.25,)))
@@ -11,8 +11,8 @@
   100
 
 The draws of an image are numbered in the order in which they are asked for: first those of the selection, then
-those of the estimation. A look counts the first n_k of these, so that its votes do not depend on when or where
-it happened, and are those that a run of n_k draws had counted.
+those of the estimation. A look counts the first n_k estimation draws, so that its votes do not depend on when
+or where it happened, and are those that a run of n_k draws would have counted.
 """
 
 import dataclasses
@@ -40,22 +40,22 @@ _FIRST, _MORE, _CLOSE = 100, 900, 3.0  # its draws, and when there are more: see
 
 @dataclasses.dataclass(frozen=True)
 class CertifyByLooks:
-  """CERTIFY that looks at the votes again and again, and stops by a rule.
+  """CERTIFY that looks at the votes repeatedly, and stops by a rule.
 
   A class is selected with n0 draws. At each look of a plan that alpha, n and `first` fix, its probability is
   bounded from all other draws so far; the bounds of all looks hold together.
 
   Attributes:
-    n0: draws to select the class with; or "auto": 100, and 900 more where the two leading classes are close.
-    n: draws to estimate with at most.
-    alpha: probability, per image, with which the answer may be wrong, whatever stops it.
+    n0: draws to select the class with; or "auto": 100, and 900 more if the two leading classes are close.
+    n: draws to estimate with, at most.
+    alpha: probability, per image, with which the answer may be wrong, whatever stops the draws.
     stop: when to stop before n draws.
     first: draws of the first look.
     bound: "one-sided" or "multi", as for `Certify`; the rule for stopping goes by the radius of this bound.
 
   Raises:
     InputError: for values out of range, an n with which no vote could certify at this alpha, or a rule for
-      stopping where there is but one look.
+      stopping if there is only one look.
   """
 
   n0: int | Literal["auto"] = 100
@@ -80,7 +80,7 @@ class CertifyByLooks:
     if len(self.plan.looks) == 1 and not isinstance(self.stop, Anytime):
       raise InputError(
         f"n = {self.n} draws leave no look before the last one, where a rule could stop (the first is at "
-        f"{self.first} draws): give a larger `n`, or no rule for stopping"
+        f"{self.first} draws): give a larger `n`, or leave out the rule for stopping"
       )
 
   @functools.cached_property
@@ -98,7 +98,7 @@ class CertifyByLooks:
     return {**own, **auto, "plan": self.plan.settings(), "stop": self.stop.settings()}
 
   def check(self, noise: Noise) -> None:
-    """Raises InputError where the rule for stopping asks for what this noise cannot give with n draws."""
+    """Raises InputError if the rule for stopping asks for what n draws of this noise cannot give."""
     self.stop.check(self.plan, noise, self.bound)
 
   def steps(self, noise: Noise) -> Steps:
@@ -148,17 +148,17 @@ class CertifyByLooks:
 
 @dataclasses.dataclass(frozen=True)
 class PredictByLooks:
-  """PREDICT that looks at the votes again and again, until the test is significant or will hardly ever be.
+  """PREDICT that looks at the votes repeatedly, until the test is significant or hardly ever will be.
 
   Attributes:
-    n: draws at most.
+    n: draws per image, at most.
     alpha: probability, per image, with which the answer may be wrong.
-    give_up: probability, in [0, 0.5), with which draws that are saved might still have given an answer; 0 gives
-      up only where no further votes can.
+    give_up: probability, in [0, 0.5), that the draws saved would still have given an answer; 0: it gives up
+      only if no further votes can give one.
     first: draws of the first look.
 
   Raises:
-    InputError: for values out of range, or an n with which even a unanimous vote is no answer at this alpha.
+    InputError: for values out of range, or an n with which even a unanimous vote gives no answer at this alpha.
   """
 
   n: int = 100_000
@@ -252,7 +252,7 @@ def strongest_other(votes: NDArray[np.int64], selected: int, n: int) -> int:
 
 
 def is_anytime(procedure: Procedure) -> bool:
-  """Whether it has no rule for stopping, so that a run of it is worth ending at any time."""
+  """Whether it has no rule for stopping, so that its run may be ended at any time."""
   return isinstance(procedure, CertifyByLooks) and isinstance(procedure.stop, Anytime)
 
 

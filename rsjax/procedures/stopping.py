@@ -1,4 +1,4 @@
-"""When to stop drawing copies of an image: rules that see its votes at the looks of a plan. No JAX.
+"""Rules for when to stop drawing copies of an image; they see its votes at the looks of a plan. No JAX.
 
   >>> plan = bounds.default_plan(100_000, 0.001)
   >>> bool(Radii((0.25,)).stops(0, 99, plan, Gaussian(0.25)))  # 99 of 100 votes: its radius is above 0.25
@@ -10,9 +10,9 @@ A rule changes how many draws are made and how large the certified radius gets, 
 bounds of a plan hold under every rule. Rules look at the votes of the one look alone, so that a row of a result
 file, with its n and its votes, says whether it was decided.
 
-A rule is a frozen dataclass with what `StopRule` names. What looks hopeless is given up: where the votes that
-may still come reach what the last look needs with probability `give_up` at most, as a normal approximation
-with the share of votes so far has it.
+A rule is a frozen dataclass with the members of `StopRule`. An image is given up if the votes that may still
+come reach what the last look needs with probability `give_up` at most, by a normal approximation with the share
+of votes so far.
 """
 
 import dataclasses
@@ -40,26 +40,26 @@ class StopRule(Protocol):
   """A frozen dataclass of a rule's numbers, which are checked when it is made.
 
   Attributes:
-    name: under which manifests know it.
+    name: the name of the rule in manifests.
   """
 
   name: ClassVar[str]
 
   def settings(self) -> dict[str, Any]:
-    """What a manifest says of it: JSON values, `rule`, its name, among them."""
+    """The JSON values that describe it in a manifest, including its name as `rule`."""
     ...
 
   def check(self, plan: Plan, noise: Noise, bound: BoundKind = ONE_SIDED) -> None:
-    """Raises InputError where the rule asks for what this plan and noise cannot give."""
+    """Raises InputError if the rule asks for what this plan and noise cannot give."""
     ...
 
   def stops(
     self, look: int, votes: ArrayLike, plan: Plan, noise: Noise, other: ArrayLike | None = None
   ) -> NDArray[np.bool_]:
-    """Whether to stop at the plan's look of this number, from 0 on, which is not the last; elementwise.
+    """Whether to stop at a look of the plan that is not the last; elementwise.
 
     Args:
-      look: which look.
+      look: the number of the look, from 0 on.
       votes: integer array, how many of all draws so far voted for the selected class.
       other: integer array, the largest count among the other classes, where the rule is to go by the
         multi-class radius; None: by the one-sided one.
@@ -69,7 +69,7 @@ class StopRule(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Anytime:
-  """No rule: the plan's last look decides, or an earlier one where the run is ended before it."""
+  """No rule: the plan's last look decides, or an earlier one if the run is ended before it."""
 
   name: ClassVar[str] = "anytime"
 
@@ -87,17 +87,17 @@ class Anytime:
 
 @dataclasses.dataclass(frozen=True)
 class Radii:
-  """Stops when it is known which of some radii are certified, those that are given up counted as not.
+  """Stops when it is known which of some radii are certified; radii that are given up count as not certified.
 
-  An image's own radius is then a lower bound: one that passes the largest of them is not followed further.
+  An image's own radius is then a lower bound: an image that passes the largest radius is not followed further.
 
   Attributes:
     radii: increasing, each >= 0, in units of [0, 1] pixels.
-    give_up: probability, in [0, 0.5), with which draws that are saved might still have certified the next
-      radius; 0 gives up only what no further votes can certify.
+    give_up: probability, in [0, 0.5), that the draws saved would still have certified the next radius; 0: it
+      gives up only what no further votes can certify.
 
   Raises:
-    InputError: for anything else.
+    InputError: for other values.
   """
 
   radii: tuple[float, ...]
@@ -126,7 +126,7 @@ class Radii:
       largest = float(bounds.radius(bounds.lower_bound_at_look(n, n, plan), noise))
     if self.radii[-1] >= largest:
       raise InputError(
-        f"radii must be below {largest}, which {n:,} draws that all agree certify with this noise, got "
+        f"radii must be below {largest}, which {n:,} unanimous draws certify with this noise, got "
         f"{self.radii[-1]}: give smaller radii, or a larger `n`"
       )
 
@@ -150,16 +150,16 @@ class Radii:
 class Tolerance:
   """Stops when the radius is within a tolerance of what all n draws are expected to certify.
 
-  Of the votes so far the expected radius is that of the same share of n draws, with n fixed beforehand. The
-  tolerance is relative, and at least the floor. It holds on average, not image by image: both radii are random.
+  The expected radius is that of the same share of votes in n draws, with n fixed beforehand. The tolerance is
+  relative, and at least the floor. It holds on average, not image by image: both radii are random.
 
   Attributes:
     relative: share of the expected radius, in [0, 1).
-    floor: in units of sigma, of Gaussian noise, >= 0; one of the two is positive.
+    floor: least tolerance, >= 0, in units of sigma of Gaussian noise; one of the two is positive.
     give_up: as in `Radii`, for radius 0: an image that is expected to abstain is given up.
 
   Raises:
-    InputError: for anything else.
+    InputError: for other values.
   """
 
   relative: float = 0.05
@@ -174,7 +174,7 @@ class Tolerance:
     if not (isinstance(self.floor, numbers.Real) and 0 <= self.floor < math.inf):
       raise InputError(f"the tolerance's floor must be a number >= 0 (in units of sigma), got {self.floor!r}")
     if self.relative == self.floor == 0:
-      raise InputError("a tolerance of 0 stops nothing: give a larger one, or no rule for stopping")
+      raise InputError("a tolerance of 0 never stops drawing: give a larger one, or no rule for stopping")
     for name in ("relative", "floor"):
       object.__setattr__(self, name, float(getattr(self, name)))
     check_give_up(self)
@@ -198,7 +198,7 @@ class Tolerance:
 
   @staticmethod
   def distances(votes: ArrayLike, n: int, plan: Plan) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The bound now and the one expected of all draws, as quantiles of the normal distribution."""
+    """The bound now, and the one expected after all draws, as quantiles of the normal distribution."""
     s, n_max = np.asarray(votes), plan.looks[-1]
     x = np.maximum(s, 1) * n_max / n
     expected = special.betaincinv(x, n_max - x + 1, plan.cumulative[-1])
@@ -208,14 +208,15 @@ class Tolerance:
 def hopeless(
   votes: ArrayLike, n: ArrayLike, n_max: ArrayLike, needed: ArrayLike, give_up: float
 ) -> NDArray[np.bool_]:
-  """Whether too few of the votes that may still come are expected; elementwise.
+  """Whether too few further votes are expected to reach what is needed; elementwise.
 
   Args:
     votes: votes for the class so far.
     n: draws so far, >= 1.
     n_max: draws of the last look.
     needed: votes that the last look needs.
-    give_up: probability, in [0, 0.5), of reaching them that is not worth the draws; 0: where they cannot be.
+    give_up: probability, in [0, 0.5), of reaching them that is not worth the draws; 0: only if they cannot be
+      reached.
   """
   s, draws, last, target = (np.asarray(x) for x in (votes, n, n_max, needed))
   more = last - draws
@@ -235,7 +236,7 @@ def _needed(radii: tuple[float, ...], plan: Plan, noise: Any) -> NDArray[np.int6
 
 
 def check_give_up(rule: Any) -> None:
-  """Makes `give_up` a float; refuses what is no probability below one half."""
+  """Makes `give_up` a float; refuses anything but a probability below one half."""
   if not (isinstance(rule.give_up, numbers.Real) and 0 <= float(rule.give_up) < 0.5):
     raise InputError(f"give_up must be a probability of at least 0 and below 0.5, got {rule.give_up!r}")
   object.__setattr__(rule, "give_up", float(rule.give_up))

@@ -1,4 +1,4 @@
-"""Result files: one row an image, appended and flushed as it is certified, with a manifest beside it.
+"""Result files: one row per image, appended and flushed as it is certified, with a manifest beside it.
 
   >>> manifest = Manifest(settings={"sigma": 0.25}, indices=[0, 5], about={}, session={})
   >>> with open_for_append("new.tsv", manifest, CERTIFY_COLUMNS) as writer:
@@ -10,10 +10,10 @@
 
 A result file is TSV with a header; the first columns are the paper's, under its names. `OUTFILE.json`,
 the manifest, holds the settings and how many rows there should be. A file can be continued only with
-the settings it was begun with; a torn last line is dropped then. Votes are kept whole and sparse, as
+the settings it was begun with; an incomplete last line is then dropped. All votes are kept, sparsely, as
 `class:count` pairs, so that any other bound can be computed from them later.
 
-The label enters here, beside the certificate, and nowhere else. A file of this package holds one idea:
+The label enters here, beside the certificate, and nowhere else. Each module of this package has one topic:
 votes and rows (their text), manifest, writing, reading, shards (of one run), foreign (files of other tools),
 wording.
 """

@@ -1,6 +1,6 @@
 """Result files in the format of the paper's code, which have no manifest.
 
-Only what is understood is read. A column of another method may say that a row proves nothing, as in files of
+Only known columns are read. A column of another method may say that a row proves nothing, as in files of
 adaptive sampling, whose rows have an answer whether or not the radius was proved: such files are refused.
 """
 
@@ -27,7 +27,7 @@ _WORDS = ("no", "one", "two", "three", "four", "five")
 
 
 def read_any(path: str | pathlib.Path) -> Results:
-  """`read` where the file has a manifest, else `read_foreign`."""
+  """Reads a result file: by `read` if it has a manifest, else by `read_foreign`."""
   return read(path) if manifest_path(path).exists() else read_foreign(path)
 
 
@@ -35,13 +35,13 @@ def read_foreign(path: str | pathlib.Path) -> Results:
   """Reads a TSV in the format of the paper's code, which has no manifest.
 
   Columns idx, label and predict are needed, and radius for certificates; `correct` is computed anew.
-  sigma and the training noise are taken from a path like `noise_0.50/test/sigma_0.25`. Of images that
-  stand there twice the first row counts. Other columns than rsjax's and the paper's are named in the notes,
-  and an answer with radius 0 counts as abstained where there are such columns.
+  sigma and the training noise are taken from a path like `noise_0.50/test/sigma_0.25`. If an image occurs
+  twice, its first row counts. The notes name columns that are neither rsjax's nor the paper's; if there are
+  any, an answer with radius 0 counts as abstained.
 
   Raises:
-    InputError: where it is missing or malformed, naming the line, or where other columns leave open which
-      rows are proved.
+    InputError: if the file is missing or malformed (the message names the line), or if other columns leave open
+      which rows are proved.
   """
   header, rows, _ = read_rows(path, torn=False)
   if header in ([], [""]):
@@ -72,7 +72,7 @@ def _check_header(path: str | pathlib.Path, header: list[str]) -> list[str]:
   """The columns that are not read, where the file can be understood without them.
 
   Raises:
-    InputError: where columns are missing, stand there twice, or say what is not understood.
+    InputError: if columns are missing, occur twice, or are not known and may matter.
   """
   missing = {"idx", "label", "predict"} - set(header)
   if missing:
@@ -86,38 +86,38 @@ def _check_header(path: str | pathlib.Path, header: list[str]) -> list[str]:
   others = [name for name in header if name not in known]
   if others and "radius" not in header:
     raise InputError(
-      f"{path} has no column radius, and columns that files of PREDICT do not have: {', '.join(others)}. Which "
-      "of its rows are proved is not known: give a file with a radius in each row, 0 where nothing is proved"
+      f"{path} has no column radius, and columns that files of PREDICT do not have: {', '.join(others)}. It "
+      "is not known which of its rows are proved: give a file with a radius in each row, 0 if nothing is proved"
     )
   verdicts = [name for name in others if _VERDICT.search(name)]
   if verdicts:
     raise InputError(
-      f"{path} has columns that may say which rows are proved, and are not understood: {', '.join(verdicts)}. "
-      "Leave them out where the radius alone says it, 0 where nothing is proved"
+      f"{path} has columns that may say which rows are proved, but are not known: {', '.join(verdicts)}. "
+      "Leave them out if the radius alone says it, with 0 where nothing is proved"
     )
   return others
 
 
 def _foreign_notes(texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray]) -> Iterator[str]:
-  yield "no manifest: whether all images are there is not known"
+  yield "no manifest: it is not known whether all images are there"
   correct = (columns["predict"] == columns["label"]).astype(np.int64)
   if "correct" in texts:
     differ = sum(text not in (str(c), f"{c}.0", str(bool(c))) for text, c in zip(texts["correct"], correct))
     if differ:
       rows = plural(differ, "row")
-      yield f"its column `correct` is not predict = label in {rows}, and was computed anew"
+      yield f"its column `correct` disagrees with predict = label in {rows}, and was computed anew"
   again = len(columns["idx"]) - len(np.unique(columns["idx"]))
   if again:
-    rows = plural(again, "row is of an image that stands", "rows are of images that stand")
-    yield f"{rows} there before: only the first row of each counts"
+    rows = plural(again, "row repeats an earlier image", "rows repeat earlier images")
+    yield f"{rows}: only the first row of each image counts"
 
 
 def _of_unproved(columns: dict[str, np.ndarray], others: list[str]) -> Iterator[str]:
   """Of columns that are not read, and of answers with radius 0, which are made abstentions beside such."""
   if others:
     yield (
-      f"its columns {', '.join(others)} are not read: where the number of draws depends on the image, whether "
-      "its bound allows for that is not known"
+      f"its columns {', '.join(others)} are not read: if the number of draws depends on the image, it is not "
+      "known whether the bound allows for that"
     )
   unproved = (columns.get("radius", np.ones(1)) == 0) & (columns["predict"] >= 0)
   if unproved.any():
@@ -157,7 +157,7 @@ def _of_radii(
       yield f"{rows} {above.format(most=most, n=n)}if these are its settings, rounded upward"
   if float(farthest) > reach:
     rows = plural(int(np.sum(radius > most + 1e-6)), "radius is", "radii are")
-    yield f"{rows} {above.format(most=most, n=n)}its settings are others, or its radii too large"
+    yield f"{rows} {above.format(most=most, n=n)}its settings differ, or its radii are too large"
 
 
 def _decimals(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The manifest beside a result file: what the file is of, and how many rows it should have."""
+"""The manifest beside a result file: what the file holds, and how many rows it should have."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ _KINDS = {"expected": int, "settings": dict, "about": dict, "sessions": list}  #
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-  """What a result file is of.
+  """What a result file holds.
 
   Attributes:
     settings: what fixes the rows, JSON values; a file is continued only if all of them are equal.
@@ -59,15 +59,15 @@ class Manifest:
 
 
 def manifest_path(path: str | pathlib.Path) -> pathlib.Path:
-  """Where the manifest of the result file at `path` is."""
+  """The path of the manifest of the result file at `path`."""
   return pathlib.Path(f"{files.local(path)}.json")
 
 
 def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
-  """The manifest's dict, of the result file at `path`; an earlier format's in the form of today's.
+  """The manifest of the result file at `path`, as a dict; an earlier format is converted to the current one.
 
   Raises:
-    InputError: where it is missing or none of rsjax.
+    InputError: if it is missing or is not a manifest of rsjax.
   """
   try:
     manifest = json.loads(manifest_path(path).read_text())

@@ -1,7 +1,7 @@
 """Result files to arrays.
 
-Every value is checked, and what is wrong named by its line: a file that was damaged is refused, not
-averaged. A spreadsheet's byte-order mark and line ends are read over.
+Every value is checked, and an error names its line: a damaged file is refused, not averaged. A spreadsheet's
+byte-order mark and line ends are accepted.
 """
 
 import dataclasses
@@ -46,12 +46,12 @@ class Results:
 
   Attributes:
     path: its path.
-    manifest: the manifest's dict; of a foreign file, what its path tells, in the same form.
+    manifest: the manifest's dict; for a foreign file, what its path says, in the same form.
     columns: column name to array: idx, label, predict, correct, n, nA int64; radius, pABar, pvalue, time
-      float64; votes0, votes text (`parse_votes`). `n` is there wherever it is known, also where the file
-      itself, all of whose rows have one n, has no such column.
-    expected: how many rows there should be; None where nobody knows.
-    notes: what a reader should know of the file, sentences.
+      float64; votes0, votes text (`parse_votes`). `n` is there whenever it is known, even if the file
+      itself has no such column because all rows have the same n.
+    expected: how many rows there should be; None if that is not known.
+    notes: sentences about what a reader should know of the file.
   """
 
   path: str
@@ -75,10 +75,10 @@ class Results:
 
 
 def read(path: str | pathlib.Path) -> Results:
-  """Reads a result file of rsjax and its manifest; a torn last line, or header, is not there.
+  """Reads a result file of rsjax and its manifest; an incomplete last line, or header, is ignored.
 
   Raises:
-    InputError: where either is missing or malformed, naming the line.
+    InputError: if either is missing or malformed; the message names the line.
   """
   manifest = read_manifest(path)
   header, rows, _ = read_rows(path)
@@ -92,7 +92,7 @@ def read(path: str | pathlib.Path) -> Results:
 def read_rows(path: str | pathlib.Path, torn: bool = True) -> tuple[list[str], list[list[str]], int]:
   """(header, rows of text, bytes up to the end of the last whole line).
 
-  torn: a last line without its end is no row; else it is one.
+  torn: whether a last line without a line end is ignored; otherwise it is a row.
   """
   try:
     content = files.local(path).read_bytes()
@@ -107,7 +107,7 @@ def read_rows(path: str | pathlib.Path, torn: bool = True) -> tuple[list[str], l
     return [], [], 0
   for number, line in enumerate(lines, start=1):
     if len(line) != len(lines[0]):
-      raise InputError(f"{path}: line {number} has {len(line)} columns, the header {len(lines[0])}")
+      raise InputError(f"{path}: line {number} has {len(line)} columns, but the header has {len(lines[0])}")
   return lines[0], lines[1:], end
 
 
@@ -117,7 +117,7 @@ def check_rows(
   """{column: array} of rows of text of an rsjax file that was begun with `settings`.
 
   Raises:
-    InputError: for values that cannot be, naming the line.
+    InputError: for impossible values; the message names the line.
   """
   known = [set(columns) for base in (CERTIFY_COLUMNS, PREDICT_COLUMNS) for columns in (base, with_n(base))]
   if set(header) not in known:
@@ -125,17 +125,17 @@ def check_rows(
   columns = parse_columns(path, header, rows, settings)
   wrong = np.flatnonzero(columns["correct"] != (columns["predict"] == columns["label"]))
   if len(wrong):
-    raise InputError(f"{path}: line {wrong[0] + 2}: correct is not whether predict is the label")
+    raise InputError(f"{path}: line {wrong[0] + 2}: correct does not say whether predict is the label")
   return columns
 
 
 def parse_columns(
   path: str | pathlib.Path, header: Sequence[str], rows: list[list[str]], settings: dict[str, Any]
 ) -> dict[str, np.ndarray]:
-  """{column: array} of rows of text, and `n` from the settings where the rows themselves do not say it.
+  """{column: array} of rows of text, and `n` from the settings if the rows themselves do not have it.
 
   Raises:
-    InputError: for values that cannot be, and votes that are not as many as there were draws.
+    InputError: for impossible values, and for votes that do not add up to the number of draws.
   """
   texts = zip(*rows) if rows else [()] * len(header)
   columns = {name: column(path, name, cells) for name, cells in zip(header, texts)}
@@ -159,14 +159,14 @@ def parse_columns(
 
 
 def _selection_draws(path: str | pathlib.Path, settings: dict[str, Any]) -> tuple[int, ...] | None:
-  """How many votes0 a row may have; None where nobody knows."""
+  """How many votes0 a row may have; None if not known."""
   n0 = settings.get("n0")
   if n0 != AUTO:
     return None if n0 is None else (n0,)
   auto = settings.get("n0_auto")
   first, more = (auto.get(name) if isinstance(auto, dict) else None for name in ("first", "more"))
   if not (isinstance(first, int) and isinstance(more, int)):
-    raise InputError(f"the manifest of {path} must say which draws n0 = {AUTO} is of, got n0_auto = {auto!r}")
+    raise InputError(f"the manifest of {path} must say what draws n0 = {AUTO} takes, got n0_auto = {auto!r}")
   return first, first + more
 
 
@@ -174,7 +174,7 @@ def column(path: str | pathlib.Path, name: str, texts: Sequence[str]) -> np.ndar
   """A column's values, each within its range.
 
   Raises:
-    InputError: for a value that cannot be, naming the line.
+    InputError: for an impossible value; the message names the line.
   """
   dtype, (low, high) = _DTYPES.get(name, np.int64), _RANGES.get(name, (-np.inf, np.inf))
   try:

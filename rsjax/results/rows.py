@@ -1,4 +1,4 @@
-"""What stands in a row of a result file, and as what text."""
+"""The columns of a result file, and their values as text."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ def columns_of(procedure: Procedure) -> tuple[str, ...]:
 
 
 def row_of(index: int, outcome: Outcome, label: int, seconds: float) -> dict[str, str]:
-  """The row of an image's outcome: column to text, `n` included whether a file has it or not."""
+  """The row of an image's outcome: column to text, including `n`, whether or not a file has that column."""
   values: dict[str, Any] = {
     "idx": index,
     "label": label,
@@ -56,5 +56,5 @@ def row_of(index: int, outcome: Outcome, label: int, seconds: float) -> dict[str
 
 
 def cell(name: str, value: Any) -> str:
-  """A value of a column as the text that stands in a file; bounds and radii are rounded down."""
+  """A value of a column as text in a file; bounds and radii are rounded down."""
   return _FORMATS.get(name, str)(value)

@@ -1,4 +1,4 @@
-"""Files of jobs that shared the images of one run, read as that run."""
+"""Joins the files of jobs that shared the images of one run."""
 
 import collections
 import dataclasses
@@ -12,18 +12,18 @@ from rsjax.results.reading import Results
 
 
 def join(files: Sequence[Results]) -> list[Results]:
-  """The files with those that are shards of one run joined, at the place of the first of them.
+  """The files, with the shards of each run joined at the place of its first shard.
 
   Args:
-    files: of any kind; shards are those whose settings have a `shard`, and belong together where all other
+    files: of any kind; shards are those whose settings have a `shard`, and belong together if all other
       settings are the same.
 
   Returns:
-    Runs whose rows are in the order of their indices. A run of which shards or rows are missing is incomplete.
-    What its manifest is `about` then has `joined`, the shards that are there.
+    Runs whose rows are in the order of their indices. A run with missing shards or rows is incomplete. The
+    `about` of its manifest then has `joined`, the shards that are there.
 
   Raises:
-    InputError: where two files are the same shard of one run.
+    InputError: if two files are the same shard of one run.
   """
   runs: dict[str, list[Results]] = collections.defaultdict(list)
   for place, file in enumerate(files):
@@ -50,9 +50,11 @@ def _joined(shards: list[Results]) -> Results:
   for file in shards:
     other = by_number.setdefault(file.settings["shard"], file)
     if other is not file:
-      raise InputError(f"{other.path} and {file.path} are both shard {file.settings['shard']} of one run")
+      raise InputError(
+        f"{other.path} and {file.path} are both shard {file.settings['shard']} of one run: give one"
+      )
     if file.manifest["about"].get("selected") is None:
-      raise InputError(f"{file.path} is a shard, and its manifest does not say of how many images")
+      raise InputError(f"{file.path} is a shard, but its manifest does not say how many images its run has")
   first = max(shards, key=lambda file: file.manifest["about"]["selected"])
   columns = {name: np.concatenate([file.columns[name] for file in shards]) for name in first.columns}
   order = np.argsort(columns["idx"], kind="stable")

@@ -17,7 +17,7 @@ INVALID = "invalid"  # the name under which draws that voted for nobody stand am
 
 
 def format_votes(votes: NDArray[np.int64], invalid: int) -> str:
-  """Sparse votes as text: `3:99871,8:120,invalid:9`; `-` where there are none."""
+  """Sparse votes as text: `3:99871,8:120,invalid:9`; `-` if there are none."""
   classes = np.flatnonzero(votes)
   return _text(classes.tolist(), votes[classes].tolist(), invalid)
 

@@ -1,4 +1,7 @@
-"""Appending to a result file: one row an image, flushed as it is certified, alone, and only to what fits."""
+"""Appends to result files: one row per image, flushed as it is certified, by a single writer.
+
+Nothing is appended to a file that was begun with other settings.
+"""
 
 import contextlib
 import json
@@ -18,17 +21,17 @@ _FSYNC_SECONDS = 1.0
 
 
 class ResultWriter:
-  """A result file open for appending; `done` is the number of rows it had."""
+  """A result file open for appending; `done` is the number of rows that it had when it was opened."""
 
   def __init__(self, file: Any, columns: Sequence[str], done: int) -> None:
     self._file, self._columns, self.done = file, columns, done
     self._synced = time.monotonic()
 
   def append(self, row: dict[str, Any]) -> None:
-    """Writes one row, a dict of column to text, through to the file; a column that the file lacks is left out.
+    """Writes one row, a dict of column to text, and flushes it; a column that the file lacks is left out.
 
     Raises:
-      OSError: where it cannot be written, saying how to go on; the rows before are kept.
+      OSError: if the row cannot be written; the message says how to go on. The earlier rows are kept.
     """
     with _telling_how_to_go_on(self._file.name):
       _write(self._file, [row[c] for c in self._columns])
@@ -41,19 +44,19 @@ class ResultWriter:
 def open_for_append(
   path: str | pathlib.Path, manifest: Manifest, columns: Sequence[str]
 ) -> Iterator[ResultWriter]:
-  """Opens or continues a result file, alone.
+  """Opens or continues a result file, for this writer only.
 
   Args:
-    path: of the result file; its folder is made if missing.
-    manifest: what the file is of.
-    columns: of `rows.columns_of`.
+    path: the result file; its folder is created if it is missing.
+    manifest: what the file holds.
+    columns: from `rows.columns_of`.
 
   Yields:
     A `ResultWriter`.
 
   Raises:
-    InputError: where the path cannot be written, the file is not rsjax's, was begun with other
-      settings, or is being written by another process. Nothing is changed then.
+    InputError: if the path cannot be written, or the file is not rsjax's, was begun with other settings, or is
+      being written by another process. Nothing is changed then.
   """
   path = files.local(path)
   try:
@@ -84,10 +87,10 @@ def open_for_append(
 
 
 def rows_done(path: str | pathlib.Path, manifest: Manifest, columns: Sequence[str]) -> int:
-  """How many rows of its own a run would find in the file; touches nothing.
+  """How many of its rows a run would find in the file; changes nothing.
 
   Raises:
-    InputError: where `open_for_append` would refuse it.
+    InputError: if `open_for_append` would refuse the file.
   """
   return _check_resumable(pathlib.Path(path), manifest, columns)[0]
 
@@ -96,13 +99,13 @@ def save(results: Results, path: str | pathlib.Path) -> None:
   """Writes results that are in memory to a new result file and its manifest, each whole or not at all.
 
   Raises:
-    InputError: where something is there already, it cannot be written, or labels are not known.
+    InputError: if a file is already there, the file cannot be written, or labels are not known.
   """
   path = files.local(path)
   if "label" not in results.columns:
-    raise InputError("a result file holds labels: give `labels` when certifying")
+    raise InputError("a result file needs labels: give `labels` when certifying")
   if "votes" not in results.columns:
-    raise InputError(f"{results.path} keeps no votes, which a result file holds: copy it instead")
+    raise InputError(f"{results.path} keeps no votes, which a result file needs: copy the file instead")
   if path.exists() or manifest_path(path).exists():
     raise InputError(f"{path} exists: give another path")
   base = CERTIFY_COLUMNS if "radius" in results.columns else PREDICT_COLUMNS
@@ -131,7 +134,7 @@ def _telling_how_to_go_on(path: str | pathlib.Path) -> Iterator[None]:
     yield
   except OSError as error:
     raise OSError(
-      f"{path} cannot be written to: {error.strerror or error}; the rows before are kept: make room, "
+      f"{path} cannot be written to: {error.strerror or error}; the earlier rows are kept: make room, "
       "and the same command continues"
     ) from error
 
@@ -166,7 +169,7 @@ def _check_resumable(path: pathlib.Path, manifest: Manifest, columns: Sequence[s
   check_rows(path, header, rows, manifest.settings)
   for number, (row, index) in enumerate(zip(rows, manifest.indices), start=2):
     if row[0] != str(index):
-      raise InputError(f"{path}: line {number} should be of image {index}, it is of {row[0]}")
+      raise InputError(f"{path}: line {number} should be of image {index}, but is of {row[0]}")
   if len(rows) > len(manifest.indices):
-    raise InputError(f"{path} has {len(rows)} rows, {len(manifest.indices)} were expected")
+    raise InputError(f"{path} has {len(rows)} rows, but {len(manifest.indices)} were expected")
   return len(rows), end

@@ -1,18 +1,19 @@
-"""CERTIFY or PREDICT of any smoothed classifier on some images, into a result file or into memory.
+"""Runs CERTIFY or PREDICT for any smoothed classifier and some images, into a result file or into memory.
 
   >>> job = Job(Smoothed(apply, variables, Gaussian(0.25)), images, labels, [0, 2], Certify(n=1000))
   >>> file = into_file(job, "new.tsv")
   >>> file.complete, file.columns["idx"].tolist()
   (True, [0, 2])
 
-There is this one way into a file, for checkpoints of rsjax and for a model of one's own. A file is continued
-where it was begun with the same images, labels, variables and settings, and a classifier that gives the same
-logits for its first image.
+Checkpoints of rsjax and users' own models take this same way into a file. A file is continued if it was begun
+with the same images, labels, variables and settings, and with a classifier that gives the same logits for its
+first image.
 """
 
 import contextlib
 import json
 import math
+import numbers
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -41,23 +42,23 @@ def into_file(
   progress: Progress = Progress(),
   seconds: float | None = None,
 ) -> Results | None:
-  """Runs the job into a result file, each row at once; continues the file where it was begun.
+  """Runs the job into a result file, and writes each row at once; continues a file that was begun.
 
-  A job that may end at any time (`anytime`) goes breadth first. Interrupted, or after `seconds`, it ends with
-  every image's last look; images that have passed none are left for the next run.
+  A job that may end at any time (`anytime`) goes breadth first. After an interrupt, or after `seconds`, it ends
+  with the last look of every image; images that have passed no look are left for the next run.
 
   Args:
     job: what is to be done.
     outfile: the result file; its manifest is OUTFILE.json.
     execution: what decides speed; rows None: chosen by `tuning.best_rows`.
-    progress: what is told meanwhile.
-    seconds: after which to end, of a procedure with looks; None: when all is decided.
+    progress: receives what the run reports.
+    seconds: time after which a procedure with looks ends; None: it ends when every image is decided.
 
   Returns:
     The whole file; None in processes other than the first (see `devices.processes`).
 
   Raises:
-    InputError: for anything that cannot be used, or a file that was begun with something else.
+    InputError: for anything that cannot be used, or a file that was begun differently.
   """
   ended = _ending(job, seconds)
   files.local(outfile)
@@ -67,7 +68,7 @@ def into_file(
   processes.together(lambda: _check_answers(outfile, manifest) if processes.first() else None)
   processes.check_alike(json.dumps([manifest.settings, provenance.versions()], sort_keys=True))
   if job.labels is None:
-    raise InputError("a result file holds labels: give `labels`")
+    raise InputError("a result file needs labels: give `labels`")
   with _open(outfile, manifest, results.columns_of(job.procedure)) as (writer, done):
     for index, outcome, took in _outcomes(job, done, execution, progress, ended):
       if writer:
@@ -79,7 +80,7 @@ def into_file(
 def dry_run(
   job: Job, outfile: Any, execution: Execution = Execution(), progress: Progress = Progress()
 ) -> tuple[Estimate, int]:
-  """(what `into_file` would take, rows that are there already); compiles and measures, and writes nothing.
+  """(what `into_file` would take, rows that are already there); compiles and measures, but writes nothing.
 
   Raises:
     InputError: for anything that `into_file` cannot use.
@@ -99,7 +100,7 @@ def into_memory(
   progress: Progress = Progress(),
   seconds: float | None = None,
 ) -> Results:
-  """Runs the job; the results say what its file would say, without label and correct where there are no labels.
+  """Runs the job; the results are those of its file, without label and correct if there are no labels.
 
   Args:
     job, execution, progress, seconds: as for `into_file`.
@@ -123,15 +124,15 @@ def _ending(job: Job, seconds: float | None) -> Callable[[], bool] | None:
   """When to end a job before all is decided; None where it is not."""
   if seconds is not None:
     if not job.procedure.n_varies:
-      raise InputError("a number of draws that is fixed cannot end early: give a rule for stopping, or no time")
-    if not 0 < seconds < math.inf:
-      raise InputError(f"a time budget must be a positive number of seconds, got {seconds}")
+      raise InputError("a fixed number of draws cannot end early: give a rule for stopping, or no time budget")
+    if not (isinstance(seconds, numbers.Real) and 0 < seconds < math.inf):
+      raise InputError(f"a time budget must be a positive number of seconds, got {seconds!r}")
     return _Budget(seconds)
   return (lambda: False) if procedures.is_anytime(job.procedure) else None
 
 
 class _Budget:
-  """Whether a time is over that begins with the first question, when the first draws are made."""
+  """Whether the time is over; it begins with the first question, when the first draws are made."""
 
   def __init__(self, seconds: float) -> None:
     self._seconds, self._end = seconds, math.inf
@@ -198,8 +199,8 @@ def _check_answers(outfile: Any, manifest: Manifest) -> None:
   same = all(last.get(name) == manifest.session[name] for name in ("jax", "device"))
   if inspection.different(before, now, same):
     raise InputError(
-      f"{outfile} was begun with another classifier: its variables are the same, its logits for image "
-      f"{manifest.indices[0]} are not; give another path"
+      f"{outfile} was begun with another classifier: its variables are the same, but its logits for "
+      f"image {manifest.indices[0]} differ; give another path"
     )
 
 

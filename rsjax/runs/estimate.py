@@ -15,9 +15,9 @@ class Estimate:
   """What a run will take.
 
   Attributes:
-    count, unit: what it does one by one: draws, images.
-    rate: of these, a second, in the long run: without start-up, compilation and evaluation.
-    memory: bytes that a device, or on CPUs the process, held at most when it was measured; None where unknown.
+    count, unit: how many units of work it has, and their name: draws or images.
+    rate: units per second in the long run, without start-up, compilation and evaluation.
+    memory: peak bytes of a device, or on CPUs of the process, during the measurement; None if unknown.
   """
 
   count: int

@@ -1,4 +1,4 @@
-"""The object that `rsjax.smooth` and `rsjax.load` give: a smoothed classifier, to certify and predict with.
+"""The object that `rsjax.smooth` and `rsjax.load` return: a smoothed classifier that certifies and predicts.
 
 >>> g = smooth(apply, variables, sigma=0.25)
 >>> found = g.certify(images[:2], n=1000, progress=False)
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rsjax import devices, files, models
 from rsjax.analysis import Found
@@ -29,11 +29,11 @@ from rsjax.procedures import (
   Procedure,
   StopRule,
 )
-from rsjax.runs import certification, given
-from rsjax.runs.progress import Bar, Progress
-from rsjax.smoothing import Execution, Smoothed, scheduling, tuning
+from rsjax.runs import certification, given, split
+from rsjax.runs.progress import Noted, Shown
+from rsjax.smoothing import Execution, Smoothed, inspection, scheduling, tuning
 from rsjax.smoothing.inspection import Look
-from rsjax.smoothing.votes import Apply
+from rsjax.smoothing.votes import Apply, class_count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,49 +42,66 @@ class SmoothedClassifier(Smoothed):
 
   Attributes:
     apply, variables, noise: as for `smoothing.Smoothed`.
-    name: what result files call the classifier, and tell it from others by; None: its variables tell.
+    name: the name by which result files identify the classifier; None: they identify it by its variables.
+    image_shape: (h, w, c) of the images that it takes; None: not known.
 
   Raises:
-    InputError: as `smoothing.Smoothed`, and for a name that is empty or no string.
+    InputError: as for `smoothing.Smoothed`, for a name that is empty or not a string, and for variables that
+      hold tensors of PyTorch.
   """
 
   name: str | None = None
+  image_shape: tuple[int, int, int] | None = None
 
   def __post_init__(self) -> None:
     super().__post_init__()
     if self.name is not None and not (isinstance(self.name, str) and self.name.strip()):
-      raise InputError(f"name must be a string that is not empty, got {self.name!r}")
+      raise InputError(f"name must be a non-empty string, got {self.name!r}")
+    given.check_variables(self.variables)
 
   def check(self, images: Any, labels: ArrayLike | None = None, *, most: int = 256) -> Look:
-    """A look at the base classifier in seconds: accuracy without and with noise, and which classes it answers.
+    """A quick look at the base classifier: accuracy without and with noise, and which classes it answers.
 
     Args:
       images, labels: as for `certify`.
       most: how many images to look at, evenly spread over those given.
 
     Returns:
-      What was found; printed, it is a line, and one for each thing that is odd.
+      What was found; it prints as one line, and one more for each anomaly.
 
     Raises:
-      InputError: as `certify`, a classifier whose logits depend on the other images of the batch included.
+      InputError: as for `certify`, also for a classifier whose logits depend on the other images of the batch.
     """
     if operator.index(most) < 1:
       raise InputError(f"most must be at least 1, got {most}")
     known = given.checked_labels(images, labels)
     if not len(images):
-      raise InputError("images must be at least one, got none")
+      raise InputError("images must hold at least one image, got none")
     places = np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)
     first = scheduling.checked((0, images[0]))[1]
+    self._check_fit(first, known)
     coupled = self.inspector.independence(first)
     chosen = [scheduling.checked((int(i), images[i]), first)[1] for i in places]
     look = self.inspector.look(chosen, None if known is None else known[places])
-    return dataclasses.replace(look, warnings=(*([coupled] if coupled else []), *look.warnings))
+    odd = [*([coupled] if coupled else []), *inspection.odd_pixels(chosen)]
+    return dataclasses.replace(look, warnings=(*odd, *look.warnings))
+
+  def _check_fit(self, first: NDArray[Any], labels: NDArray[np.int64] | None) -> None:
+    """Refuses images of another shape than the classifier's, and labels that are none of its classes."""
+    if self.image_shape is not None and first.shape != tuple(self.image_shape):
+      raise InputError(
+        f"images must be {list(self.image_shape)} (height, width, channels) for this classifier, "
+        f"got {list(first.shape)}"
+      )
+    classes = class_count(self.apply, self.variables, first.shape)
+    if labels is not None and labels.max(initial=0) >= classes:
+      raise InputError(f"labels must be below the classifier's {classes} classes, got {labels.max()}")
 
   def draws_per_second(self, image: Any, *, execution: Execution = Execution()) -> float:
-    """Noisy images classified a second on this machine in a long run, measured in a second or two.
+    """Noisy images classified per second on this machine in a long run; measuring takes a second or two.
 
     Args:
-      image: one of those to be certified; its size counts.
+      image: one of the images to be certified; its size matters.
       execution: what decides speed; rows None: the rule of thumb.
 
     Raises:
@@ -115,16 +132,16 @@ class SmoothedClassifier(Smoothed):
   ) -> Found:
     """Certified radii of some images, by CERTIFY (Cohen et al. 2019, section 3.2.2).
 
-    With probability at least 1 - alpha, for each image, over the noise that is drawn: the smoothed classifier
-    answers `predict` everywhere in the open l2 ball of `radius` around the image. Also where drawing stops
-    early, by whatever rule: the bounds of all looks hold together (`bounds.sequential`).
+    For each image, with probability at least 1 - alpha over the noise that is drawn, the smoothed classifier
+    answers `predict` everywhere in the open l2 ball of `radius` around the image. This also holds if drawing
+    stops early, by any rule: the bounds of all looks hold together (`bounds.sequential`).
 
     Args:
       images: a sequence; images[i] is uint8[h, w, c] in 0..255, or float32[h, w, c] in [0, 1].
-      labels: int[images]; they do not enter a certificate, only whether it is `correct`.
-      n0: draws to select the class with; "auto", with a rule for stopping: 100, and 900 more where two classes
-        are close.
-      n: draws to estimate with; with a rule for stopping the most.
+      labels: int[images]; they do not affect a certificate, only whether it is `correct`.
+      n0: draws to select the class with; "auto", with a rule for stopping: 100, and 900 more if two classes are
+        close.
+      n: draws to estimate with; with a rule for stopping, the maximum.
       alpha: probability, per image, with which the answer may be wrong.
       bound: "multi": the votes for the strongest other class count, too, which certifies more where there are
         many classes (`bounds.multiclass`). To be chosen before any results are seen.
@@ -132,25 +149,25 @@ class SmoothedClassifier(Smoothed):
         then a lower bound.
       tolerance: stop when the radius is within this share of what n draws are expected to certify, or within
         0.02 sigma.
-      stop: "anytime": all images go on side by side, and an interrupt (Ctrl-C, a notebook's stop) or
-        `time_budget` ends with the radius that each has by then; or a rule of `rsjax.procedures`.
-      give_up: of radii and tolerance: probability with which draws that are saved would have certified more;
+      stop: "anytime": all images go on side by side, and after an interrupt (Ctrl-C, a notebook's stop) or
+        `time_budget` each gets the radius that it has reached; or a rule of `rsjax.procedures`.
+      give_up: for radii and tolerance: probability that the draws that are saved would have certified more;
         None: 0.01.
-      time_budget: seconds after which to end, as by an interrupt; without another rule it is that of "anytime".
-      seed: of the noise, which is a function of (seed, index, draw number).
-      indices: which images, by their position; None: all. The position names an image to the noise.
-      file: a result file to write each row to at once; if it is there with the same images, labels, variables
-        and settings, and logits for the first image that are the same, it is continued. Needs labels.
+      time_budget: seconds after which the run ends, as by an interrupt; without another rule, as for "anytime".
+      seed: the seed of the noise, which is a function of (seed, index, draw number).
+      indices: which images, by their position; None: all. The noise of an image depends on its position.
+      file: a result file to which each row is written at once. If it exists with the same images, labels,
+        variables and settings, and the same logits for the first image, it is continued. Needs labels.
       progress: whether a bar is shown on stderr.
       execution: what decides speed, and never a result.
 
     Returns:
-      One row per image, in the order of indices. Of several processes (see `devices.processes`) only the first
-      has what was written to a file; the others get None.
+      One row per image, in the order of indices. If several processes write to a file (see
+      `devices.processes`), only the first gets the result; the others get None.
 
     Raises:
-      InputError: for anything that cannot be used, a classifier whose logits depend on the other images of the
-        batch included. What `apply` itself raises goes through.
+      InputError: for anything that cannot be used, also for a classifier whose logits depend on the other
+        images of the batch. Exceptions of `apply` itself are passed on.
     """
     rule = given.rule(radii, tolerance, stop, give_up, time_budget)
     if rule is None and n0 == "auto":
@@ -176,14 +193,14 @@ class SmoothedClassifier(Smoothed):
     progress: bool = True,
     execution: Execution = Execution(),
   ) -> Found:
-    """The smoothed classifier's class of some images, or -1, by PREDICT (Cohen et al. 2019, section 3.2.1).
+    """The smoothed classifier's class for some images, or -1, by PREDICT (Cohen et al. 2019, section 3.2.1).
 
-    With probability at least 1 - alpha, for each image, it abstains or is right about the smoothed classifier.
-    It looks at the votes again and again, and stops when the answer is significant; most images take some tens
-    of draws.
+    For each image, with probability at least 1 - alpha, it abstains or is right about the smoothed classifier.
+    It looks at the votes repeatedly, and stops when the answer is significant; most images take some tens of
+    draws.
 
     Args:
-      n: draws, at most; None: 100,000, or with `fixed` 1,000.
+      n: draws per image, at most; None: 100,000, or with `fixed` 1,000.
       fixed: whether every image takes n draws, as in the paper.
       images, labels, alpha, seed, indices, file, progress, execution: as for `certify`.
 
@@ -191,7 +208,7 @@ class SmoothedClassifier(Smoothed):
       One row per image, in the order of indices.
 
     Raises:
-      InputError: as `certify`.
+      InputError: as for `certify`.
     """
     if fixed:
       procedure: Procedure = Predict(1000 if n is None else n, alpha)
@@ -217,7 +234,7 @@ class SmoothedClassifier(Smoothed):
     known = given.checked_labels(images, labels)
     chosen = given.chosen(len(images), indices)
     if known is None and file is not None:
-      raise InputError("a result file holds labels: give `labels`")
+      raise InputError("a result file needs labels: give `labels`")
     named = pathlib.Path(file).stem if file is not None else "images"
     job = certification.Job(
       self,
@@ -229,7 +246,9 @@ class SmoothedClassifier(Smoothed):
       classifier=self.name,
       about={"dataset": named, "images": len(images)},
     )
-    told = _Shown() if progress else _Noted()
+    if chosen:
+      self._check_fit(job.first_image(), known)
+    told = Shown() if progress else Noted()
     try:
       if file is None:
         return Found(certification.into_memory(job, execution, told, seconds))
@@ -245,12 +264,12 @@ def smooth(apply: Apply, variables: Any, *, sigma: float, name: str | None = Non
   """The classifier `apply` smoothed by Gaussian noise.
 
   Args:
-    apply: any pure function (variables, float32[b, h, w, c]) -> logits[b, classes], of pixels in [0, 1]; its
-      normalisation is part of it, and each row's logits are independent of the other rows.
-    variables: its pytree of arrays.
+    apply: any pure function (variables, float32[b, h, w, c]) -> logits[b, classes], for pixels in [0, 1]. It
+      normalises them itself, and each row's logits are independent of the other rows.
+    variables: the pytree of arrays that `apply` takes.
     sigma: standard deviation of the noise, in units of [0, 1] pixels.
-    name: what result files call the classifier. Needed for a file where variables hold no arrays, as when the
-      weights are within `apply`: nothing else would tell the file of one such classifier from another's.
+    name: the classifier's name in result files. A file needs one if variables hold no arrays, as when the
+      weights are inside `apply`: nothing else would distinguish the files of two such classifiers.
 
   Raises:
     InputError: for a sigma that is not a positive number, or an empty name.
@@ -267,12 +286,14 @@ def load(path: str | pathlib.Path, *, sigma: float, dtype: str | None = None) ->
     dtype: "float32" or "bfloat16", what it computes in; None: float32 on CPU, bfloat16 on accelerators.
 
   Raises:
-    InputError: where there is no classifier, or for a sigma that is not a positive number.
+    InputError: if there is no classifier, or for a sigma that is not a positive number.
   """
   noise = _noise(sigma)
   classifier = checkpoint.load(path)
+  for note in split.notes(noise, classifier.metadata):
+    warnings.warn(note, stacklevel=2)
   apply, variables = models.inference(classifier.model(dtype or devices.default_dtype()), classifier.variables)
-  return SmoothedClassifier(apply, variables, noise)
+  return SmoothedClassifier(apply, variables, noise, image_shape=classifier.spec.image_shape)
 
 
 def _noise(sigma: float) -> Gaussian:
@@ -280,14 +301,3 @@ def _noise(sigma: float) -> Gaussian:
   if told := grey_levels(noise.sigma):
     warnings.warn(told, stacklevel=3)
   return noise
-
-
-class _Noted(Progress):
-  """Silent, but for notes, which are Python warnings."""
-
-  def note(self, text: str) -> None:
-    warnings.warn(text, stacklevel=6)
-
-
-class _Shown(_Noted, Bar):
-  """A bar, and notes as Python warnings."""

@@ -1,9 +1,10 @@
-"""What is given to the Python face, checked: which images and labels, and which rule for stopping."""
+"""Checks what the Python interface is given: images, labels, indices and the rule for stopping."""
 
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -19,7 +20,7 @@ def rule(
   give_up: float | None,
   time_budget: float | None,
 ) -> StopRule | None:
-  """The rule for stopping that is asked for; None where n is fixed."""
+  """The rule for stopping that is asked for; None if n is fixed."""
   given = [
     name for name, value in (("radii", radii), ("tolerance", tolerance), ("stop", stop)) if value is not None
   ]
@@ -31,10 +32,10 @@ def rule(
     return Radii(tuple(several), **own)
   if tolerance is not None:
     if tolerance == 0:
-      raise InputError("a tolerance of 0 stops nothing: give a larger one, or none")
+      raise InputError("a tolerance of 0 never stops drawing: give a larger one, or none")
     return Tolerance(tolerance, **own)
   if own:
-    raise InputError("give_up needs radii or tolerance, which it is for")
+    raise InputError("give_up applies only to radii and tolerance: give one of them, too")
   if stop is not None and stop != "anytime" and not hasattr(stop, "stops"):
     raise InputError(f'stop must be "anytime" or a rule of rsjax.procedures, got {stop!r}')
   if isinstance(stop, str) or (stop is None and time_budget is not None):
@@ -42,8 +43,15 @@ def rule(
   return stop  # type: ignore[return-value]
 
 
+def check_variables(variables: Any) -> None:
+  """Refuses tensors of PyTorch, which JAX does not take."""
+  leaves = jax.tree_util.tree_leaves(variables)
+  if any(type(leaf).__module__.partition(".")[0] == "torch" for leaf in leaves):
+    raise InputError("variables hold tensors of PyTorch: give NumPy arrays, by tensor.detach().numpy()")
+
+
 def checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] | None:
-  """The labels as an array, where there are any; refuses images that are no sequence, and labels of others."""
+  """The labels as an array, or None; refuses images that are not a sequence, and labels that do not fit."""
   if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
     raise InputError(f"images must be a sequence of arrays, got {type(images).__name__}")
   if labels is None:
@@ -59,14 +67,14 @@ def checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] |
 
 
 def chosen(count: int, indices: Iterable[int] | None) -> list[int]:
-  """The indices as a list, each within the images and there once."""
+  """The indices as a list; refuses an index that is not one of the images, or is repeated."""
   try:
     positions = list(range(count)) if indices is None else [operator.index(i) for i in indices]
   except TypeError as error:
     raise InputError(f"indices must be integers: {error}") from error
   outside = [i for i in positions if not 0 <= i < min(count, WORD)]
   if outside:
-    raise InputError(f"indices must be positions of the {count} images, got {outside[0]}")
+    raise InputError(f"indices must be positions of the {count} images, from 0 on, got {outside[0]}")
   if len(set(positions)) < len(positions):
-    raise InputError("indices must be of different images")
+    raise InputError("indices must be of different images: leave out the repeated ones")
   return positions

@@ -1,4 +1,4 @@
-"""One run of CERTIFY or PREDICT: what is to be done, and all that fixes its results."""
+"""One run of CERTIFY or PREDICT: what is to be done, and everything that fixes its results."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -19,23 +19,23 @@ _LOGITS = 100  # of a classifier of one's own, that its manifest keeps
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """What is to be done, and all that fixes its results.
+  """What is to be done, and everything that fixes its results.
 
   Attributes:
     smoothed: the base classifier and its noise.
     images: images[i], for i of `indices`, is uint8[h, w, c], or float32[h, w, c] in [0, 1].
-    labels: int[images], which enter the file only; None where they are not known, for results in memory.
+    labels: int[images], which enter only the file; None if they are not known, for results in memory.
     indices: which images, in this order; an image's index names it to the noise.
     procedure: CERTIFY or PREDICT, with its numbers.
     seed: of the noise.
     settings: what else fixes the rows: data set, checkpoint, dtype; None: digests of images and variables.
     classifier: the name of a classifier that settings do not identify; None: its variables do.
     about: what else is worth knowing of the file.
-    name: what the choice of rows is remembered under; None: a digest of the program.
-    notes: what is allowed, and often a mistake.
+    name: the name under which the choice of rows is remembered; None: a digest of the program.
+    notes: about things that are allowed, but often a mistake.
 
   Raises:
-    InputError: for a rule for stopping that asks for what the noise cannot give.
+    InputError: for a rule for stopping that this noise cannot satisfy.
   """
 
   smoothed: Smoothed
@@ -57,7 +57,7 @@ class Job:
       bounds.check_multiclass_noise(self.smoothed.noise)
 
   def manifest(self, **session: Any) -> Manifest:
-    """The manifest of its result file; `session` is what else is said of this run."""
+    """The manifest of its result file; `session` holds further facts about this run."""
     noise, procedure = self.smoothed.noise.settings(), self.procedure.settings()
     if noise.keys() & procedure.keys():
       raise ValueError(f"noise and procedure both have settings called {noise.keys() & procedure.keys()}")
@@ -97,7 +97,7 @@ class Job:
     return scheduling.checked((index, self.images[index]))[1]
 
   def _first_logits(self) -> dict[str, Any]:
-    """Some logits for the first image, which tell functions with the same variables apart."""
+    """Some logits for the first image, which distinguish functions with the same variables."""
     if self.settings is not None or not self.indices:
       return {}
     logits = self.smoothed.inspector.logits(self.first_image())

@@ -20,10 +20,10 @@ _LOOKS = 24  # images that are looked at before the first is certified
 
 
 def prepared(job: Job, execution: Execution, draws: int, progress: Progress) -> Execution:
-  """The execution with its rows chosen, for so many draws; tells what is odd about the classifier.
+  """The execution with its rows chosen, for so many draws; reports what is odd about the classifier.
 
   Raises:
-    InputError: for images or a classifier that cannot be used, rows that are not independent included.
+    InputError: for images or a classifier that cannot be used, such as one whose rows are not independent.
   """
   first = job.first_image()
   for warning in _first_look(job, first):
@@ -31,8 +31,8 @@ def prepared(job: Job, execution: Execution, draws: int, progress: Progress) -> 
   chosen = _with_rows(job, execution, first.shape, draws)
   if execution.rows is not None and chosen.rows != execution.rows:
     progress.note(
-      f"memory is too small for {execution.rows} noisy images a step: going on with {chosen.rows}, "
-      "on which no result depends"
+      f"memory is too small for {execution.rows} noisy images per step: going on with {chosen.rows}, "
+      "which changes no result"
     )
   return chosen
 
@@ -53,11 +53,13 @@ def _first_look(job: Job, first: NDArray[Any]) -> Iterator[str]:
   """What is odd about the classifier, before anything is drawn; refuses one whose rows are not independent."""
   if warning := job.smoothed.inspector.independence(first):
     yield warning
-  if len(job.indices) < inspection.FEWEST:
-    return
   places = np.linspace(0, len(job.indices) - 1, min(_LOOKS, len(job.indices))).astype(int)
   some = [job.indices[place] for place in places]
   images = [scheduling.checked((i, job.images[i]), first)[1] for i in some]
+  if job.settings is None:  # data sets by name have notes of their own
+    yield from inspection.odd_pixels(images)
+  if len(images) < inspection.FEWEST:
+    return
   labels = None if job.labels is None else job.labels[some]
   yield from job.smoothed.inspector.look(images, labels).warnings
 

@@ -1,23 +1,24 @@
-"""What runs tell while they go on, and a bar that shows it."""
+"""What runs report while they go on, and a bar that shows it."""
 
 import sys
+import warnings
 from typing import Any
 
 
 class Progress:
-  """What a certification tells; this one is silent."""
+  """What a certification reports; this class is silent."""
 
   def start(self, plan: dict[str, Any]) -> None:
     """Everything was checked; `plan` is what is about to be done."""
 
   def note(self, text: str) -> None:
-    """Something that is allowed, and often a mistake."""
+    """Something is allowed, but often a mistake."""
 
   def expect(self, estimate: Any) -> None:
-    """How long it will take, an `Estimate`; told of long runs."""
+    """How long a long run will take, an `Estimate`."""
 
   def rows(self, rows: int) -> None:
-    """Noisy images a step were chosen; what comes next is compilation."""
+    """The number of noisy images per step was chosen; compilation comes next."""
 
   def draws(self, count: int) -> None:
     """The votes of `count` more draws have arrived."""
@@ -30,7 +31,7 @@ class Progress:
 
 
 class TrainingProgress:
-  """What a training tells; this one is silent."""
+  """What a training reports; this class is silent."""
 
   def start(self, plan: dict[str, Any]) -> None:
     """Everything was checked; `plan` is what is about to be done."""
@@ -42,11 +43,11 @@ class TrainingProgress:
     """An epoch ended; `epoch` is a `training.Epoch`."""
 
   def damaged(self, path: Any) -> None:
-    """The saved state at `path` cannot be read; the one before it is tried."""
+    """The saved state at `path` cannot be read; the previous one is tried."""
 
 
 class Bar(Progress):
-  """A certification's draws as a bar, for Python and notebooks; its images where their draws may vary."""
+  """A bar of a certification's draws, or of its images if their draws may vary, for Python and notebooks."""
 
   def __init__(self) -> None:
     self._bar: Any = None
@@ -75,8 +76,19 @@ class Bar(Progress):
     self._bar.set_description(f"{self._done}/{self._images} images", refresh=False)
 
 
+class Noted(Progress):
+  """Silent, except for notes, which become Python warnings."""
+
+  def note(self, text: str) -> None:
+    warnings.warn(text, stacklevel=6)
+
+
+class Shown(Noted, Bar):
+  """A bar, and notes as Python warnings."""
+
+
 def bar(total: int, unit: str, initial: int = 0, terminal: str | None = None) -> Any:
-  """A tqdm bar on stderr; where that is neither a terminal nor a notebook, one line every ten seconds.
+  """A tqdm bar on stderr; if that is neither a terminal nor a notebook, one line every ten seconds.
 
   terminal: tqdm's format for terminals and notebooks; None: tqdm's own.
   """
@@ -98,7 +110,7 @@ def bar(total: int, unit: str, initial: int = 0, terminal: str | None = None) ->
 
 
 class _Lines:
-  """What a bar writes to where nothing can be overwritten, as in a file: each state on a line of its own."""
+  """A stream for a bar whose output cannot be overwritten, as in a file: each state gets its own line."""
 
   def write(self, text: str) -> None:
     line = text.strip()

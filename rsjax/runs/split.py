@@ -1,4 +1,4 @@
-"""A split of a data set through CERTIFY or PREDICT of a checkpoint, both by name, into a result file.
+"""Runs CERTIFY or PREDICT for a split of a data set and a checkpoint, both given by name, into a result file.
 
   >>> noise, procedure = Gaussian(0.25), Certify(n=1000)
   >>> selection = data.Selection(skip=50, max_images=2)
@@ -6,8 +6,8 @@
   >>> file.complete, file.columns["idx"].tolist()
   (True, [0, 50])
 
-What `python -m rsjax.certify` and `rsjax.predict` do, as one function: all that was given is checked before
-anything is compiled or written.
+This is what `python -m rsjax.certify` and `rsjax.predict` do, as one function: everything given is checked
+before anything is compiled or written.
 """
 
 import pathlib
@@ -49,18 +49,18 @@ def run(
     checkpoint_path: as for `checkpoint.load`.
     noise: of the smoothed classifier.
     procedure: CERTIFY or PREDICT, with its numbers.
-    outfile: the result file; continued where it was begun with the same settings, or with fewer images.
+    outfile: the result file; continued if it was begun with the same settings, or with fewer images.
     selection: which images.
     seed: of the noise.
     dtype: "float32" or "bfloat16", what the classifier computes in; None: the device's default.
     rows: noisy images per device step; None: chosen by `tuning.best_rows`.
-    progress: what is told meanwhile.
+    progress: receives what the run reports.
 
   Returns:
     The whole file; None in processes other than the first (see `devices.processes`).
 
   Raises:
-    InputError: for anything that cannot be used; nothing was compiled and no file touched then.
+    InputError: for anything that cannot be used; nothing has been compiled or written then.
   """
   files.local(outfile)
   execution = Execution(rows)  # refuses what is out of range
@@ -93,7 +93,7 @@ def job_of(
   """The job of `run`, for the same arguments; several processes agree on whether it can be done.
 
   Raises:
-    InputError: for anything that cannot be used; nothing was compiled then.
+    InputError: for anything that cannot be used; nothing has been compiled then.
   """
   for path in (dataset_name, checkpoint_path, data_dir or ""):
     files.local(path)
@@ -127,10 +127,10 @@ def job_from(
   seed: int,
   dtype: str | None,
 ) -> Job:
-  """The job of a data set and a classifier that are loaded; arguments as for `run`.
+  """The job for a loaded data set and a loaded classifier; arguments as for `run`.
 
   Raises:
-    InputError: where they do not fit each other, or the selection does not fit the data set.
+    InputError: if they do not fit each other, or the selection does not fit the data set.
   """
   check_match(dataset, classifier)
   dtype = dtype or devices.default_dtype()
@@ -161,12 +161,12 @@ def job_from(
       "checkpoint": classifier.metadata,
     },
     name=lambda: f"{classifier.spec.arch} {dtype}",
-    notes=[*dataset.notes, *_notes(noise, classifier.metadata)],
+    notes=[*dataset.notes, *notes(noise, classifier.metadata)],
   )
 
 
-def _notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
-  """What is allowed, and often a mistake."""
+def notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
+  """Notes about what is allowed, but often a mistake."""
   noise_sd = metadata.get("noise_sd")
   if noise_sd is not None and isinstance(noise, Gaussian) and noise_sd != noise.sigma:
     yield f"the classifier was trained with noise_sd = {noise_sd:g}, not {noise.sigma:g}"
@@ -176,23 +176,23 @@ def _notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
 
 
 def check_match(dataset: data.Dataset, classifier: Classifier) -> None:
-  """Raises InputError where images, classes or their names are not those that a classifier is for."""
+  """Raises InputError if images, classes or their names are not those that the classifier is for."""
   spec = classifier.spec
   if dataset.image_shape != spec.image_shape:
     raise InputError(
       f"{dataset.name} has images of {_by(dataset.image_shape)} (height x width x channels), "
-      f"the checkpoint is for {_by(spec.image_shape)}"
+      f"but the checkpoint is for {_by(spec.image_shape)}"
     )
   if dataset.num_classes != spec.num_classes:
     raise InputError(
-      f"{dataset.name} has {dataset.num_classes} classes, the checkpoint {spec.num_classes}"
-      " (a .npz of only some of the classes needs class_names, one string a class)"
+      f"{dataset.name} has {dataset.num_classes} classes, but the checkpoint has {spec.num_classes}"
+      " (a .npz of only some of the classes needs class_names, one string per class)"
     )
   names = classifier.metadata.get("classes")
   if names and dataset.classes and tuple(names) != dataset.classes:
     label = next(i for i, (a, b) in enumerate(zip(names, dataset.classes)) if a != b)
     raise InputError(
-      f"class {label} is {dataset.classes[label]!r} in {dataset.name}, {names[label]!r} in the checkpoint"
+      f"class {label} is {dataset.classes[label]!r} in {dataset.name}, but {names[label]!r} in the checkpoint"
     )
 
 

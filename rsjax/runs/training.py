@@ -1,13 +1,13 @@
-"""Training into a directory that can be continued: checkpoint, optimiser state and log.
+"""Trains into a directory from which training can continue: checkpoint, optimiser state and log.
 
   >>> history = run("digits", "convnet", "out/digits", Gaussian(noise_sd=0.25), Recipe(epochs=1, batch=128))
   >>> history["epoch"], history["noise_sd"]
   (1, 0.25)
 
-What `python -m rsjax.train` does, as one function. OUTDIR/checkpoint is the base classifier; OUTDIR/state
-all that training carries at its last two saves, from which the same settings continue; OUTDIR/log.tsv one
-line per epoch, under the paper's column names, then the images trained on a second, the seconds spent
-waiting for images, and the objective's own statistics.
+This is what `python -m rsjax.train` does, as one function. OUTDIR/checkpoint is the base classifier.
+OUTDIR/state holds the training's last two saves, from which a run with the same settings continues.
+OUTDIR/log.tsv has one line per epoch, under the paper's column names, followed by the training images per
+second, the seconds spent waiting for images, and the objective's own statistics.
 """
 
 import dataclasses
@@ -46,27 +46,27 @@ def run(
   workers: int = 4,
   progress: TrainingProgress = TrainingProgress(),
 ) -> dict[str, Any]:
-  """Trains a base classifier, or continues, or finds it trained.
+  """Trains a base classifier, or continues its training, or finds it already trained.
 
   Args:
     dataset_name: as for `data.load`; both splits are used, the test split for the log only.
     arch: as for `models.create`; its normalisation is that of `init_from`, else the one published for the
       data set, else the training set's mean and standard deviation.
-    outdir: the directory; what is there is continued if its settings are the same.
+    outdir: the directory; a training in it is continued if its settings are the same.
     objective: what is minimised.
-    recipe: how, whatever the objective.
+    recipe: how to train, whatever the objective.
     data_dir: as for `data.load`.
     dtype: "float32" or "bfloat16", what the network computes in; None: the device's default.
     init_from: a checkpoint whose weights to begin with.
-    workers: processes that decode images, where the set is too large to be held.
-    progress: what is told meanwhile.
+    workers: processes that decode images, if the set is too large to be held in memory.
+    progress: receives what the training reports.
 
   Returns:
     The metadata of OUTDIR/checkpoint.
 
   Raises:
-    InputError: for anything that cannot be used; no file was touched then.
-    DivergedError: when the training is no longer finite; the last checkpoints stay.
+    InputError: for anything that cannot be used; nothing has been written then.
+    DivergedError: if a loss or a weight is not finite; the last checkpoints are kept.
   """
   with devices.jax_defaults():  # other settings would give other weights, and could change when continued
     job = job_of(dataset_name, arch, outdir, objective, recipe, data_dir, dtype, init_from)
@@ -75,7 +75,7 @@ def run(
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """A training, all of it checked; `init_from` are the weights to begin with."""
+  """A training whose settings are all checked; `init_from` holds the weights to begin with."""
 
   outdir: pathlib.Path
   model: Any
@@ -88,7 +88,7 @@ class Job:
 
   @property
   def steps(self) -> int:
-    """Gradient computations an epoch."""
+    """Gradient computations per epoch."""
     return steps_per_epoch(self.recipe, len(self.train_set))
 
   def start(self, variables: Any = None) -> State:
@@ -115,7 +115,7 @@ def job_of(
   train_set, test_set = (data.load(dataset_name, split, data_dir) for split in ("train", "test"))
   if test_set.image_shape != train_set.image_shape:
     raise InputError(
-      f"{dataset_name}: training images are {train_set.image_shape}, test images {test_set.image_shape}"
+      f"{dataset_name}: training images are {train_set.image_shape}, but test images are {test_set.image_shape}"
     )
   if train_set.encoded is not None:
     streaming.check_extra()
@@ -133,7 +133,7 @@ def job_of(
 def dry_run(job: Job, workers: int = 4) -> tuple[Estimate, int]:
   """(what training takes from its start, bytes that it leaves in its directory); writes nothing.
 
-  Evaluation after each epoch is not counted.
+  Evaluation after each epoch is not included.
   """
   with devices.jax_defaults():
     state = job.start()
@@ -211,7 +211,7 @@ def _spec(train_set: data.Dataset, arch: str, begin_with: Classifier | None) -> 
     for name in ("arch", "num_classes", "image_shape"):
       has, wanted = getattr(begin_with.spec, name), getattr(spec, name)
       if has != wanted:
-        raise InputError(f"`init_from`: the checkpoint's {name} is {has}, needed is {wanted}")
+        raise InputError(f"`init_from`: the checkpoint's {name} is {has}, but {wanted} is needed")
   return spec
 
 
@@ -239,4 +239,4 @@ def _continue(
     if begun["epoch"] and epoch_of_checkpoint != begun["epoch"]:
       checkpoint.save(outdir / "checkpoint", state.variables, begun)
     return state, begun
-  raise damaged or InputError(f"{outdir} holds no state to continue from")
+  raise damaged or InputError(f"{outdir} holds no saved state to continue from")

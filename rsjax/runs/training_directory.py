@@ -1,4 +1,4 @@
-"""What a training directory holds: which settings it was begun with, where it stands, and its log."""
+"""What a training directory holds: the settings it was begun with, its newest state, and its log."""
 
 import dataclasses
 import pathlib
@@ -55,7 +55,7 @@ def _fixed(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def begun(outdir: pathlib.Path, metadata: dict[str, Any]) -> dict[str, Any] | None:
-  """The metadata of this very training's newest saved state in `outdir`; None where nothing was saved."""
+  """The metadata of the newest saved state of this training in `outdir`; None if nothing was saved."""
   if outdir.exists() and not outdir.is_dir():
     raise InputError(f"{outdir} is a file: give a directory")
   found = _newest_metadata(outdir / "state")

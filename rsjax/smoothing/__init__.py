@@ -6,10 +6,10 @@
   0 0 0.36...
   1 0 0.26...
 
-execution: what decides speed, and never a result. packing: rows of many images in one step. votes: the one
-hot program. scheduling: which draws are made when, and whose they are. tuning: how many rows a step.
-inspection: a first look at a classifier. smoothed: a base classifier with its noise, the object that all of
-this serves.
+execution: settings that decide speed, and never a result. packing: rows of many images in one step. votes: the
+one compiled program of certification. scheduling: which draws are made when, and for which image. tuning: how
+many rows per step. inspection: a first look at a classifier. smoothed: a base classifier with its noise, the
+object that users of this package work with.
 """
 
 from rsjax.smoothing.execution import Execution

@@ -6,12 +6,12 @@
   >>> inspector.look(images)
   6 images: 2 of 2 classes answered, most often class 0 (3 times)
 
-A network that gets inputs on another scale than it was trained on answers one class for every image, and is
-certified for it at the largest radius. Nothing in a certificate tells that; a first look does.
+A network whose inputs are not on the scale that it was trained on answers one class for every image, and that
+class is certified at the largest radius. No certificate shows this mistake; a first look does.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -38,9 +38,9 @@ class Look:
 
   Attributes:
     clean, noisy: int64[images], the base classifier's answers, without noise and with one draw of it.
-    labels: int64[images], where they are known.
+    labels: int64[images], or None if they are not known.
     classes: how many logits it has.
-    warnings: what a referee would ask about; () where there is nothing.
+    warnings: what a referee would ask about; () if there is nothing.
   """
 
   clean: NDArray[np.int64]
@@ -55,8 +55,12 @@ class Look:
       raise InputError("accuracy needs labels: give `labels`")
     return float((self.clean == self.labels).mean()), float((self.noisy == self.labels).mean())
 
+  def counts(self) -> NDArray[np.int64]:
+    """int64[classes]: how often each class was answered with noise; logits that are not finite answer none."""
+    return np.bincount(self.noisy[self.noisy >= 0], minlength=self.classes)
+
   def __str__(self) -> str:
-    count = np.bincount(np.maximum(self.noisy, 0), minlength=self.classes)
+    count = self.counts()
     top = int(count.argmax())
     known = "" if self.labels is None else "accuracy {:.2f} clean, {:.2f} with noise; ".format(*self.accuracy())
     text = (
@@ -83,10 +87,10 @@ class Inspector:
       image: uint8[h, w, c], or float32[h, w, c] in [0, 1].
 
     Returns:
-      None where they agree to rounding; else a warning.
+      None if they agree up to rounding; else a warning.
 
     Raises:
-      InputError: where they clearly differ: batch statistics or dropout are on, and void the guarantee.
+      InputError: if they clearly differ: batch statistics or dropout are on, and void the guarantee.
     """
     class_count(self._apply, self._variables, image.shape)  # what is no classifier is said first
     x = self._noisy(image, 0)
@@ -119,7 +123,7 @@ class Inspector:
 
     Args:
       images: uint8[h, w, c], or float32[h, w, c] in [0, 1], of one shape.
-      labels: int64[images]; without them less can be told.
+      labels: int64[images]; without them the look finds less.
     """
     clean = self._answers([_pixels(image) for image in images])
     noisy = self._answers([self._noisy(image, 1 + place) for place, image in enumerate(images)])
@@ -143,8 +147,19 @@ class Inspector:
     return np.asarray(self._logits(self._variables, jnp.asarray(batch)), np.float64)
 
 
+def odd_pixels(images: Sequence[np.ndarray]) -> Iterator[str]:
+  """What is odd about images, uint8[h, w, c] or float32[h, w, c] in [0, 1], as images."""
+  first, brightest = images[0], max(image.max() for image in images)
+  if first.dtype == np.uint8 and brightest <= 1:
+    yield "no uint8 pixel is above 1, but pixels are taken as 0..255: are they 0 and 1, or divided by 255?"
+  if first.dtype == np.float32 and brightest <= 1 / 255:
+    yield "no float32 pixel is above 1/255: were they divided by 255 twice?"
+  if first.shape[0] <= 4 < first.shape[2]:
+    yield f"images are {list(first.shape)}, which looks like channels before height and width"
+
+
 def different(one: Sequence[float], other: Sequence[float], same_program: bool) -> bool:
-  """Whether logits of the same input differ by more than rounding: small within one program, larger across."""
+  """Whether logits of one input differ by more than rounding, which is larger across programs."""
   if len(one) != len(other):
     return True
   gap, same_finite = _gap(np.array([one, other], np.float64))
@@ -169,20 +184,23 @@ def _suspicions(look: Look) -> list[str]:
   total = len(look.noisy)
   if total < FEWEST:
     return []
-  count = np.bincount(np.maximum(look.noisy, 0), minlength=look.classes)
+  count = look.counts()
+  if (silent := total - int(count.sum())) >= _NEARLY_ALL * total:
+    return [f"the logits of {silent} of {total} noisy images are not finite: no image can be certified by them"]
   top = int(count.argmax())
   expected = 0.0 if look.labels is None else float((look.labels == top).mean())
   if count[top] >= _NEARLY_ALL * total and expected <= 0.5:
     return [
-      f"class {top} is answered for {count[top]} of {total} noisy images: does the classifier get pixels as it "
-      "was trained on them? It is given [0, 1], and has to normalise (or multiply by 255) by itself"
+      f"class {top} is answered for {count[top]} of {total} noisy images: does the classifier get pixels in "
+      "the range it was trained on? It is given pixels in [0, 1], and must normalise them (or multiply by 255) "
+      "itself"
     ]
   if look.labels is None:
     return []
   clean, noisy = (int((answers == look.labels).sum()) for answers in (look.clean, look.noisy))
   if special.betainc(max(noisy, 1), total - noisy + 1, 1 / look.classes) > _LUCK or noisy == 0:
     return [
-      f"accuracy with noise is at chance, {noisy} of {total} images (without noise {clean}): is the classifier "
-      "trained with noise, and do its classes and normalisation fit?"
+      f"accuracy with noise is at chance, {noisy} of {total} images (without noise {clean}): was the "
+      "classifier trained with noise, and do its classes and normalisation fit?"
     ]
   return []

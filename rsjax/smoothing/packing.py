@@ -1,4 +1,4 @@
-"""Requests for draws cut into steps of a fixed number of rows, full; NumPy only.
+"""Cuts requests for draws into full steps of a fixed number of rows; NumPy only.
 
   >>> work = Work()
   >>> work.add(Request(image, index=0, first=0, count=1000))
@@ -21,10 +21,10 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Request:
-  """Draws wanted of one image: numbers first, first + 1, ..., first + count - 1; count >= 1.
+  """A request for draws of one image, numbers first, first + 1, ..., first + count - 1; count >= 1.
 
   `image` is uint8[h, w, c] in 0..255 or float32[h, w, c] in [0, 1], and must not be changed afterwards;
-  `index` names it to the noise; `owner` is whatever the votes are to be brought to.
+  `index` is the image's index in the noise; `owner` is whatever receives the votes.
   """
 
   image: np.ndarray
@@ -43,7 +43,7 @@ class Segment(NamedTuple):
 
 
 class Work:
-  """Requests that wait to be cut into steps, the first first; `rows` is how many draws they are."""
+  """A queue of requests that wait to be cut into steps; `rows` is how many draws they ask for."""
 
   def __init__(self) -> None:
     self._waiting: collections.deque[Segment] = collections.deque()
@@ -54,7 +54,7 @@ class Work:
     return len(self._waiting)
 
   def add(self, request: Request) -> None:
-    """Puts a request last."""
+    """Adds a request at the end."""
     self._waiting.append(Segment(request, request.first, request.count))
     self.rows += request.count
 
@@ -76,7 +76,7 @@ class Work:
     return segments
 
   def put_back(self, segments: Iterable[Segment]) -> None:
-    """Gives back what was taken and not done, in the order in which it was taken."""
+    """Puts back segments that were taken but not done, in the order in which they were taken."""
     segments = list(segments)
     self._waiting.extendleft(reversed(segments))
     self.rows += sum(segment.count for segment in segments)
@@ -92,7 +92,7 @@ def step_images(segments: list[Segment], slots: int) -> tuple[np.ndarray, np.nda
 
 
 def step_draws(segments: list[Segment], rows: int, slots: int) -> tuple[np.ndarray, np.ndarray]:
-  """A step's slot int32[rows] and draw uint32[rows]; slot is `slots` where nobody asked for a draw."""
+  """A step's slot int32[rows] and draw uint32[rows]; slot is `slots` for a row that nobody asked for."""
   slot, draw, row = np.full(rows, slots, np.int32), np.zeros(rows, np.uint32), 0
   for s, (_, first, count) in enumerate(segments):
     slot[row : row + count] = s

@@ -1,4 +1,4 @@
-"""Which draws are made when, and whose they are: many images in flight, each with its own procedure.
+"""Decides which draws are made when: many images are in flight, each with its own procedure.
 
 A procedure asks for fresh draws and waits for their votes; meanwhile other images fill the steps. The draws
 of an image are numbered in the order in which its procedure asks for them: selection and estimation are
@@ -46,26 +46,26 @@ def outcomes(
 ) -> Iterator[tuple[int, Outcome]]:
   """Runs the procedure for each image, in order; takes images from `examples` only as rows become free.
 
-  With `ended` it goes breadth first instead: it takes as many images as memory has room for, and brings all to
-  their next look before any to the one after. When `ended()` is true, or at a KeyboardInterrupt, every image is
-  decided by the last look that it passed; there the images end before the first that has passed none.
+  With `ended` it goes breadth first instead: it takes as many images as fit into memory, and brings all of them
+  to their next look before any to the one after. When `ended()` is true, or at a KeyboardInterrupt, every image
+  is decided by the last look that it passed; the outcomes end before the first image that has passed none.
 
   Args:
     apply, variables: the base classifier, see `votes.Apply`; variables is its pytree of arrays.
     examples: (index, image) pairs; image uint8[h, w, c] in 0..255 or float32[h, w, c] in [0, 1], all
-      alike; index, from 0 to 2**32 - 1, names the image to the noise.
-    procedure: what to ask, and what the votes say.
+      alike; index, from 0 to 2**32 - 1, fixes the noise of the image.
+    procedure: which draws to ask for, and what follows from their votes.
     noise: of the smoothed classifier.
     seed: of the noise.
     execution: what decides speed.
-    progress: called with the number of draws whose votes have arrived, each time some have.
-    ended: whether to end now; asked before each step. Several processes go by the first one's answer.
+    progress: called with the number of draws whose votes have arrived, each time that some arrive.
+    ended: whether to end now; called before each step. Several processes follow the first one's answer.
 
   Yields:
     (index, outcome) of each image.
 
   Raises:
-    InputError: for images or a classifier that are not as described.
+    InputError: for images or a classifier other than described.
   """
   images = _Images(examples, procedure, noise)
   if (first := images.start()) is None:
@@ -190,10 +190,10 @@ class _Images:
 
 
 def checked(example: Example, kind: np.ndarray | None = None) -> Example:
-  """The example, its image copied; refused where it cannot be used, or is of another kind than an earlier one.
+  """The example with its image copied; refused if it cannot be used, or is of another kind than an earlier one.
 
   Raises:
-    InputError: as `outcomes`.
+    InputError: as for `outcomes`.
   """
   try:
     index, image = example
@@ -210,13 +210,13 @@ def checked(example: Example, kind: np.ndarray | None = None) -> Example:
     )
   if image.dtype == np.float32 and not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
     raise InputError(
-      f"image {index} is float32 and not within [0, 1], or NaN: give pixels in [0, 1] or uint8, and normalise "
-      "within the classifier"
+      f"image {index} is float32 and not within [0, 1], or NaN: give pixels in [0, 1] or uint8, and "
+      "normalise within the classifier"
     )
   if kind is not None and (image.shape != kind.shape or image.dtype != kind.dtype):
     raise InputError(
-      f"images must be of one shape and dtype: the first is {kind.dtype}{list(kind.shape)}, image {index} "
-      f"{image.dtype}{list(image.shape)}"
+      f"images must be of one shape and dtype: the first is {kind.dtype}{list(kind.shape)}, but image {index} "
+      f"is {image.dtype}{list(image.shape)}"
     )
   return index, image
 
@@ -229,7 +229,7 @@ def _fewer_rows(execution: Resolved, error: jax.errors.JaxRuntimeError) -> Resol
   fewer = rows // 2 // mesh.size * mesh.size
   if fewer == 0 or jax.process_count() > 1:  # one process alone cannot change the program of all
     raise InputError(
-      f"a device's memory is too small for {rows} noisy images a step: give fewer `rows`"
+      f"a device's memory is too small for {rows} noisy images per step: give fewer `rows`"
     ) from error
-  logger.warning("memory is too small for %d noisy images a step: going on with %d", rows, fewer)
+  logger.warning("memory is too small for %d noisy images per step: going on with %d", rows, fewer)
   return Resolved(fewer, mesh, execution.depth, execution.images)

@@ -1,4 +1,4 @@
-"""A base classifier with its noise: what is certified, whoever it comes from.
+"""A base classifier with its noise, which is what is certified, wherever it comes from.
 
   >>> smoothed = Smoothed(apply, variables, Gaussian(0.25))
   >>> for index, outcome in smoothed.outcomes(Certify(n=1000), enumerate(images[:2])):
@@ -9,7 +9,7 @@
 The base classifier is any pure function `apply(variables, images) -> logits`, from float32[b, h, w, c] in
 [0, 1] to [b, classes]. Normalisation is part of it, because sigma is in units of [0, 1] pixels. It must
 treat each image by itself: batch statistics would couple draws and void the guarantee. The label of an
-image is no argument here: a certificate cannot depend on it.
+image is not an argument here, so a certificate cannot depend on it.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ class Smoothed:
 
   Attributes:
     apply, variables: the base classifier, see the module's docstring; variables is its pytree of arrays.
-    noise: that of the smoothed classifier.
+    noise: the noise that smooths it.
 
   Raises:
     InputError: for noise that certifies nothing.

@@ -1,10 +1,10 @@
-"""Rows per step, chosen by the machine: a short timed search, remembered for the next run.
+"""Chooses the rows per step by a short timed search, and remembers the choice for the next run.
 
   >>> rows = best_rows(apply, variables, image.shape, lambda: "linear float32", draws=1000)
   >>> execution = Execution(rows)
 
-From the rule of thumb of `execution.default_rows` it doubles (or halves) the rows as long as draws come
-faster, and the compiled program says that it fits into memory. The search may cost one twentieth of
+Starting from the rule of thumb of `execution.default_rows`, the search doubles (or halves) the rows as long as
+draws come faster and the compiled program says that it fits into memory. The search may take one twentieth of
 the time that the draws will take; short runs do not search. Rows change speed, never a result.
 """
 
@@ -51,8 +51,8 @@ def best_rows(
 
   Args:
     apply, variables, image_shape: as for `votes.Steps`; uint8 images.
-    name: of the classifier and its dtype, under which the choice is remembered; called only if needed.
-    draws: how many the run will take; a search that would not pay is left out or cut short.
+    name: returns the name of classifier and dtype under which the choice is remembered; called only if needed.
+    draws: how many draws the run will take; a search that would not pay is left out or cut short.
     mesh: as for `Execution`.
     cache: the file of remembered choices; None: `default_cache()`.
 
@@ -73,7 +73,7 @@ def best_rows(
     return remembered
 
   def rate(rows: int) -> float:
-    """Draws a second, 0 where memory is too small."""
+    """Draws per second, 0 if memory is too small."""
     return _rate(apply, variables, image_shape, executions.Execution(rows, mesh).resolve(image_shape))
 
   before = time.perf_counter()
@@ -111,7 +111,7 @@ def is_long(image_shape: tuple[int, ...], draws: int, mesh: Mesh | None = None) 
 def measure(
   apply: votes.Apply, variables: Any, image_shape: tuple[int, ...], execution: executions.Execution
 ) -> float:
-  """Draws a second in the long run, measured in about a second after the compilation that the run needs anyway.
+  """Draws per second in the long run; measuring takes about a second, after the compilation of the run.
 
   Args:
     apply, variables, image_shape: as for `best_rows`.
@@ -123,9 +123,9 @@ def measure(
 def fitting_rows(
   apply: votes.Apply, variables: Any, image_shape: tuple[int, ...], rows: int, mesh: Mesh | None = None
 ) -> int:
-  """The rows, halved until a step of theirs fits into memory: they change speed, never a result.
+  """The rows, halved until a step fits into memory: they change speed, never a result.
 
-  Far more rows than usual are not tried out: on CPUs a process that asks for too much memory is killed.
+  Far more rows than usual are not tried: on CPUs a process that asks for too much memory is killed.
   """
   mesh = mesh or devices.draws_mesh()
   free = devices.memory_free(mesh.local_mesh.devices.flat[0])
@@ -154,7 +154,7 @@ def _fits(
 
 
 def default_cache() -> pathlib.Path:
-  """The file in which choices are remembered, in the user's cache directory; os.devnull where there is none."""
+  """The file in which choices are remembered, in the user's cache directory; os.devnull if there is none."""
   home = os.path.expanduser("~")  # unlike pathlib's: no error for a user without HOME and name
   root = os.environ.get("XDG_CACHE_HOME") or (os.path.join(home, ".cache") if os.path.isabs(home) else "")
   return pathlib.Path(root, "rsjax", "rows.json") if os.path.isabs(root) else pathlib.Path(os.devnull)
@@ -193,7 +193,7 @@ def _timed(
   execution: executions.Resolved,
   timings: int,
 ) -> float:
-  """Draws a second, of the fastest of some timings; processes agree on it."""
+  """Draws per second, in the fastest of some timings; processes agree on it."""
   example = (0, np.zeros(image_shape, np.uint8))
   as_given = executions.Execution(execution.rows, execution.mesh, execution.depth)
 

@@ -1,4 +1,4 @@
-"""Noisy rows to votes: the one hot program of certification.
+"""Turns noisy rows into votes: the one compiled program of certification.
 
 A device step has a fixed number of rows. A row is one noisy draw of one image: (slot, draw number). The
 step gathers the rows' images, adds their noise, classifies, and returns votes[slot, class]. Rows of
@@ -62,7 +62,7 @@ class Steps:
     self._in_flight: collections.deque[tuple[list[Segment], Any]] = collections.deque()  # the oldest first
 
   def __len__(self) -> int:
-    """How many steps were dispatched and not read."""
+    """How many steps were dispatched but not read."""
     return len(self._in_flight)
 
   def dispatch(self, segments: list[Segment]) -> None:
@@ -85,7 +85,7 @@ class Steps:
     return segments, votes
 
   def restart(self, execution: Resolved) -> list[Segment]:
-    """Drops all steps in flight, for a program of another size; the segments that are to be done again."""
+    """Drops all steps in flight, for a program of another size; returns the segments to do again."""
     lost = [segment for segments, _ in self._in_flight for segment in segments]
     self._in_flight.clear()
     self._held_of, self._execution = [], execution
@@ -110,7 +110,7 @@ def memory_needed(apply: Apply, variables: Any, image_shape: tuple[int, ...], ex
 
 
 def out_of_memory(error: Exception) -> bool:
-  """Whether an error of the runtime is a lack of memory, which fewer rows can mend."""
+  """Whether a runtime error is a lack of memory, which fewer rows can cure."""
   return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
 
@@ -118,7 +118,7 @@ def class_count(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> i
   """The number of classes that `apply` answers with, found without compiling it.
 
   Raises:
-    InputError: if `apply` does not return [rows, classes]. What `apply` itself raises goes through, with a
+    InputError: if `apply` does not return [rows, classes]. Exceptions of `apply` itself are passed on, with a
       note of how it was called.
   """
   rows = jax.ShapeDtypeStruct((2, *image_shape), jnp.float32)
@@ -128,9 +128,9 @@ def class_count(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> i
     error.add_note(f"raised by the classifier, called as apply(variables, float32{list(rows.shape)})")
     raise
   if not hasattr(logits, "shape") or logits.ndim != 2 or logits.shape[0] != 2:
-    raise InputError(f"apply(variables, float32[2, h, w, c]) must be logits[2, classes], got {logits}")
+    raise InputError(f"apply(variables, float32[2, h, w, c]) must return logits[2, classes], got {logits}")
   if logits.shape[1] < 2:
-    raise InputError("the classifier gives one logit, whose argmax is always class 0: give one for each class")
+    raise InputError("the classifier returns one logit, whose argmax is always class 0: return one per class")
   return logits.shape[1]
 
 

@@ -6,7 +6,7 @@
   1 0...
 
 objectives: what is minimised, one file each. recipe: what all objectives share. augment, batches: the images
-of a step. step, evaluation, loop: training itself. Saving and logging are the caller's (`rsjax.runs.training`).
+of a step. step, evaluation, loop: training itself. The caller saves and logs (`rsjax.runs.training`).
 """
 
 from rsjax.training.loop import Epoch, train

@@ -1,6 +1,6 @@
 """Training augmentation, inside the jitted step. Certification never uses it.
 
-"resized-crop-flip" (the paper's, for ImageNet) needs the photographs in full: `rsjax.data.streaming` does it
+"resized-crop-flip" (the paper's, for ImageNet) needs the full photographs: `rsjax.data.streaming` applies it
 while it decodes them.
 """
 

@@ -1,4 +1,4 @@
-"""Where the training step's images come from: a set held on the devices, or a stream from the host."""
+"""The sources of the training step's images: a set held on the devices, or a stream from the host."""
 
 import contextlib
 import time
@@ -14,7 +14,7 @@ from rsjax.training.recipe import Recipe
 
 
 class Held:
-  """A training set on every device as uint8; a batch is the numbers of its images."""
+  """A training set held on every device as uint8; a batch holds the numbers of its images."""
 
   def __init__(self, dataset: Dataset, place: "Place") -> None:
     self._place = place
@@ -22,7 +22,7 @@ class Held:
     self.arrays = place.everywhere((images, labels))
 
   def epoch(self, order: np.ndarray, number: int, first: int, size: int) -> Iterator[tuple[Any, float]]:
-    """The batches of an epoch from the `first` on, and the seconds that each was waited for."""
+    """The batches of an epoch from the `first` on, and the seconds spent waiting for each."""
     del number
     for rows in order.reshape(-1, size)[first:]:
       yield self._place.shared(rows.astype(np.int32)), 0.0
@@ -35,7 +35,7 @@ class Held:
 
 
 class Streamed:
-  """A training set that is read and cropped by worker processes; a batch is its images, labels and indices."""
+  """A training set that worker processes read and crop; a batch holds its images, labels and indices."""
 
   arrays: Any = ()
 
@@ -44,7 +44,7 @@ class Streamed:
     self._dataset, self._recipe, self._place, self._workers = dataset, recipe, place, workers
 
   def epoch(self, order: np.ndarray, number: int, first: int, size: int) -> Iterator[tuple[Any, float]]:
-    """As `Held.epoch`."""
+    """As for `Held.epoch`."""
     crops = (self._recipe.seed, number) if self._recipe.augment == "resized-crop-flip" else None
     batches = streaming.stream(self._dataset, order, size, first=first, workers=self._workers, crops=crops)
     with contextlib.closing(batches):
@@ -56,7 +56,7 @@ class Streamed:
 
   @staticmethod
   def select(arrays: Any, batch: Any) -> Any:
-    """As `Held.select`."""
+    """As for `Held.select`."""
     del arrays
     return batch
 
@@ -75,7 +75,7 @@ def evaluation(dataset: Dataset, size: int, place: "Place", workers: int) -> Ite
 
 
 class Place:
-  """How arrays lie on the devices of a mesh."""
+  """Places arrays on the devices of a mesh."""
 
   def __init__(self, mesh: Mesh) -> None:
     self.mesh = mesh
@@ -84,9 +84,9 @@ class Place:
     self.by_rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(axis))
 
   def everywhere(self, tree: Any) -> Any:
-    """The whole on each device."""
+    """The tree, whole on each device."""
     return jax.device_put(tree, self.replicated)
 
   def shared(self, tree: Any) -> Any:
-    """Its first axis in equal parts, one a device."""
+    """The tree, with its first axis in equal parts, one per device."""
     return jax.device_put(tree, self.by_rows)

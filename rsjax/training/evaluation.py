@@ -1,4 +1,4 @@
-"""Loss and accuracy of the network that is being trained, on the test set and under the training noise."""
+"""Loss and accuracy of the network in training, on the test set and under the training noise."""
 
 import collections
 import functools

@@ -1,10 +1,10 @@
 """Epochs of training, as a stream.
 
 Everything random is a function of (seed, epoch or step): the same recipe on the same machine gives the same
-weights, also when training was stopped and continued.
+weights, even if training was stopped and continued.
 
 The images of a step are sharded over all devices; batch statistics are those of the whole batch, so that
-the number of devices changes the weights by rounding only.
+the number of devices changes the weights only by rounding.
 """
 
 import collections
@@ -33,12 +33,12 @@ _AHEAD = 8  # steps that are dispatched before the loss of an earlier one is loo
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
-  """What one epoch gave. `state` is on the device and valid until the next epoch is asked for.
+  """The result of one epoch. `state` is on the device and valid until the next epoch is asked for.
 
   The training loss is the objective's, the test loss a mean cross-entropy; accuracies are fractions, and the
   test accuracy is under one draw of noise per image. `statistics` are the objective's own, averaged over the
-  epoch. `seconds` include the evaluation; `rate` is of training alone, in images a second; `waited` are the
-  seconds for which training stood still for want of images.
+  epoch. `seconds` include the evaluation; `rate` is that of training alone, in images per second; `waited` are
+  the seconds that training waited for images.
   """
 
   number: int
@@ -68,7 +68,7 @@ def train(
   save: Callable[[State], Any] = lambda state: None,
   save_seconds: float = float("inf"),
 ) -> Iterator[Epoch]:
-  """Trains, yielding after each epoch.
+  """Trains, and yields after each epoch.
 
   Args:
     model: from `models.create`.
@@ -78,16 +78,16 @@ def train(
     state: to continue from, after any step; None: `initial_state`.
     mesh: the devices, from `devices.batch_mesh`; None: all.
     workers: processes that decode an `encoded` data set.
-    progress: called with the number of images of each step; what it was called for is saved, or the epoch
-      finished, before a KeyboardInterrupt of its own goes on.
-    save, save_seconds: within an epoch, save(state) is called about every save_seconds.
+    progress: called with the number of images of each step. If it raises a KeyboardInterrupt, the steps so far
+      are saved, or the epoch is finished, before the interrupt is passed on.
+    save, save_seconds: within an epoch, save(state) is called about every `save_seconds` seconds.
 
   Yields:
     An `Epoch` for each one left to do.
 
   Raises:
-    InputError: where the devices cannot share a batch equally.
-    DivergedError: when a loss or a weight is not finite, with epoch and step.
+    InputError: if the devices cannot share a batch equally.
+    DivergedError: if a loss or a weight is not finite; the message names epoch and step.
   """
   recipe = recipe.for_dataset(train_set)
   place = batches.Place(devices.batch_mesh() if mesh is None else mesh)

@@ -20,16 +20,16 @@ class Recipe:
   """How to train. Defaults: Cohen et al. 2019 (their code's train.py, for CIFAR-10 and ImageNet).
 
   Attributes:
-    epochs, batch: passes over the training set, and images an update.
-    lr: the learning rate; the highest one of the schedule.
+    epochs, batch: passes over the training set, and images per update.
+    lr: the highest learning rate of the schedule.
     schedule: "step": multiplied by gamma every lr_step_size epochs; "cosine": down to 0; "onecycle": up
       for three tenths of the updates and down (Optax's cosine_onecycle_schedule).
     lr_step_size, gamma: of the schedule "step".
     momentum, nesterov, weight_decay: of SGD; weight decay applies to every parameter.
-    accumulate: an update's batch is computed in so many parts, one after another, for small memories;
-      batch statistics are then those of the parts.
-    augment: one of `augment.AUGMENTATIONS`; None: what the data set's field does.
-    seed: of initialisation, order, augmentation and noise.
+    accumulate: an update's batch is computed in this many parts, one after another, to save memory; batch
+      statistics are then those of the parts.
+    augment: one of `augment.AUGMENTATIONS`; None: the usual one for the data set.
+    seed: the seed of initialisation, order, augmentation and noise.
   """
 
   epochs: int = 90
@@ -73,7 +73,7 @@ class Recipe:
 
 
 def make_schedule(recipe: Recipe, updates: int) -> optax.Schedule:
-  """The learning rate at each update, of `updates` an epoch."""
+  """The learning rate at each update, for `updates` per epoch."""
   total = recipe.epochs * updates
   if recipe.schedule == "cosine":
     return optax.cosine_decay_schedule(recipe.lr, total)
@@ -84,7 +84,7 @@ def make_schedule(recipe: Recipe, updates: int) -> optax.Schedule:
 
 
 def make_optimizer(recipe: Recipe, updates: int) -> optax.GradientTransformation:
-  """SGD on the schedule; what it is given are the gradients of an update's parts."""
+  """SGD on the schedule; it takes the gradients of an update's parts."""
   sgd = optax.chain(
     optax.add_decayed_weights(recipe.weight_decay),
     optax.sgd(make_schedule(recipe, updates), momentum=recipe.momentum, nesterov=recipe.nesterov),

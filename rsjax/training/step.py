@@ -1,4 +1,4 @@
-"""One step of training: the weights and all that is carried with them, and the jitted update."""
+"""One step of training: the weights, everything that is carried with them, and the jitted update."""
 
 import contextlib
 import functools
@@ -23,7 +23,7 @@ INIT, TRAIN, EVALUATE = 2**32 - 3, 2**32 - 2, 2**32 - 1
 
 
 class State(NamedTuple):
-  """All that training carries from step to step."""
+  """Everything that training carries from step to step."""
 
   step: Any  # int32[], of gradient computations; `accumulate` of them make an update
   params: Any
@@ -33,7 +33,7 @@ class State(NamedTuple):
 
   @property
   def variables(self) -> dict[str, Any]:
-    """What the model is applied with."""
+    """The variables that the model is applied with."""
     return {"params": self.params, **({"batch_stats": self.batch_stats} if self.batch_stats else {})}
 
 
@@ -58,12 +58,12 @@ def initial_state(
 
 
 def steps_per_epoch(recipe: Recipe, size: int) -> int:
-  """Gradient computations an epoch, on `size` images."""
+  """Gradient computations per epoch, on `size` images."""
   return -(-size // min(recipe.batch, size)) * recipe.accumulate
 
 
 def check_batch(recipe: Recipe, size: int, devices_count: int) -> int:
-  """The images of a step, on `size` images; refused where the devices cannot share them equally."""
+  """The images per step, for `size` images in all; refuses a batch that the devices cannot share equally."""
   update = min(recipe.batch, size)
   if update % (recipe.accumulate * devices_count):
     raise InputError(
@@ -91,8 +91,8 @@ def make_step(
 
   Args:
     model, objective, recipe: what is trained, and how.
-    steps: of an epoch.
-    select: (arrays, batch) -> (uint8 images, int32 labels, int32 indices), of a source in `batches`.
+    steps: the number of steps in an epoch.
+    select: (arrays, batch) -> (uint8 images, int32 labels, int32 indices), from a source in `batches`.
     replicated: the sharding of the state.
   """
   optimizer = make_optimizer(recipe, steps // recipe.accumulate)
@@ -126,7 +126,7 @@ def make_step(
     accuracy = (loss.logits.argmax(-1) == labels).mean(dtype=jnp.float32)
     if set(loss.statistics) != set(objective.statistics):
       raise ValueError(
-        f"{objective.name} declares the statistics {objective.statistics} and gives {tuple(loss.statistics)}"
+        f"{objective.name} declares the statistics {objective.statistics} but returns {tuple(loss.statistics)}"
       )
     told = [value, accuracy, *(loss.statistics[name] for name in objective.statistics)]
     sums = jnp.where(state.step % steps == 0, 0.0, state.sums) + jnp.stack(told)

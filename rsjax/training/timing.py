@@ -1,4 +1,4 @@
-"""How fast a training goes on this device, from a few of its steps."""
+"""Measures how fast training runs on this device, from a few of its steps."""
 
 import time
 from typing import Any
@@ -20,13 +20,13 @@ _SECONDS, _STEPS = 3.0, 20  # of the measurement, at most, after the first step 
 def images_a_second(
   model: nn.Module, train_set: Dataset, objective: Objective, recipe: Recipe, workers: int = 4
 ) -> float:
-  """Images a second of the training step, once it is compiled; the weights are thrown away.
+  """Images per second of the compiled training step; the weights are thrown away.
 
   Args:
     model, train_set, objective, recipe, workers: as for `training.train`.
 
   Raises:
-    InputError: where the devices cannot share a batch equally.
+    InputError: if the devices cannot share a batch equally.
   """
   recipe = recipe.for_dataset(train_set)
   place = batches.Place(devices.batch_mesh())

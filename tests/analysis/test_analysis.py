@@ -369,7 +369,7 @@ def test_a_table_says_what_it_is_of():
 
 
 def test_statistics_of_predictions_need_certificates():
-  with pytest.raises(InputError, match="is of PREDICT"):
+  with pytest.raises(InputError, match="is from PREDICT"):
     statistics.certified(analysis.as_predictions(sampled()), [0.0])
 
 

@@ -83,7 +83,7 @@ def test_n0_auto_has_the_draws_that_the_manifest_says(files, tmp_path):
       results.read(path)
   manifest["settings"] = {key: value for key, value in file.settings.items() if key != "n0_auto"}
   results.manifest_path(path).write_text(json.dumps(manifest))
-  with pytest.raises(InputError, match="must say which draws n0 = auto is of"):
+  with pytest.raises(InputError, match="must say what draws n0 = auto takes"):
     results.read(path)
 
 
@@ -223,7 +223,7 @@ def test_radii_between_those_of_the_grid_are_told(files):
   assert "lower bound" not in said(files["radii"])
   text = said(files["radii"], radii=(0.0, 0.1, 0.25, 0.3))
   assert "stopped at grid radii 0, 0.25, 0.5: certified accuracy at 0.1, 0.3 is a lower bound" in text
-  assert "of which 0 is none" in said(files["one radius"]) and "of which 0 is none" not in text
+  assert "that do not include 0" in said(files["one radius"]) and "that do not include 0" not in text
   assert "lower bound" not in said(files["tolerance"], radii=(0.1,))
 
 
@@ -274,7 +274,7 @@ def test_images_that_were_ended_before_the_rule_did_are_told(files):
   ended = changed(files["anytime"], {"stop": Radii(GRID).settings()})
   assert "ended before the rule" not in said(ended)  # all have all draws
   short = write_file_ended(files)
-  assert "was ended before the rule for stopping did it" in said(short)
+  assert "was ended before drawing was done" in said(short)
 
 
 def write_file_ended(files):

@@ -69,7 +69,7 @@ def test_an_image_is_given_up_when_it_takes_too_long(ended, capfd):
     time.sleep(0.06)
     with pytest.raises(KeyboardInterrupt):
       interrupts.check_unless_finishing()
-  assert "finishing the image for at most 0 s; once more stops at once" in capfd.readouterr().err
+  assert "finishing the image for at most 0 s; interrupt again to stop at once" in capfd.readouterr().err
 
 
 def test_the_bounds_are_below_what_clusters_wait():

@@ -42,7 +42,7 @@ def test_the_paper_counts_the_radius_itself(tmp_path, capsys):
   path = foreign(tmp_path / "noise_0.50" / "sigma_0.25", radius="0.25")
   said = ran([path, "--radii", 0.25], capsys)
   assert "0.00" in said.out.splitlines()[3]
-  assert "120 times an image's radius is exactly R" in said.out
+  assert "in 120 cases an image's radius is exactly R" in said.out
   assert "sigma = 0.25, training noise 0.5" in said.out
   assert "1.00" in ran([path, "--radii", 0.25, "--rule", "paper"], capsys).out.splitlines()[3]
 
@@ -50,7 +50,7 @@ def test_the_paper_counts_the_radius_itself(tmp_path, capsys):
 def test_foreign_files_are_read_with_care(tmp_path, capsys):
   totals = foreign(tmp_path / "totals.tsv", correct=lambda i: i + 1)
   said = ran([totals], capsys).err
-  assert "`correct` is not predict = label in 119 rows" in said
+  assert "`correct` disagrees with predict = label in 119 rows" in said
   assert "three significant figures" in said and "no manifest" in said
   headless = foreign(tmp_path / "noise_0.00" / "sigma_0.25")
   headless.write_text(headless.read_text().removesuffix("\n"))
@@ -60,7 +60,7 @@ def test_foreign_files_are_read_with_care(tmp_path, capsys):
   again.write_text(again.read_text() + "0\t1\t2\t0.5\t0\t1\n")
   read = results.read_any(again)
   assert len(read) == 120 and read.columns["radius"][0] == 0.123
-  assert "1 row is of an image that stands there before" in ran([again], capsys).err
+  assert "1 row repeats an earlier image" in ran([again], capsys).err
   for bad, words in (
     ("x", "line 2: radius cannot be 'x'"),
     ("nan", "line 2: radius"),
@@ -88,7 +88,7 @@ def test_other_alpha_and_fewer_draws(capsys):
     ([DIGITS[0], "--alpha", "0"], ["alpha must be", "got 0.0"]),
     ([DIGITS[0], "--radii", "-1"], ["radii must be numbers >= 0"]),
     ([*DIGITS, "--label", "one"], ["--label was given 1 time for 3 files"]),
-    ([DIGITS[0], "-o", DIGITS[0]], ["cannot be a directory"]),
+    ([DIGITS[0], "-o", DIGITS[0]], ["cannot be used as a directory"]),
     ([str(helpers.ROOT / "README.md")], ["line "]),
   ],
 )
@@ -127,13 +127,13 @@ def test_a_file_without_rows_is_left_out_and_said(tmp_path, capsys):
   empty.write_text("idx\tlabel\tpredict\tradius\n")
   labels = [argument for name in ("gone", "kept") for argument in ("--label", name)]
   said = ran([empty, DIGITS[0], *labels, "-o", tmp_path / "t"], capsys)
-  assert "empty.tsv has no rows yet, and is left out" in said.err
+  assert "empty.tsv has no rows yet and is left out" in said.err
   assert "kept" in said.out and "gone" not in said.out
   stored = json.loads((tmp_path / "t" / "certified_accuracy.json").read_text())
   assert len(stored["files"]) == 1 and "left out" in stored["warnings"][0]
   refused([empty, empty], capsys, "empty.tsv has no rows yet")
   many = [foreign(tmp_path / f"{i}.tsv", rows=0) for i in range(5)]
-  assert "and 2 more files have no rows yet, and are left out" in ran([*many, DIGITS[0]], capsys).err
+  assert "and 2 more files have no rows yet and are left out" in ran([*many, DIGITS[0]], capsys).err
   answers = foreign(tmp_path / "p.tsv", header="idx\tlabel\tpredict\tcorrect\ttime\tn")
   nothing = tmp_path / "nothing.tsv"
   nothing.write_text("idx\tlabel\tpredict\n")

@@ -172,7 +172,7 @@ def no_seed(path):
     ("c.tsv", edited_votes, "the first of image 0"),
     ("p.tsv", edited_votes, "1 row does not follow from its votes, the first of image 0"),
     ("c.tsv", too_many_votes, "line 2: votes are 305, not 300"),
-    ("c.tsv", correct, "line 2: correct is not whether predict is the label"),
+    ("c.tsv", correct, "line 2: correct does not say whether predict is the label"),
     ("c.tsv", another_sigma, "are below what the votes certify"),
     ("c.tsv", cut, "its images, or their number, are not those of --skip 60"),
     ("looks.tsv", another_plan, "the plan is called"),

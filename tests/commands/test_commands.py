@@ -33,7 +33,7 @@ def test_train_certify_predict(trained, tmp_path, capsys):
   assert certify.main(["digits", trained, "0.25", str(out), "--skip", "100", "--N", "500"]) == 0
   said = capsys.readouterr()
   assert "4 of 4 images" in said.out and "draws/s" in said.out and "ACR" in said.out
-  assert "600 draws an image" in said.err
+  assert "600 draws per image" in said.err
   assert "note" not in said.err
   read = results.read(out)
   assert read.complete
@@ -56,7 +56,7 @@ def test_the_same_command_on_a_finished_file_computes_nothing(trained, tmp_path,
   request.getfixturevalue("no_compilation")
   assert certify.main(arguments) == 0
   assert contents(tmp_path) == before
-  assert "all done before" in capsys.readouterr().out
+  assert "all already done" in capsys.readouterr().out
 
 
 def test_rows_and_devices_do_not_change_the_file(trained, tmp_path):
@@ -118,7 +118,7 @@ def test_a_batch_that_memory_has_no_room_for_is_made_smaller(trained, tmp_path, 
   monkeypatch.setattr("rsjax.devices.memory_free", lambda device: 10**8)
   capsys.readouterr()
   assert certify.main([*argv("large"), "--batch", str(2**24)]) == 0
-  assert f"memory is too small for {2**24} noisy images a step: going on with" in capsys.readouterr().err
+  assert f"memory is too small for {2**24} noisy images per step: going on with" in capsys.readouterr().err
   assert without_time(tmp_path / "usual") == without_time(tmp_path / "large")
 
 
@@ -167,10 +167,11 @@ def test_a_dry_run_says_what_a_run_takes_and_writes_nothing(trained, tmp_path, c
   argv = ["digits", trained, "0.25", "c.tsv", "--max", "3"]
   assert certify.main([*argv, "--dry-run"]) == 0
   said = capsys.readouterr().out
-  assert "3 images; 100,100 draws an image, 300,300 in all" in said
+  assert "3 images; 100,100 draws per image, 300,300 in all" in said
   assert "draws/s, as measured here; memory" in said and "would write c.tsv, about" in said
   assert predict.main([*argv, "--dry-run"]) == 0
-  assert "3 images; at most 100,000 draws an image, 300,000 in all" in capsys.readouterr().out
+  said = capsys.readouterr().out
+  assert "3 images; at most 100,000 draws per image, 300,000 in all" in said and "\nat most " in said
   assert train.main(["digits", "convnet", "out", "--epochs", "2", "--batch", "64", "--dry-run"]) == 0
   said = capsys.readouterr().out
   assert "1,437 images, 2 epochs of 23 steps" in said and "images/s, as measured here" in said
@@ -180,7 +181,7 @@ def test_a_dry_run_says_what_a_run_takes_and_writes_nothing(trained, tmp_path, c
   before = contents(tmp_path)
   assert certify.main([*argv, "--dry-run"]) == 0
   said = capsys.readouterr().out
-  assert "3 of them done before" in said and "nothing to do" in said
+  assert "3 of them already done" in said and "nothing to do" in said
   assert certify.main(["digits", trained, "0.5", *argv[3:], "--dry-run"]) == 2
   assert contents(tmp_path) == before
 
@@ -226,7 +227,7 @@ def test_certifying_never_augments(write_npz, tmp_path, monkeypatch):
     ({"--split": "valid"}, ["unknown split 'valid'", "train, test"]),
     ({"--skip": "0"}, ["skip must be at least 1"]),
     ({"--max": "0"}, ["max must be at least 1"]),
-    ({"--batch": "0"}, ["--batch (noisy images a step)", "got 0"]),
+    ({"--batch": "0"}, ["--batch (noisy images per step)", "got 0"]),
     ({"--batch": "1000000000000"}, ["--batch", "got 1000000000000"]),
     ({"--processes": "2"}, ["--coordinator, --processes and --process need --distributed"]),
     ({"--dtype": "float16"}, ["--dtype", "float32"]),
@@ -255,7 +256,7 @@ def test_predict_refuses_an_n_that_never_answers(trained, tmp_path, capsys, no_c
   [
     (dict(shape=(9, 8, 1), classes=10), ["9x8x1", "8x8x1"]),
     (dict(shape=(8, 8, 3), classes=10), ["8x8x3", "8x8x1"]),
-    (dict(classes=3), ["has 3 classes, the checkpoint 10"]),
+    (dict(classes=3), ["has 3 classes, but the checkpoint has 10"]),
     (dict(class_names=np.array(list("abcdefghij"))), ["class 0 is 'a'", "'0' in the checkpoint"]),
     (dict(x_test=np.zeros((40, 8, 8, 1))), ["uint8", "float64"]),
   ],

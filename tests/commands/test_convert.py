@@ -93,7 +93,7 @@ def test_there_and_back_is_exact(tmp_path):
 def test_normalisation_is_never_guessed(tmp_path, capsys):
   path = save(tmp_path / "c", published("cifar_resnet8", 10)[1])
   assert convert.main([str(path), str(tmp_path / "out")]) == 2
-  assert "does not hold the normalisation" in capsys.readouterr().err
+  assert "does not record the normalisation" in capsys.readouterr().err
   assert not (tmp_path / "out").exists()
   numbers = converted([path, tmp_path / "numbers", "--normalization", ".1,.2,.3,.4,.5,.6"])
   assert (numbers.metadata["mean"], numbers.metadata["std"]) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
@@ -113,7 +113,7 @@ def test_a_normalisation_that_cannot_be_used_is_refused(tmp_path, capsys):
     assert "its normalisation cannot be used" in capsys.readouterr().err
   path = save(tmp_path / "c", {k: v for k, v in state.items() if k != "0.sds"})
   assert convert.main([str(path), str(tmp_path / "out"), "--normalization", "none"]) == 2
-  assert "a mean or a standard deviation, not both" in capsys.readouterr().err
+  assert "a mean or a standard deviation, but not both" in capsys.readouterr().err
   torch.save({"state_dict": state, "normalization": {"mean": 0.5, "std": 0.2}}, tmp_path / "c")
   assert convert.main([str(tmp_path / "c"), str(tmp_path / "out")]) == 2
   assert "three numbers each" in capsys.readouterr().err
@@ -143,7 +143,7 @@ def test_a_normalisation_of_any_clear_form_is_read(change, found, tmp_path):
   [
     (
       {"0.means": torch.tensor([125.3, 123.0, 113.9]), "0.sds": torch.tensor([63.0, 62.1, 66.7])},
-      "divide by 255",
+      "divide it by 255",
     ),
     (
       {"0.means": torch.zeros(64), "0.sds": torch.ones(64)},
@@ -164,7 +164,7 @@ def test_an_unclear_normalisation_is_refused_by_name(change, words, tmp_path, ca
 def test_the_flag_takes_the_sets_names_and_no_grey_levels(tmp_path, capsys):
   path = save(tmp_path / "c", published("cifar_resnet8", 10)[1])
   assert convert.main([str(path), str(tmp_path / "no"), "--normalization", "125.3,123,113.9,63,62.1,66.7"]) == 2
-  assert "divide by 255" in capsys.readouterr().err
+  assert "divide it by 255" in capsys.readouterr().err
   found = converted([path, tmp_path / "out", "--normalization", "cifar100"])
   assert found.metadata["mean"] == pytest.approx([0.507075, 0.486549, 0.440918])
 
@@ -216,7 +216,7 @@ def test_which_of_several_networks_must_be_said(file, keys, tmp_path, capsys):
   argv = [tmp_path / "c", tmp_path / "out", "--normalization", "none"]
   assert convert.main([str(a) for a in argv]) == 2
   said = capsys.readouterr().err
-  assert "holds several networks" in said and "say which is meant by its --key" in said
+  assert "holds several networks" in said and "choose one by its --key" in said
   assert all((key or "''") in said for key in keys)
   assert not (tmp_path / "out").exists()
   for i, (key, state) in enumerate(zip(keys, states)):
@@ -361,7 +361,7 @@ def hostile(kind, path):
     ("truncated old format", "cut short or damaged"),
     ("truncated safetensors", "cut short or damaged"),
     ("one changed byte", "the checksum of"),
-    ("a variance below 0", "variances are below 0, which none can be: layer1.0.bn1.running_var"),
+    ("a variance below 0", "variances must be at least 0, these are not: layer1.0.bn1.running_var"),
     ("ten gigabytes", "c.pth"),
     ("ten gigabytes by strides", "c.pth"),
     ("text", "cannot be read as PyTorch's weights"),
@@ -373,8 +373,8 @@ def hostile(kind, path):
     ("left over", "left over layer1.0.extra.weight"),
     ("left over outside", "left over head.weight"),
     ("shape", "layer1.0.conv1.weight is [16, 16, 1, 1], not [16, 16, 3, 3]"),
-    ("other network", "no network known here"),
-    ("no network", "no network known here"),
+    ("other network", "does not hold a known network"),
+    ("no network", "does not hold a known network"),
   ],
 )
 def test_hostile_files_are_refused_and_leave_nothing(kind, said, tmp_path, capsys, monkeypatch):
@@ -391,7 +391,7 @@ def test_hostile_files_are_refused_and_leave_nothing(kind, said, tmp_path, capsy
 @pytest.mark.parametrize(
   ("argv", "said"),
   [
-    (["missing.pth", "out"], "is no file"),
+    (["missing.pth", "out"], "is not a file"),
     (["c.pth"], "OUTDIR is missing"),
     (["c.pth", "out", "--normalization", "mnist"], "normalization must be cifar10"),
     (["c.pth", "out", "--normalization", "1,1,1,1,1,0"], "deviations > 0"),

@@ -100,5 +100,5 @@ def test_an_unusual_sigma_is_noted_and_a_usual_one_is_not(linear_variables, caps
     assert ("note: SIGMA = 3" in said) is noted
   rsjax.smooth(linear, linear_variables, sigma=2.0)
   for sigma in (3.0, 63.75):
-    with pytest.warns(UserWarning, match="if grey levels, from 0 to 255, were meant"):
+    with pytest.warns(UserWarning, match="if you meant grey levels from 0 to 255"):
       rsjax.smooth(linear, linear_variables, sigma=sigma)

@@ -119,7 +119,7 @@ def test_an_interrupt_finishes_the_image_in_flight_and_a_second_does_not(
   arguments = ["digits", trained, "0.25", str(tmp_path / "o.tsv"), "--max", "2", "--N", "5000", "--batch", "64"]
   assert certify.main(arguments) == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
   said = capfd.readouterr().err
-  assert "once more stops at once" in said
+  assert "interrupt again to stop at once" in said
   assert "the same command continues" in said
   assert len(results.read(tmp_path / "o.tsv")) == (1 if times == 1 else 0)
   monkeypatch.undo()

@@ -212,7 +212,7 @@ def test_brackets_in_a_path_work_or_are_refused_before_anything_is_written(
     (prepare.main, ["mnist", "--from", tmp_path, "--data-dir", place]),
     (certify.main, [given, place / "m", 0.25, tmp_path / "o.tsv"]),
   ):
-    refused(main, arguments, capsys, "cannot have", "runs[1]*", folder=tmp_path)
+    refused(main, arguments, capsys, "cannot contain", "runs[1]*", folder=tmp_path)
 
 
 def test_names_that_are_not_utf8(tmp_path, capsys, write_npz):
@@ -226,7 +226,7 @@ def test_names_that_are_not_utf8(tmp_path, capsys, write_npz):
   assert len(list((odd / "t").iterdir())) == 7
   named = shutil.move(write_npz(), odd / "d.npz")
   ran(visualize.main, [named, odd / "v", 0, 0.5], capsys)
-  refused(train.main, [named, "convnet", odd / "m"], capsys, "bytes that are no text", folder=tmp_path)
+  refused(train.main, [named, "convnet", odd / "m"], capsys, "bytes that are not text", folder=tmp_path)
 
 
 def test_a_link_in_place_of_a_checkpoint_leads_to_it(trained, tmp_path):

@@ -146,7 +146,7 @@ def test_sigterm_ends_a_process_at_work_and_the_others_say_so(trained, tmp_path,
   finally:
     ended = finish(*both)
   assert [code for code, *_ in ended] == [1, 143], ended
-  assert "another process ended, or cannot be reached" in ended[0][2]
-  assert "start all again, and they continue" in ended[0][2]
+  assert "another process ended or cannot be reached" in ended[0][2]
+  assert "start all processes again, and they continue" in ended[0][2]
   for *_, said in ended:
     assert "***" not in said and "Traceback" not in said, said

@@ -8,7 +8,7 @@ import pytest
 from helpers import contents, refused, without_time
 
 from rsjax import certify, predict, results
-from rsjax.cli import stopping
+from rsjax.cli import progress, stopping
 from rsjax.runs import certification
 
 
@@ -35,7 +35,7 @@ def test_a_table_at_the_radii_is_that_of_all_draws(run, capsys):
   fixed = run("fixed", "--N", "20000")
   fast = run("fast", "--radii", "0,0.2,0.4", "--give-up", "0", "--N", "20000")
   said = capsys.readouterr()
-  assert "at most 20,100 draws an image" in said.err and "draws an image" in said.out
+  assert "at most 20,100 draws per image" in said.err and "draws per image" in said.out
   for radius in (0, 0.2, 0.4):
     assert (certified(fast, radius) <= certified(fixed, radius)).all()
     assert certified(fixed, radius).sum() - certified(fast, radius).sum() <= 1
@@ -73,29 +73,54 @@ def test_a_time_budget_ends_with_what_there_is(run, monkeypatch):
 def test_a_budget_for_no_look_says_so_and_is_continued(run, trained, tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(certification, "_ending", lambda job, seconds: lambda: True)
   assert certify.main(argv(trained, tmp_path / "short", "--time-budget", "1s")) == 1
-  assert "0 of 9 images; the others had too little time for a first look" in capsys.readouterr().err
+  assert "0 of 9 images; the time was too short for a first look at the others" in capsys.readouterr().err
   monkeypatch.undo()
   assert run("short", "--time-budget", "30s").complete
 
 
-def test_ctrl_c_writes_every_image_that_was_looked_at(trained, tmp_path, capsys, monkeypatch):
-  """The run is as complete as it can be; its exit code is that of an interrupt."""
-  from rsjax.cli.progress import RunProgress
+@pytest.fixture
+def signalled(trained, tmp_path, monkeypatch, capsys):
+  """signalled(number, name, *flags) -> (exit code, what was printed) of a run that gets a signal."""
+  draws = progress.RunProgress.draws
 
-  draws = RunProgress.draws
+  def run(number, name, *flags):
+    def interrupting(self, count):
+      if self._draws < 4000 <= self._draws + count:
+        os.kill(os.getpid(), number)
+      draws(self, count)
 
-  def interrupting(self, count):
-    if self._draws < 4000 <= self._draws + count:
-      os.kill(os.getpid(), signal.SIGINT)
-    draws(self, count)
+    with monkeypatch.context() as patched:
+      patched.setattr(progress.RunProgress, "draws", interrupting)
+      code = certify.main(argv(trained, tmp_path / name, "--stop", "anytime", "--batch", "64", *flags))
+    return code, capsys.readouterr()
 
-  monkeypatch.setattr(RunProgress, "draws", interrupting)
-  out = tmp_path / "o.tsv"
-  assert certify.main(argv(trained, out, "--stop", "anytime", "--batch", "64")) == 130
-  said = capsys.readouterr()
-  file = results.read(out)
+  return run
+
+
+def test_ctrl_c_writes_every_image_that_was_looked_at(signalled, tmp_path):
+  """The file is complete, and what is said does not promise that it goes on."""
+  code, said = signalled(signal.SIGINT, "o.tsv")
+  assert code == 130
+  file = results.read(tmp_path / "o.tsv")
   assert file.complete and file.columns["n"].max() < 5000
-  assert "ACR" in said.out and "interrupted" in said.err
+  assert "ACR" in said.out
+  assert "images were ended before drawing was done" in said.err
+  assert "these rows are final" in said.err and "continues" not in said.err
+
+
+def test_sigterm_leaves_a_run_as_it_was_to_be_continued(signalled, run, tmp_path):
+  """As a cluster that takes the machine away expects: the same command ends with the file of one run."""
+  code, said = signalled(signal.SIGTERM, "o.tsv")
+  assert code == 143 and "the same command continues" in said.err and "final" not in said.err
+  assert len(results.read(tmp_path / "o.tsv")) == 0
+  run("o.tsv", "--stop", "anytime")
+  run("whole", "--stop", "anytime")
+  assert without_time(tmp_path / "o.tsv") == without_time(tmp_path / "whole")
+
+
+def test_a_budget_that_ends_images_before_their_rule_is_told(run, capsys):
+  run("o.tsv", "--tolerance", "1%", "--N", "10000000", "--time-budget", "1s", "--batch", "256")
+  assert "ended before drawing was done" in capsys.readouterr().err
 
 
 def test_predict_looks_by_default_and_agrees_with_the_papers(trained, tmp_path):
@@ -115,20 +140,20 @@ def test_predict_looks_by_default_and_agrees_with_the_papers(trained, tmp_path):
   [
     (["--radii", "0.5,0.25"], ["radii must be increasing", "0.5, 0.25"]),
     (["--radii", "0.1,0.1"], ["radii must be increasing"]),
-    (["--radii", "0.25;0.5"], ["numbers with commas between"]),
+    (["--radii", "0.25;0.5"], ["numbers separated by commas"]),
     (["--radii", "-0.1"], ["radii must be numbers >= 0"]),
     (["--radii", "0.25,0.9"], ["radii must be below 0.", "larger --N"]),
-    (["--tolerance", "0"], ["a tolerance of 0 stops nothing"]),
+    (["--tolerance", "0"], ["a tolerance of 0 never stops drawing"]),
     (["--tolerance", "5"], ["--tolerance must be below 100%"]),
     (["--tolerance", "much"], ["a share such as 5% or 0.05"]),
     (["--radii", "0.2", "--give-up", "50%"], ["give_up must be"]),
     (["--radii", "0.2", "--give-up=-1%"], ["give_up must be"]),
-    (["--give-up", "1%"], ["--give-up needs --radii or --tolerance"]),
+    (["--give-up", "1%"], ["--give-up applies only to --radii and --tolerance"]),
     (["--radii", "0.2", "--tolerance", "5%"], ["--radii and --tolerance are different rules"]),
     (["--radii", "0.2", "--stop", "anytime"], ["--radii and --stop are different rules"]),
     (["--radii", "0.1", "--N", "100"], ["leave no look before the last one"]),
     (["--time-budget", "2"], ["a time such as 2h, 90m"]),
-    (["--time-budget", "0m"], ["more than no time"]),
+    (["--time-budget", "0m"], ["longer than 0 s"]),
     (["--N0", "auto"], ["--N0 auto needs"]),
     (["--N0", "some"], ["--N0"]),
   ],

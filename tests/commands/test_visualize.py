@@ -24,8 +24,8 @@ def test_noisy_images_share_their_noise(tmp_path, capsys):
   assert pixels(tmp_path / "contact_sheet.png").shape[1] > 3 * 160
   for argv, said in (
     (["digits", tmp_path, "3,x", 0.1], "INDEX must be integers"),
-    (["digits", tmp_path, "360", 0.1], "images 0 to 359"),
+    (["digits", tmp_path, "360", 0.1], "INDEX must be from 0 to 359"),
     (["digits", tmp_path, "3", "-1"], "sigma must be"),
-    (["digits", tmp_path / "3_0.1.png", "3", 0.1], "cannot be a directory"),
+    (["digits", tmp_path / "3_0.1.png", "3", 0.1], "cannot be used as a directory"),
   ):
     refused(visualize.main, ["--", *argv], capsys, said)

@@ -59,7 +59,7 @@ def test_digest_tells_data_sets_apart(write_npz):
     (dict(y_test=np.zeros(39, int)), r"integers\[40\]"),
     (dict(y_train=np.array(["a"] * 40)), "y_train must be integers"),
     (dict(y_test=np.full(40, -1, np.int64).astype(np.uint32)), "labels must be"),
-    (dict(class_names=np.array("abc")), "one string a class"),
+    (dict(class_names=np.array("abc")), "one string per class"),
     (dict(y_test=np.full(40, -1)), "labels must be"),
     (dict(class_names=np.array(["a", "b"])), "labels must be in 0..1"),
   ],

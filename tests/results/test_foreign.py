@@ -39,7 +39,7 @@ def test_certificates_without_radii_are_not_read_as_answers_of_predict(header, t
 @pytest.mark.parametrize("name", ["certified", "proved", "abstain", "is_valid"])
 def test_a_column_that_may_revoke_a_radius_is_refused_by_name(name, tmp_path):
   path = foreign(tmp_path / "f.tsv", f"idx,label,predict,radius,{name}", [0, 1, 1, 0.5, 0])
-  with pytest.raises(InputError, match=rf"are not understood: {name}\."):
+  with pytest.raises(InputError, match=rf"are not known: {name}\."):
     results.read_any(path)
 
 
@@ -90,7 +90,7 @@ def test_radii_rounded_upward_are_found_at_any_number_of_digits(n, decimals, tmp
 def test_radii_that_no_usual_run_can_have_are_named(tmp_path):
   path = foreign(tmp_path / "sigma_0.50", "idx,label,predict,radius", [0, 1, 1, "1.9553"], [1, 1, 1, "1.9553"])
   assert "2 radii are up to 1.9553, above 1.905728, the most that 100,000" in notes(path)
-  assert "its settings are others, or its radii too large" in notes(path)
+  assert "its settings differ, or its radii are too large" in notes(path)
   fine = foreign(tmp_path / "fine" / "sigma_0.50", "idx,label,predict,radius", [0, 1, 1, "1.905728"])
   assert "unanimous" not in notes(fine)
 

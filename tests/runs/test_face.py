@@ -152,7 +152,7 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
     (dict(indices=3), "indices must be integers"),
     (dict(images=None), "images must be a sequence"),
     (dict(n="100"), "n must be an integer of at least 1, got '100'"),
-    (dict(indices=[0, 6]), "positions of the 6 images, got 6"),
+    (dict(indices=[0, 6]), "positions of the 6 images, from 0 on, got 6"),
     (dict(indices=[1, 1]), "different images"),
     (dict(n=9), "give n >= 10"),
     (dict(n0=0), "n0 must be"),
@@ -229,7 +229,7 @@ def test_a_file_is_of_one_classifier(linear_variables, images, tmp_path):
   both = [found.results, run(rsjax.smooth(within(w, b), (), sigma=0.25, name="yours")).results]
   assert "mine" in analysis.table(both, [0.0]) and "yours" in analysis.table(both, [0.0])
   for name in ("", " ", 3):
-    with pytest.raises(rsjax.InputError, match="name must be a string"):
+    with pytest.raises(rsjax.InputError, match="name must be a non-empty string"):
       rsjax.smooth(linear, linear_variables, sigma=0.25, name=name)
 
 
@@ -241,7 +241,7 @@ def test_another_function_of_the_same_variables_does_not_continue_a_file(linear_
   run(linear)
   before = path.read_text()
   run(lambda variables, x: linear(variables, x) * 1)  # another function that is the same
-  with pytest.raises(rsjax.InputError, match=r"its variables are the same, its logits for image 0 are not"):
+  with pytest.raises(rsjax.InputError, match=r"its variables are the same, but its logits for image 0 differ"):
     run(other)
   assert path.read_text() == before
 
@@ -285,6 +285,47 @@ def test_inputs_on_another_scale_are_told_before_anything_is_certified(two_class
     assert not rsjax.smooth(apply, variables, sigma=0.1).check(images[::2], labels[::2]).warnings
 
 
+def test_logits_that_are_not_finite_are_no_answer(two_classes):
+  apply, variables, images, labels = two_classes
+  look = rsjax.smooth(lambda v, x: apply(v, x) * jnp.nan, variables, sigma=0.1).check(images, labels)
+  assert look.warnings == (
+    "the logits of 40 of 40 noisy images are not finite: no image can be certified by them",
+  )
+  assert "0 of 2 classes answered" in str(look)
+
+
+def test_images_that_are_odd_are_told(g, images, linear_variables):
+  dark, twice = (images > 128).astype(np.uint8), (images / 255 / 255).astype(np.float32)
+  for odd, told in ((dark, "no uint8 pixel is above 1"), (twice, "divided by 255 twice")):
+    with pytest.warns(UserWarning, match=told):
+      g.certify(odd, n=100, progress=False)
+    assert any(told in warning for warning in g.check(odd).warnings)
+  flat = lambda v, x: linear(v, x.reshape(len(x), -1)[:, :16].reshape(-1, 4, 4, 1))
+  first = np.zeros((2, 3, 8, 8), np.uint8) + 99
+  with pytest.warns(UserWarning, match="channels before height and width"):
+    rsjax.smooth(flat, linear_variables, sigma=0.25).certify(first, n=100, progress=False)
+
+
+def test_labels_that_are_none_of_the_classes_are_refused(g, images):
+  for use in (g.check, lambda *args: g.certify(*args, n=100, progress=False), g.predict):
+    with pytest.raises(rsjax.InputError, match=r"labels must be below the classifier's 2 classes, got 2"):
+      use(images, LABELS + 1)
+
+
+def test_a_checkpoint_is_used_as_it_was_made_for_or_told(trained, images):
+  with pytest.warns(UserWarning, match=r"trained with noise_sd = 0.25, not 0.5"):
+    other = rsjax.load(trained, sigma=0.5)
+  for use in (other.check, lambda x: other.certify(x, n=100, progress=False)):
+    with pytest.raises(rsjax.InputError, match=r"images must be \[8, 8, 1\].*got \[4, 4, 1\]"):
+      use(images)
+
+
+def test_pytorchs_tensors_are_refused_with_the_mend():
+  torch = pytest.importorskip("torch", reason="PyTorch is not installed: its tensors are not tried")
+  with pytest.raises(rsjax.InputError, match=r"tensor.detach\(\).numpy\(\)"):
+    rsjax.smooth(linear, {"w": torch.zeros(3)}, sigma=0.25)
+
+
 def test_accuracy_at_chance_is_told(two_classes):
   apply, variables, images, labels = two_classes
   right = lambda v, x: apply(v, x * 255)
@@ -321,12 +362,13 @@ def test_drawing_stops_when_it_is_settled(g, images, linear_variables):
     (dict(radii=[]), "radii must be numbers"),
     (dict(radii=[5.0]), "radii must be below"),
     (dict(radii=0.1, tolerance=0.1), "radii and tolerance are different rules"),
-    (dict(tolerance=0), "a tolerance of 0 stops nothing"),
-    (dict(give_up=0.01), "give_up needs radii or tolerance"),
+    (dict(tolerance=0), "a tolerance of 0 never stops drawing"),
+    (dict(give_up=0.01), "give_up applies only to radii and tolerance"),
     (dict(radii=0.1, give_up=0.5), "give_up must be"),
     (dict(stop="soon"), 'stop must be "anytime"'),
     (dict(stop=0.25), 'stop must be "anytime"'),
     (dict(time_budget=0), "time budget must be a positive"),
+    (dict(time_budget="2h"), "time budget must be a positive number of seconds, got '2h'"),
     (dict(n0="auto"), 'n0="auto" needs a rule'),
     (dict(n0="some", radii=0.1), "n0 must be a number of draws or 'auto'"),
     (dict(radii=0.1, n=100), "leave no look"),

@@ -190,7 +190,7 @@ def test_directories_with_files_of_others_or_odd_names_are_refused(small_npz, tm
   with pytest.raises(InputError, match=r"another log\.tsv"):
     run(small_npz, tmp_path / "mine")
   for name in ("o[3]", "a*", "b\\c", "d\ne"):
-    with pytest.raises(InputError, match="path cannot have"):
+    with pytest.raises(InputError, match="path cannot contain"):
       run(small_npz, tmp_path / name)
 
 
@@ -277,7 +277,7 @@ def test_training_begins_with_the_weights_of_another(small_npz, whole, write_npz
   assert metadata["training"]["init_from"] == first.digest
   with pytest.raises(InputError, match="init_from was"):
     run(other, tmp_path / "second", recipe=recipe)
-  with pytest.raises(InputError, match="arch is convnet, needed is cifar_resnet8"):
+  with pytest.raises(InputError, match="arch is convnet, but cifar_resnet8 is needed"):
     run(other, tmp_path / "third", "cifar_resnet8", recipe=recipe, init_from=whole)
   with pytest.raises(InputError, match="no checkpoint"):
     run(other, tmp_path / "third", recipe=recipe, init_from=tmp_path / "missing")

@@ -191,11 +191,11 @@ def test_too_little_memory_means_fewer_rows_and_the_same_votes(
   monkeypatch.setattr(votes, "_make_step", make)
   assert_same(count(linear, linear_variables, examples, ASKED, Execution(64)), wanted)
   assert [r.getMessage() for r in caplog.records] == [
-    "memory is too small for 64 noisy images a step: going on with 32",
-    "memory is too small for 32 noisy images a step: going on with 16",
+    "memory is too small for 64 noisy images per step: going on with 32",
+    "memory is too small for 32 noisy images per step: going on with 16",
   ]
   most = 0
-  with pytest.raises(InputError, match="too small for 8 noisy images a step: give fewer `rows`"):
+  with pytest.raises(InputError, match="too small for 8 noisy images per step: give fewer `rows`"):
     count(linear, linear_variables, examples, ASKED, Execution(8))
 
 
@@ -303,13 +303,13 @@ def test_no_images_no_votes(linear_variables):
 
 def test_images_of_another_shape_are_refused(linear_variables, images):
   examples = [(0, images[0]), (1, np.zeros((5, 4, 1), np.uint8))]
-  with pytest.raises(InputError, match=r"image 1 uint8\[5, 4, 1\]"):
+  with pytest.raises(InputError, match=r"image 1 is uint8\[5, 4, 1\]"):
     count(linear, linear_variables, examples, [[(5,)]] * 2, Execution(16))
 
 
 @pytest.mark.parametrize("apply", [lambda v, x: x, lambda v, x: x[:, 0, 0, 0]])
 def test_functions_that_give_no_logits_are_refused(images, apply):
-  with pytest.raises(InputError, match=r"must be logits\[2, classes\]"):
+  with pytest.raises(InputError, match=r"must return logits\[2, classes\]"):
     count(apply, (), [(0, images[0])], [[(5,)]], Execution(16))
 
 

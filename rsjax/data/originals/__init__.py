@@ -1,10 +1,10 @@
-"""The files in which data sets are published, as users download them.
+"""The published files of data sets, as users download them.
 
     found = originals.find("cifar10", "downloads", checksums)
     found.splits["test"].example(0)     # {"id": "test_00000", "image": PNG bytes, "label": 3}
 
-A format is one file with a function (name, folder, checksums) -> `Originals`. Nothing is unpacked to disk,
-and nothing that a file holds is executed.
+Each format has one file, with a function (name, folder, checksums) -> `Originals`. Nothing is unpacked to disk,
+and nothing in a file is executed.
 """
 
 import pathlib
@@ -33,6 +33,6 @@ def find(name: str, folder: pathlib.Path, checksums: dict[str, str] | None) -> O
     checksums: file name -> SHA-256 of what TFDS downloads; None: nothing is verified.
 
   Raises:
-    InputError: where they are missing, damaged or not the published ones.
+    InputError: if they are missing, damaged or not the published ones.
   """
   return _FORMATS[name](name, folder, checksums)

@@ -108,4 +108,4 @@ class _ArraysOnly(pickle.Unpickler):
       return getattr(np, name)
     if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes at protocol 2
       return lambda text, encoding: text.encode("latin1")
-    raise pickle.UnpicklingError(f"{module}.{name} is no plain array")
+    raise pickle.UnpicklingError(f"{module}.{name} is not a plain array")

@@ -1,4 +1,4 @@
-"""What every format gives, and what they share."""
+"""What every format returns, and what the formats share."""
 
 import dataclasses
 import hashlib
@@ -18,7 +18,7 @@ class Examples:
   Attributes:
     keys: what TFDS shuffles the split by.
     size: about how many bytes its images take.
-    identity: what tells these images from others, beyond the files they lie in.
+    identity: what distinguishes these images from others, besides their files.
     example: example(i) is TFDS's features of image i, the image as the bytes of a file.
   """
 
@@ -33,7 +33,7 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class Originals:
-  """`splits` by TFDS's names; `names` of the classes of each label; the `files` it was all read from."""
+  """`splits` by TFDS's names; `names` of the classes of each label; the `files` that were read."""
 
   splits: dict[str, Examples]
   files: list[pathlib.Path]
@@ -41,7 +41,7 @@ class Originals:
 
 
 def png(array: np.ndarray) -> bytes:
-  """An uint8[h, w, c] image as PNG bytes."""
+  """A uint8[h, w, c] image as PNG bytes."""
   from PIL import Image
 
   file = io.BytesIO()
@@ -54,11 +54,11 @@ def first_of(folder: pathlib.Path, names: Sequence[str], what: str) -> pathlib.P
   for name in names:
     if (folder / name).is_file():
       return folder / name
-  raise InputError(f"{folder} holds no {what}: download one of {', '.join(names)} into it")
+  raise InputError(f"{folder} does not hold the {what}: download one of {', '.join(names)} into it")
 
 
 def verify(path: pathlib.Path, checksums: dict[str, str] | None) -> None:
-  """Refuses a file that is not byte for byte the published one; of unknown ones nothing is said."""
+  """Refuses a file that is not byte for byte the published one; files without a checksum are accepted."""
   if checksums is None or path.name not in checksums:
     return
   wanted = checksums[path.name]

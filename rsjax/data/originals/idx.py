@@ -27,7 +27,8 @@ def find(name: str, folder: pathlib.Path, checksums: dict[str, str] | None) -> O
     files += [image_file, label_file]
     if len(images) != len(labels) or images.shape[1:] != (28, 28):
       raise InputError(
-        f"{image_file} has shape {images.shape}, {label_file} {labels.shape}: expected n 28x28 and n"
+        f"{image_file} has shape {images.shape} and {label_file} has shape {labels.shape}: expected n 28x28 "
+        "images and n labels"
       )
     if checksums is not None and labels[:10].tolist() != _FIRST_LABELS[name][split]:
       raise InputError(
@@ -59,5 +60,5 @@ def _read(folder, stem, dimensions, checksums):
   start = 4 + 4 * dimensions
   shape = [int(n) for n in np.frombuffer(content[4 : len(content[:start]) // 4 * 4], ">u4")]
   if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) != start + math.prod(shape):
-    raise InputError(f"{path} is no idx file of {dimensions}-dimensional bytes, or was cut off")
+    raise InputError(f"{path} is not an idx file of {dimensions}-dimensional bytes, or is truncated")
   return np.frombuffer(content, np.uint8, offset=start).reshape(shape), path

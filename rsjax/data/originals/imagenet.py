@@ -1,5 +1,5 @@
 """ImageNet (ILSVRC 2012): ILSVRC2012_img_val.tar and ILSVRC2012_img_train.tar, or folders val/ and train/
-of one folder a class, named by WordNet id. Images are read where they lie; tars are not unpacked."""
+with one folder per class, named by WordNet id. Images are read in place; tar files are not unpacked."""
 
 import hashlib
 import io
@@ -28,7 +28,7 @@ class _Image(NamedTuple):
 
 
 def find(name: str, folder: pathlib.Path, checksums: dict[str, str] | None) -> Originals:
-  """Counts are verified by the caller; digests are not, for the tars have 155 GB."""
+  """The originals; the caller verifies counts. Digests are not verified, because the tar files have 155 GB."""
   del name, checksums
   labels = {wnid: i for i, wnid in enumerate(_lines("labels.txt"))}
   splits, files = {}, []
@@ -47,7 +47,7 @@ def find(name: str, folder: pathlib.Path, checksums: dict[str, str] | None) -> O
   if not splits:
     raise InputError(
       f"{folder} holds no ImageNet: expected {_SPLITS['validation'][0]}, {_SPLITS['train'][0]}, or folders "
-      "val/ and train/ of one folder a class"
+      "val/ and train/ with one folder per class"
     )
   return Originals(splits, files)
 
@@ -71,7 +71,7 @@ def _examples(images):
 
 
 def _jpeg(encoded, image):
-  """Unchanged, unless it is one of the few that are no RGB or grey JPEG: those become RGB, as in TFDS."""
+  """The bytes unchanged, except for the few that are not RGB or grey JPEG: those become RGB, as in TFDS."""
   from PIL import Image
 
   try:
@@ -82,14 +82,14 @@ def _jpeg(encoded, image):
       opened.convert("RGB").save(file, "JPEG", quality=100, subsampling=0)
       return file.getvalue()
   except Exception as error:
-    raise InputError(f"{image.name} in {image.path} is no image: {error}") from error
+    raise InputError(f"{image.name} in {image.path} is not a readable image: {error}") from error
 
 
 def _from_folder(root, labels):
   images = []
   for place in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
     if place.name not in labels:
-      raise InputError(f"{place} is no class of ImageNet: expected a WordNet id such as n01440764")
+      raise InputError(f"{place} is not a class of ImageNet: expected a WordNet id such as n01440764")
     for path in sorted(place.glob("[!.]*")):
       if path.suffix.lower() in _SUFFIXES:
         found = path.stat()
@@ -115,7 +115,7 @@ def _validation(path, tar, labels):
       name = member.name.rsplit("/", 1)[-1]
       number = name.removeprefix("ILSVRC2012_val_").split(".")[0]
       if not number.isdigit() or not 1 <= int(number) <= len(wnids):
-        raise InputError(f"{path}: {member.name} is no validation image of ImageNet")
+        raise InputError(f"{path}: {member.name} is not a validation image of ImageNet")
       images.append(_Image(name, labels[wnids[int(number) - 1]], path, member.offset_data, member.size, 0))
   return images
 
@@ -124,7 +124,7 @@ def _train_class(path, tar, member, labels):
   """n01440764.tar and its like, each a tar of one class within the tar."""
   wnid = member.name.rsplit("/", 1)[-1].removesuffix(".tar")
   if wnid not in labels:
-    raise InputError(f"{path}: {member.name} is no class of ImageNet")
+    raise InputError(f"{path}: {member.name} is not a class of ImageNet")
   with tarfile.open(fileobj=tar.extractfile(member), mode="r:") as inner:
     return [
       _Image(m.name.rsplit("/", 1)[-1], labels[wnid], path, member.offset_data + m.offset_data, m.size, 0)

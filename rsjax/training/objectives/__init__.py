@@ -5,7 +5,7 @@
   {'name': 'gaussian', 'noise_sd': 0.25, 'label_smoothing': 0.0}
 
 An objective is a frozen dataclass of its own settings, called within the jitted step; see
-`objective.Objective`. A new one is a file here, and its line in OBJECTIVES.
+`objective.Objective`. A new objective gets its own file here, and a line in OBJECTIVES.
 """
 
 import dataclasses
@@ -20,5 +20,5 @@ OBJECTIVES = {kind.name: kind for kind in (Gaussian,)}
 
 
 def describe(objective: Objective) -> dict[str, Any]:
-  """What a checkpoint says of its objective: its name and all its settings, JSON values."""
+  """The JSON values that describe an objective in a checkpoint: its name and all its settings."""
   return {"name": objective.name, **dataclasses.asdict(objective)}  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""What every objective is given, and what it gives."""
+"""The interface of every objective: what it is given, and what it returns."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -7,13 +7,13 @@ import jax
 
 
 class Batch(NamedTuple):
-  """What a step is computed of.
+  """The input of a step.
 
   Attributes:
     images: float32[b, h, w, c] in [0, 1], augmented, without noise.
     labels: int32[b].
     indices: int32[b], which images of the training set they are.
-    key: of all randomness in the objective; another one each step.
+    key: the key of all randomness in the objective; it differs in each step.
     step: int32[], steps of training before this one.
     epoch: int32[], epochs before this one.
   """
@@ -31,7 +31,7 @@ class Network(NamedTuple):
 
   Attributes:
     train: (images, batch_stats) -> (logits, batch_stats): normalises by the images' own statistics, and
-      updates the running ones. Several passes hand the statistics on, one to the next.
+      updates the running ones. Several passes hand the statistics on from one to the next.
     evaluate: images -> logits, by the running statistics from before the step; for attacks and the like.
     batch_stats: the running statistics from before the step.
   """
@@ -42,13 +42,13 @@ class Network(NamedTuple):
 
 
 class Loss(NamedTuple):
-  """What an objective gives.
+  """What an objective returns.
 
   Attributes:
     value: float32[], what is minimised.
-    logits: float32[b, classes], of which the training accuracy is taken.
+    logits: float32[b, classes], from which the training accuracy is computed.
     batch_stats: the running statistics after its passes.
-    statistics: {name: float32[]} for the log, of the names that the objective declares.
+    statistics: {name: float32[]} for the log, with the names that the objective declares.
   """
 
   value: jax.Array
@@ -61,9 +61,9 @@ class Objective(Protocol):
   """A frozen dataclass with its own settings.
 
   Attributes:
-    name: under which commands and checkpoints know it.
-    statistics: the names of what it tells the log, averaged over each epoch.
-    noise_sd: standard deviation of its Gaussian noise, in units of [0, 1] pixels; evaluation is under it, too.
+    name: its name in commands and checkpoints.
+    statistics: the names of the values that it logs, averaged over each epoch.
+    noise_sd: standard deviation of its Gaussian noise, in units of [0, 1] pixels; evaluation uses it, too.
   """
 
   name: ClassVar[str]
