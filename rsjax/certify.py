@@ -29,8 +29,8 @@ def parser() -> argparse.ArgumentParser:
     "--bound",
     choices=("one-sided", "multi"),
     default="one-sided",
-    help="one-sided: the paper's bound, from the votes for the selected class; multi: also counts the votes for "
-    "the strongest other class, which certifies more if there are many classes (default: one-sided)",
+    help="one-sided: the paper's bound, from the votes for the selected class; multi: also counts the votes "
+    "for the strongest other class, which certifies more if there are many classes (default: one-sided)",
   )
   stopping.add_stop(made)
   return made

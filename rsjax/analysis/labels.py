@@ -63,8 +63,8 @@ def all_facts(files: Sequence[Results]) -> list[dict[str, Any]]:
 def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list[str]:
   """One text per file: sigma, what else differs among the files, and whether the file is incomplete.
 
-  The text always says if images stopped at grid radii, because the radii are then lower bounds, and if the radii
-  are multi-class ones.
+  The text always says if images stopped at grid radii, because the radii are then lower bounds, and if the
+  radii are multi-class ones.
 
   Args:
     files: `results.Results`.

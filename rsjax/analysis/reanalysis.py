@@ -132,7 +132,7 @@ def decided_anew(results: Results) -> dict[str, np.ndarray]:
   """{column: values} that follow from the file's votes under its settings: what its rows should say.
 
   Raises:
-    InputError: if the plan of looks or the bound is not valid, or a row's number of draws is not one of its looks.
+    InputError: if the plan of looks or the bound is not valid, or a row's draws are not one of its looks.
   """
   settings, columns = results.settings, results.columns
   votes, alpha = parse_column(columns["votes"]), settings["alpha"]
