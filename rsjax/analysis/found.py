@@ -154,6 +154,8 @@ class Found:
     parts += [f"{statistics.abstention_rate(self.results):.2f} abstained"]
     if looks.is_by_looks(self.settings):
       parts += [f"{statistics.mean_draws(self.results):,.0f} draws per image"]
+    if ended := int(looks.undecided(self.results).sum()):
+      parts += [f"{plural(ended, 'image')} ended before drawing was done"]
     whole = "" if self.results.complete else f" (only {len(self)} of {self.results.expected})"
     return f"{text}{whole}: {', '.join(parts)}"
 

@@ -56,11 +56,14 @@ def plot(
     Matplotlib's figure: that of `ax` if it was given.
 
   Raises:
-    InputError: if Matplotlib is missing (the message gives the command that installs it), or for several panels
-      in one `ax`.
+    InputError: if Matplotlib is missing (the message gives the command that installs it), for several panels
+      in one `ax`, or for a path whose ending is no kind of picture.
   """
   targets = [local_files.local(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
   FigureCanvasAgg, Figure = _matplotlib()
+  for path in targets:
+    if path.suffix.removeprefix(".").lower() not in FigureCanvasAgg.filetypes:
+      raise InputError(f"{path} must end in .png, .pdf or .svg, which says what to write")
   for f in files:
     statistics.check_rows(f)
   names = [_drawable(name) for name in labels(files, names)]

@@ -21,7 +21,7 @@ from rsjax.analysis import looks
 from rsjax.bounds import BoundKind
 from rsjax.errors import InputError
 from rsjax.procedures import Counts
-from rsjax.results import Results, format_counts, parse_column
+from rsjax.results import Results, format_counts, manifest_path, parse_column
 
 
 def with_alpha(results: Results, alpha: float) -> Results:
@@ -171,6 +171,11 @@ def _without_bound(settings: dict[str, Any]) -> dict[str, Any]:
 
 def check_has_votes(results: Results) -> None:
   """Raises InputError if a file keeps no votes, or its manifest lacks the settings that explain them."""
+  if results.manifest["about"].get("manifest") == "missing":
+    raise InputError(
+      f"{results.path} has no manifest {manifest_path(results.path).name} beside it, and votes cannot be "
+      "analysed without one: put it back, or give a file of rsjax with its manifest"
+    )
   if "votes" not in results.columns:
     raise InputError(
       f"{results.path} keeps no votes of the classes: only files of rsjax can be analysed at another n or "

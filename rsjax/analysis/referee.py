@@ -98,6 +98,7 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
   if len(files) < 2:
     return
   known = all_facts(files)
+  yield from _given_twice(files, names)
   for setting in ("dataset", "split", "n", "alpha", "dtype"):
     values = {k[setting] for k in known if k[setting] is not None}
     if len(values) > 1:
@@ -124,6 +125,17 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
   yield from others[:_APART]
   if len(others) > _APART:
     yield f"{plural(len(others) - _APART, 'more file is', 'more files are')} of other images than {names[0]}"
+
+
+def _given_twice(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
+  """Of files that hold the rows of another one."""
+  rows: dict[int, list[str]] = {}
+  for f, name in zip(files, names):
+    own = tuple(tuple(f.columns[c]) for c in ("idx", "predict", "radius", "votes") if c in f.columns)
+    rows.setdefault(hash(own), []).append(name)
+  for same in rows.values():
+    if len(same) > 1:
+      yield f"{some(same)} hold the same rows: one run was given {len(same)} times"
 
 
 def _too_close(

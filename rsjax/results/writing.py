@@ -145,6 +145,11 @@ def _only_grows(key: str, begun: dict[str, Any], manifest: Manifest) -> bool:
   return key == "max" and was is not None and (now is None or now > was)
 
 
+def _shown(setting: Any) -> str:
+  """A setting in a message: a plan of looks by its id alone."""
+  return str(setting["id"]) if isinstance(setting, dict) and "id" in setting else json.dumps(setting)
+
+
 def _check_resumable(path: pathlib.Path, manifest: Manifest, columns: Sequence[str]) -> tuple[int, int]:
   """(rows done, length in bytes of what to keep) of the file that `manifest` would continue."""
   if not manifest_path(path).exists():
@@ -153,7 +158,7 @@ def _check_resumable(path: pathlib.Path, manifest: Manifest, columns: Sequence[s
     return 0, 0
   begun = read_manifest(path)
   differing = [
-    f"{key} was {json.dumps(begun['settings'].get(key))}, is now {json.dumps(manifest.settings.get(key))}"
+    f"{key} was {_shown(begun['settings'].get(key))}, is now {_shown(manifest.settings.get(key))}"
     for key in sorted(begun["settings"].keys() | manifest.settings.keys())
     if begun["settings"].get(key) != manifest.settings.get(key) and not _only_grows(key, begun, manifest)
   ]

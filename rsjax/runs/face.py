@@ -11,7 +11,7 @@ import operator
 import pathlib
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,14 +21,7 @@ from rsjax.analysis import Found
 from rsjax.classifiers import checkpoint
 from rsjax.errors import InputError
 from rsjax.noise import Gaussian, check_seed, grey_levels
-from rsjax.procedures import (
-  Certify,
-  CertifyByLooks,
-  Predict,
-  PredictByLooks,
-  Procedure,
-  StopRule,
-)
+from rsjax.procedures import Predict, PredictByLooks, Procedure, StopRule
 from rsjax.runs import certification, given, split
 from rsjax.runs.progress import Noted, Shown
 from rsjax.smoothing import Execution, Smoothed, inspection, scheduling, tuning
@@ -170,13 +163,7 @@ class SmoothedClassifier(Smoothed):
         images of the batch. Exceptions of `apply` itself are passed on.
     """
     rule = given.rule(radii, tolerance, stop, give_up, time_budget)
-    if rule is None and n0 == "auto":
-      raise InputError('n0="auto" needs a rule for stopping: give radii, tolerance or stop, or a number')
-    procedure: Procedure = (
-      Certify(cast(int, n0), n, alpha, bound)
-      if rule is None
-      else CertifyByLooks(n0, n, alpha, rule, bound=bound)
-    )
+    procedure = given.certification(n0, n, alpha, bound, rule)
     return self._run(procedure, images, labels, seed, indices, file, progress, execution, time_budget)
 
   def predict(

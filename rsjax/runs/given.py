@@ -2,15 +2,27 @@
 
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rsjax.bounds import BoundKind
 from rsjax.errors import InputError
 from rsjax.noise import WORD
-from rsjax.procedures import Anytime, Radii, StopRule, Tolerance
+from rsjax.procedures import Anytime, Certify, CertifyByLooks, Procedure, Radii, StopRule, Tolerance
+
+
+def certification(
+  n0: int | Literal["auto"], n: int, alpha: float, bound: BoundKind, stop: StopRule | None
+) -> Procedure:
+  """CERTIFY with n fixed, or by looks if there is a rule for stopping."""
+  if stop is not None:
+    return CertifyByLooks(n0, n, alpha, stop, bound=bound)
+  if n0 == "auto":
+    raise InputError('n0="auto" needs a rule for stopping: give radii, tolerance or stop, or a number')
+  return Certify(n0, n, alpha, bound)
 
 
 def rule(

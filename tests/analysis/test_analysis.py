@@ -309,6 +309,12 @@ def test_what_a_referee_would_ask():
   assert "more than one jax: 0.10.2, 0.7.2" in said([mixed])
 
 
+def test_one_run_given_twice_is_told():
+  one, other, copy = sampled(seed=0), sampled(seed=1), sampled(seed=0)
+  assert "same rows" not in said([one, other])
+  assert "hold the same rows: one run was given 2 times" in said([one, other, copy])
+
+
 def test_differences_that_may_be_chance_are_named():
   close, far = sampled(images=300, seed=3), sampled(images=300, seed=4)
   assert "may be chance" in said([close, far])

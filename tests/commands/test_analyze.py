@@ -2,8 +2,6 @@
 
 import functools
 import json
-import subprocess
-import sys
 
 import helpers
 import pytest
@@ -112,13 +110,7 @@ def test_predictions_against_more_draws(tmp_path, capsys):
 
 
 def test_analyze_runs_where_jax_is_not_installed(tmp_path):
-  code = (
-    "import sys\n"
-    "for name in ('jax', 'jaxlib', 'flax', 'optax', 'orbax', 'tensorflow'): sys.modules[name] = None\n"
-    "from rsjax import analyze\n"
-    f"sys.exit(analyze.main({[*DIGITS, '-o', str(tmp_path)]!r}))\n"
-  )
-  subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+  helpers.run_without_jax("analyze", [*DIGITS, "-o", tmp_path])
   assert (tmp_path / "certified_accuracy.svg").exists()
 
 

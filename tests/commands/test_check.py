@@ -4,8 +4,6 @@ import functools
 import json
 import re
 import shutil
-import subprocess
-import sys
 import types
 
 import helpers
@@ -322,13 +320,7 @@ def test_bad_input(flags, said, capsys, tmp_path, monkeypatch):
 
 
 def test_check_runs_where_jax_is_not_installed():
-  code = (
-    "import sys\n"
-    "for name in ('jax', 'jaxlib', 'flax', 'optax', 'orbax', 'tensorflow'): sys.modules[name] = None\n"
-    "from rsjax import check\n"
-    f"sys.exit(check.main([{DIGITS!r}, '--data', 'digits']))\n"
-  )
-  subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+  helpers.run_without_jax("check", [DIGITS, "--data", "digits"])
 
 
 JUNK = (None, "x", -1, 0, 1.5, [], {}, True, [1], {"rule": "radii"}, {"id": "1"}, 10**30, float("inf"))

@@ -348,6 +348,12 @@ def test_drawing_stops_when_it_is_settled(g, images, linear_variables):
   assert several.settings["stop"]["radii"] == [0.0, 0.3]
   budget = g.certify(images, LABELS, n=10**8, time_budget=0.5, progress=False)
   assert len(budget) == 6 and budget.n.max() < 10**8 and budget.results.complete
+  w, b = linear_variables
+  exact = abs(float(linear((w, b), images[:1].astype(np.float32) / 255)[0, 1])) / float(jnp.linalg.norm(w))
+  # Votes hardly ever settle whether the exact radius is certified.
+  early = dict(n=10**8, radii=exact, give_up=0, time_budget=0.3, progress=False)
+  assert "1 image ended before drawing was done" in repr(g.certify(images[:1], LABELS[:1], **early))
+  assert "ended before" not in repr(several)
   looks, paper = g.predict(images, LABELS, progress=False), g.predict(images, fixed=True, progress=False)
   assert looks.settings["n"] == 100_000 and paper.settings["n"] == 1000
   both = (looks.predict >= 0) & (paper.predict >= 0)
