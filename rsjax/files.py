@@ -125,6 +125,8 @@ def alone(path: str | pathlib.Path, target: str | pathlib.Path | None = None) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = _acquired(path)
   except filelock.Timeout as error:
+    if not path.exists():
+      raise InputError(f"{target} cannot be written: no file can be created in {path.parent}") from error
     raise InputError(
       f"{target} is being written by another process{holder and f', {holder}'}: wait for it, or, if it is "
       f"no longer running, delete its lock {path}"
