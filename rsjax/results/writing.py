@@ -163,7 +163,9 @@ def _check_resumable(path: pathlib.Path, manifest: Manifest, columns: Sequence[s
     if begun["settings"].get(key) != manifest.settings.get(key) and not _only_grows(key, begun, manifest)
   ]
   if differing:
-    raise InputError(f"{path} was begun with other settings ({'; '.join(differing)}): give another path")
+    digest = ". dataset is the digest of the chosen images and labels"
+    hint = digest if any(text.startswith("dataset was") for text in differing) else ""
+    raise InputError(f"{path} was begun with other settings ({'; '.join(differing)}): give another path{hint}")
   if not path.exists():
     return 0, 0
   header, rows, end = read_rows(path)
