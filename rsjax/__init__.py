@@ -13,17 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
   from rsjax.errors import InputError
-  from rsjax.noise import Gaussian
+  from rsjax.noise import Gaussian, GridGaussian
   from rsjax.runs.face import SmoothedClassifier, load, smooth
   from rsjax.smoothing.execution import Execution
 
 __version__ = "0.2.0"
 
-__all__ = ["Execution", "Gaussian", "InputError", "SmoothedClassifier", "load", "read", "smooth"]
+__all__ = [
+  "Execution",
+  "Gaussian",
+  "GridGaussian",
+  "InputError",
+  "SmoothedClassifier",
+  "load",
+  "read",
+  "smooth",
+]
 
 _HOMES = {
   "Execution": "rsjax.smoothing.execution",
   "Gaussian": "rsjax.noise",
+  "GridGaussian": "rsjax.noise",
   "InputError": "rsjax.errors",
   "SmoothedClassifier": "rsjax.runs.face",
   "load": "rsjax.runs.face",

@@ -35,7 +35,7 @@ from rsjax.bounds.binomial import lower_confidence_bound
 from rsjax.bounds.radii import RADIUS_DIGITS, drawn_sigma, round_down
 from rsjax.bounds.sequential import Plan, lower_bound_at_look
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian, Noise
+from rsjax.noise import Gaussian, GridGaussian, Noise
 
 BoundKind: TypeAlias = Literal["one-sided", "multi"]
 Pair: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -170,11 +170,17 @@ def _upper(lower: NDArray[np.float64], rest: NDArray[np.float64]) -> NDArray[np.
   return np.minimum(np.nextafter(1 - np.maximum(lower, rest), 2.0), 1.0)
 
 
-def _gaussian(lower: NDArray[np.float64], upper: NDArray[np.float64], noise: Gaussian) -> NDArray[np.float64]:
+def _gaussian(lower: NDArray[np.float64], upper: NDArray[np.float64], noise: Any) -> NDArray[np.float64]:
   distance = drawn_sigma(noise) * multiclass_distance(lower, upper) * (1 - _SAFETY)
   return round_down(np.maximum(distance, 0.0), RADIUS_DIGITS)
 
 
+def _grid(lower: NDArray[np.float64], upper: NDArray[np.float64], noise: GridGaussian) -> NDArray[np.float64]:
+  # A class may have lost votes to void draws: its probability is at most U and theirs.
+  return _gaussian(lower, np.minimum(np.nextafter(upper + noise.void, 2.0), 1.0), noise)
+
+
 _RADII: dict[type, Callable[[NDArray[np.float64], NDArray[np.float64], Any], NDArray[np.float64]]] = {
-  Gaussian: _gaussian
+  Gaussian: _gaussian,
+  GridGaussian: _grid,
 }

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian, Noise
+from rsjax.noise import Gaussian, GridGaussian, Noise
 
 RADIUS_DIGITS = 6  # decimals kept of a radius: a millionth of a pixel's range
 
@@ -91,14 +91,22 @@ def check_sigma(sigma: float) -> None:
     raise InputError(f"sigma must be a number > 0 (in units of [0, 1] pixels), got {sigma}")
 
 
-def drawn_sigma(noise: Gaussian) -> float:
-  """The sigma of which a radius is: the smaller of that given and its float32, which scales the noise."""
+def drawn_sigma(noise: Gaussian | GridGaussian) -> float:
+  """The sigma of which a radius is: the smaller of that given and its float32, which scales the noise.
+
+  Grid noise is drawn by thresholds of the very sigma that is given.
+  """
   check_sigma(noise.sigma)
+  if isinstance(noise, GridGaussian):
+    return noise.sigma
   return min(noise.sigma, float(np.float32(noise.sigma)))
 
 
-def _gaussian(p_lower: ArrayLike, noise: Gaussian) -> NDArray[np.float64]:
+def _gaussian(p_lower: ArrayLike, noise: Gaussian | GridGaussian) -> NDArray[np.float64]:
   return certified_radius(p_lower, drawn_sigma(noise))
 
 
-_RADII: dict[type, Callable[[ArrayLike, Any], NDArray[np.float64]]] = {Gaussian: _gaussian}
+_RADII: dict[type, Callable[[ArrayLike, Any], NDArray[np.float64]]] = {
+  Gaussian: _gaussian,
+  GridGaussian: _gaussian,  # rounding to the grid is a part of the classifier
+}
