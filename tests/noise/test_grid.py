@@ -167,7 +167,7 @@ def attack():
 def test_noise_added_in_floating_point_certifies_what_is_false(attack, sigma, monkeypatch):
   """The danger that grid noise is for: every draw betrays the image to which it was added.
 
-  Product and sum are each rounded, as operation by operation. XLA may fuse them, and this attack then fails; one
+  Product and sum are each rounded, as operation by operation. XLA may fuse them: this attack then fails, but one
   that knows of the fusion need not.
   """
 
