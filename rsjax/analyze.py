@@ -66,6 +66,13 @@ def parser() -> argparse.ArgumentParser:
     "radii is not valid (default: the file's own)",
   )
   add(
+    "--top-k",
+    type=int,
+    metavar="K",
+    help="the radius within which the label stays among the K most probable classes, from the stored votes: "
+    "certified top-K accuracy, for data sets of many classes. Choose K before looking at the results",
+  )
+  add(
     "--reference",
     metavar="FILE",
     help="for PREDICT: a file with more draws for the same images; its leading class counts as the truth",
@@ -110,6 +117,8 @@ def _body(args: argparse.Namespace) -> None:
     raise InputError("files of CERTIFY and of PREDICT cannot be in one table: give files of one kind")
   if args.bound is not None and args.reference:
     raise InputError("--bound belongs to certified radii, --reference to PREDICT's answers: give one of them")
+  if args.top_k is not None and (args.reference or args.bound is not None):
+    raise InputError("--top-k has its own bound, and none of PREDICT: give it without --bound and --reference")
   files = [_again(f, args) for f in files]
   if kinds == {"predict"} or args.reference:
     _predict(files, args, left_out)
@@ -138,18 +147,21 @@ def _with_rows(files, args):
 
 
 def _again(f, args):
-  """The file at another n and alpha, and with another bound, where asked for."""
+  """The file at another n and alpha, with another bound, or for top-k, where asked for."""
   from rsjax import analysis
 
   if args.n is not None:
     f = analysis.with_draws(f, args.n)
   if args.bound is not None:
     f = analysis.with_bound(f, args.bound)
-  return f if args.alpha is None else analysis.with_alpha(f, args.alpha)
+  if args.alpha is not None:
+    f = analysis.with_alpha(f, args.alpha)
+  return f if args.top_k is None else analysis.with_top_k(f, args.top_k)
 
 
 def _certify(files, args, left_out):
   from rsjax import analysis, results
+  from rsjax.analysis.tables import called
 
   radii = args.radii or analysis.common_grid(files)
   rows = analysis.summarize(
@@ -181,7 +193,8 @@ def _certify(files, args, left_out):
       rho=args.rho,
       band=args.confidence if args.intervals else None,
     )
-  print(f"certified accuracy of the smoothed classifier at {rows[0]['norm']} radius\n")
+  name = called(row["top_k"] for row in rows)[0]
+  print(f"{name} of the smoothed classifier at {rows[0]['norm']} radius\n")
   print(analysis.text(rows))
   print(f"\n{_wrapped(analysis.caption(rows))}")
   if differing:

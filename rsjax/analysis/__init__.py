@@ -6,10 +6,10 @@
   sigma = 0.25   0.93   0.81   0.64    0.543     0.00      72
 
 Each module of this package has one topic: statistics (numbers of one file), reanalysis (the same votes at
-another alpha, n or bound), looks (files whose images ended early), agreement (PREDICT against a file of more
-draws), contradictions (within one file), referee (what should be said of the files), spacing (which images they
-are of), labels, columns (text that fits a terminal), tables, latex, plots, found (one file as a value to look
-at).
+another alpha, n or bound, or for top-k), looks (files whose images ended early), agreement (PREDICT against a
+file of more draws), contradictions (within one file), referee (what should be said of the files), spacing
+(which images they are of), labels, columns (text that fits a terminal), tables, latex, plots, found (one file
+as a value to look at).
 """
 
 from rsjax.analysis.agreement import CATEGORIES, agreement
@@ -17,7 +17,7 @@ from rsjax.analysis.found import Found
 from rsjax.analysis.labels import labels
 from rsjax.analysis.latex import latex
 from rsjax.analysis.plots import plot
-from rsjax.analysis.reanalysis import as_predictions, with_alpha, with_bound, with_draws
+from rsjax.analysis.reanalysis import as_predictions, with_alpha, with_bound, with_draws, with_top_k
 from rsjax.analysis.referee import warnings
 from rsjax.analysis.statistics import (
   abstention_rate,
@@ -57,4 +57,5 @@ __all__ = [
   "with_alpha",
   "with_bound",
   "with_draws",
+  "with_top_k",
 ]

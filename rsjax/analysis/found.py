@@ -140,6 +140,8 @@ class Found:
       text += f", sigma = {sigma:g}"
     if certified and self.settings.get("bound") == bounds.MULTI:
       text += ", multi-class bound"
+    if certified and (k := self.settings.get("top_k")) is not None:
+      text += f", top-{k}"
     if not len(self):
       return text
     parts = []

@@ -13,6 +13,7 @@ import numpy as np
 from rsjax import files as local_files
 from rsjax.analysis import statistics
 from rsjax.analysis.labels import facts, labels
+from rsjax.analysis.tables import called
 from rsjax.errors import InputError
 from rsjax.results import Results
 
@@ -114,7 +115,7 @@ def plot(
     legend = axes.legend(handles, texts, fontsize="small", handlelength=3.5)
     for text in legend.get_texts():
       text.set_parse_math(False)
-  all_axes[0].set_ylabel("certified accuracy")
+  all_axes[0].set_ylabel(called(facts(f)["top_k"] for f in files)[0])
   if ax is None:
     figure.suptitle(_drawable(title), fontsize="large", parse_math=False)
   elif title:
