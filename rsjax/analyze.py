@@ -5,7 +5,7 @@ import json
 import sys
 import textwrap
 
-from rsjax.cli import console, parsing
+from rsjax.cli import console, parsing, recomputing
 from rsjax.errors import InputError
 from rsjax.files import local, unwritable, whole
 
@@ -50,28 +50,7 @@ def parser() -> argparse.ArgumentParser:
     help="add the accuracy that is certified for all images at once with probability 1 - RHO (the paper's "
     "high-probability variant); alpha is taken to be 0.001 if a file does not record it",
   )
-  add("--alpha", type=float, help="analyse the stored votes again at this alpha (default: the file's own)")
-  add(
-    "--n",
-    "--N",
-    type=int,
-    help="analyse as if only N draws had been made: a random choice of each image's draws, because votes do "
-    "not record which draws came first (default: all)",
-  )
-  add(
-    "--bound",
-    choices=("one-sided", "multi"),
-    help="analyse the stored votes again with this bound: one-sided, the paper's, or multi, which uses the "
-    "votes for the strongest other class, too. Choose it before looking at the results; the larger of both "
-    "radii is not valid (default: the file's own)",
-  )
-  add(
-    "--top-k",
-    type=int,
-    metavar="K",
-    help="the radius within which the label stays among the K most probable classes, from the stored votes: "
-    "certified top-K accuracy, for data sets of many classes. Choose K before looking at the results",
-  )
+  recomputing.add(made)
   add(
     "--reference",
     metavar="FILE",
@@ -95,17 +74,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> None:
-  from rsjax import bounds, results
+  from rsjax import results
 
   for name in ("confidence", "rho"):
     value = getattr(args, name)
     if value is not None and not 0 < value < 1:
       raise InputError(f"{name} must be a number between 0 and 1, got {value}")
-  if args.alpha is not None:
-    bounds.check_alpha(args.alpha)
   for path in (args.out or "", args.reference or ""):
     local(path)
-  files = results.join([results.read_any(path) for path in args.results])
+  recomputing.check(args)
+  files = recomputing.combined(results.join([results.read_any(path) for path in args.results]), args)
   if args.label and len(args.label) != len(files):
     given = results.plural(len(args.label), "time")
     raise InputError(
@@ -117,9 +95,7 @@ def _body(args: argparse.Namespace) -> None:
     raise InputError("files of CERTIFY and of PREDICT cannot be in one table: give files of one kind")
   if args.bound is not None and args.reference:
     raise InputError("--bound belongs to certified radii, --reference to PREDICT's answers: give one of them")
-  if args.top_k is not None and (args.reference or args.bound is not None):
-    raise InputError("--top-k has its own bound, and none of PREDICT: give it without --bound and --reference")
-  files = [_again(f, args) for f in files]
+  files = recomputing.again(files, args)
   if kinds == {"predict"} or args.reference:
     _predict(files, args, left_out)
   else:
@@ -144,19 +120,6 @@ def _with_rows(files, args):
   names = "; ".join(f"{f.path}{'' if f.expected is None else f' (of {f.expected})'}" for f in empty[:3])
   has = "has" if len(empty) == 1 else "have"
   return files, [f"{names}{more} {has} no rows yet and {'is' if len(empty) == 1 else 'are'} left out"]
-
-
-def _again(f, args):
-  """The file at another n and alpha, with another bound, or for top-k, where asked for."""
-  from rsjax import analysis
-
-  if args.n is not None:
-    f = analysis.with_draws(f, args.n)
-  if args.bound is not None:
-    f = analysis.with_bound(f, args.bound)
-  if args.alpha is not None:
-    f = analysis.with_alpha(f, args.alpha)
-  return f if args.top_k is None else analysis.with_top_k(f, args.top_k)
 
 
 def _certify(files, args, left_out):

@@ -38,6 +38,22 @@ def with_alpha(results: Results, alpha: float) -> Results:
   return _decide(results, {"alpha": float(alpha)}, {})
 
 
+def at_share(results: Results, share: float) -> Results:
+  """The file's certificates, with its own bound, at a share, in (0, 1], of its alpha; valid by looks, too.
+
+  The bounds of a plan's looks hold together, and so do those of the same looks at this share of each alpha,
+  whatever ended the images. The share is chosen before anything of the file has been seen.
+
+  Raises:
+    InputError: for a file that keeps no votes, or has no valid plan of looks where it needs one.
+  """
+  check_has_votes(results)
+  settings: dict[str, Any] = {"alpha": share * results.settings["alpha"]}
+  if looks.is_by_looks(results.settings):
+    settings["plan"] = looks.plan_of(results.settings).scaled(share).settings()
+  return _decide(results, settings, {})
+
+
 def with_draws(results: Results, n: int, seed: int = 0) -> Results:
   """The file that a run with fewer draws might have given: a random n of each image's draws.
 
