@@ -1,4 +1,4 @@
-"""What in a result file contradicts itself: images, settings, and rows held against their votes. No JAX.
+"""What in a result file contradicts itself: its images, its settings, and rows compared with votes. No JAX.
 
 >>> list(of_images(files[0])), list(of_rows(files[0]))
 ([], [])
@@ -20,13 +20,13 @@ from rsjax.results import Results, plural
 _RADIUS = 1.5e-6  # rounding: of a radius,
 _P = 2e-10  # of pABar,
 _P_VALUE = 1e-5  # and, relative, of a p-value
-# What every manifest of the commands says of a run, besides the numbers of its noise and procedure.
+# The settings that every manifest of the commands has, besides those of its noise and procedure.
 _ALWAYS = ("command", "dataset", "checkpoint", "seed", "precision")
 
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-  """One thing that was checked: what, what contradicts it, and what else is worth knowing."""
+  """One thing that was checked: its name, what contradicts it, and what else a reader should know."""
 
   what: str
   contradictions: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Checked:
 
 
 def checked(f: Results) -> list[Checked]:
-  """All that a file with its manifest says of itself, each held against the rest."""
+  """Everything that a file and its manifest say about themselves, checked against each other."""
   wrong = (*of_settings(f), *of_whole_manifest(f))
   told = "" if wrong else f": {procedure_words(f)}, seed {f.settings['seed']}"
   incomplete = f"incomplete, {len(f)} of {plural(f.expected or 0, 'image')}"
@@ -48,22 +48,22 @@ def checked(f: Results) -> list[Checked]:
 
 
 def selection_of(f: Results) -> Selection | None:
-  """Which images the manifest says were asked for; None where it does not say it, as of a run from Python.
+  """Which images were asked for, by the manifest; None if it does not say so, as for a run from Python.
 
   Raises:
-    InputError: for what no selection says.
+    InputError: if the manifest asks for a selection that is not possible.
   """
   return Selection.from_settings(f.settings) if f.settings.get("skip") is not None else None
 
 
 def of_images(f: Results) -> Iterator[str]:
-  """Rows that are of other images than the manifest says, or another number of rows that are due."""
+  """Rows of other images than those that the manifest asks for, and too many rows."""
   index = f.columns["idx"]
   if f.expected is not None and len(f) > f.expected:
-    yield f"it has {plural(len(f), 'row')}, and {f.expected} are expected"
+    yield f"it has {plural(len(f), 'row')}, but {f.expected} are expected"
   images, about = f.manifest["about"].get("images"), f.manifest["about"]
   if len(np.unique(index)) < len(index):
-    yield "images stand there twice"
+    yield "some images occur twice"
   try:
     selection = selection_of(f)
     if selection is None or not isinstance(images, int):
@@ -71,21 +71,21 @@ def of_images(f: Results) -> Iterator[str]:
     joined = "joined" in about
     should = selection.all_shards(images) if joined else selection.of(images)
   except InputError as error:
-    yield f"its manifest asks for images that cannot be: {error}"
+    yield f"its manifest asks for an impossible choice of images: {error}"
     return
   fits = np.isin(index, should).all() if joined else np.array_equal(index, should[: len(index)])
   if f.expected != len(should) or not fits:
-    yield f"its images, or their number, are not those of {_asked(selection)}"
+    yield f"its images, or their number, do not match {_asked(selection)}"
 
 
 def of_settings(f: Results) -> Iterator[str]:
-  """What a file with votes needs and lacks, settings or sessions; and a bound or a plan that cannot be."""
+  """Settings or sessions that a file with votes needs but lacks, and a bound or a plan that is not valid."""
   if "votes" not in f.columns:
     return
   if lacking := lacking_settings(f):
-    yield f"its manifest lacks {', '.join(lacking)}: the votes cannot be held against them"
+    yield f"its manifest lacks {', '.join(lacking)}: the rows cannot be checked against the votes"
   if not f.manifest["sessions"]:
-    yield "its manifest tells of no session: which versions and devices computed it is not known"
+    yield "its manifest lists no session: it is not known which versions and devices computed the file"
   try:
     bounds.bound_from_settings(f.settings)
   except InputError as error:
@@ -102,17 +102,17 @@ def of_settings(f: Results) -> Iterator[str]:
     yield str(error)
     return
   if not looks.is_usual(plan):
-    yield "its plan of looks is not the one that rsjax makes of its n and alpha: was it fixed beforehand?"
+    yield "its plan of looks is not the one that rsjax makes for this n and alpha: was it fixed beforehand?"
 
 
 def of_whole_manifest(f: Results) -> Iterator[str]:
-  """What every file of the commands says, and this one's manifest does not; stricter than `of_settings`."""
+  """Settings that every file of the commands has, but this one lacks; stricter than `of_settings`."""
   needed = [*_ALWAYS, *(["n0"] if f.settings.get("command") == "certify" else [])]
   if lacking := [name for name in needed if f.settings.get(name) is None]:
     yield f"its manifest lacks {', '.join(lacking)}"
   command = "certify" if "radius" in f.columns else "predict"
   if f.settings.get("command") not in (None, command):
-    yield f"its columns are those of {command}, its manifest says {f.settings['command']}"
+    yield f"its columns are those of {command}, but its manifest says {f.settings['command']}"
 
 
 def of_rows(f: Results) -> Iterator[str]:
@@ -127,11 +127,11 @@ def of_rows(f: Results) -> Iterator[str]:
       if strange.any():
         rows = plural(int(strange.sum()), "row has", "rows have")
         first = f"image {index[strange][0]} with {columns['n'][strange][0]:,}"
-        yield f"{rows} a number of draws that is none of the plan's looks, the first is {first}"
+        yield f"{rows} a number of draws that is not one of the plan's looks; the first is {first}"
         return
     due = decided_anew(f)
   except InputError as error:
-    yield f"its rows cannot be held against their votes: {error}"
+    yield f"its rows cannot be checked against their votes: {error}"
     return
   if "radius" in due:
     for word, wrong in (
@@ -140,7 +140,7 @@ def of_rows(f: Results) -> Iterator[str]:
     ):
       if wrong.any():
         radii = plural(int(wrong.sum()), "radius is", "radii are")
-        yield f"{radii} {word} what the votes certify, the first of image {index[wrong][0]}"
+        yield f"{radii} {word} what the votes certify; the first is of image {index[wrong][0]}"
   wrong = columns["predict"] != due["predict"]
   if "nA" in due:
     wrong |= (columns["nA"] != due["nA"]) | (np.abs(columns["pABar"] - due["pABar"]) > _P)
@@ -148,29 +148,29 @@ def of_rows(f: Results) -> Iterator[str]:
     wrong |= ~np.isclose(columns["pvalue"], due["pvalue"], rtol=_P_VALUE, atol=0)
   if wrong.any():
     rows = plural(int(wrong.sum()), "row does not follow from its", "rows do not follow from their")
-    yield f"{rows} votes, the first of image {index[wrong][0]}"
+    yield f"{rows} votes; the first is of image {index[wrong][0]}"
 
 
 def of_data(f: Results, dataset: Dataset) -> Iterator[str]:
-  """Digest, number of images and labels that are not those of the data set."""
+  """A digest, a number of images or labels that differ from those of the data set."""
   images, index = f.manifest["about"].get("images"), f.columns["idx"]
   if f.settings.get("dataset") != dataset.digest:
-    yield f"its data set has digest {f.settings.get('dataset')}, that of {dataset.name} is {dataset.digest}"
+    yield f"its data set has digest {f.settings.get('dataset')}, but {dataset.name} has {dataset.digest}"
   if images is not None and images != len(dataset):
-    yield f"its manifest tells of {images} images, {dataset.name} has {len(dataset)}"
+    yield f"its manifest says {images} images, but {dataset.name} has {len(dataset)}"
   outside = index >= len(dataset)
   if outside.any():
-    yield f"image {index[outside][0]} is none of the {len(dataset)} of {dataset.name}"
+    yield f"image {index[outside][0]} does not exist: {dataset.name} has {len(dataset)} images"
   known, labels = index[~outside], f.columns["label"][~outside]
   wrong = dataset.labels[known] != labels
   if wrong.any():
-    is_not = plural(int(wrong.sum()), "label is not that", "labels are not those")
+    is_not = plural(int(wrong.sum()), "label differs from that", "labels differ from those")
     first = f"image {known[wrong][0]}: {dataset.labels[known][wrong][0]}, not {labels[wrong][0]}"
-    yield f"{is_not} of {dataset.name}, the first of {first}"
+    yield f"{is_not} of {dataset.name}; the first is of {first}"
 
 
 def procedure_words(f: Results) -> str:
-  """The settings that the bound is of, in words."""
+  """The settings that fix the bound, in words."""
   s = f.settings
   kind = noise.from_settings(s)
   numbers = ", ".join(f"{name} = {getattr(kind, name):g}" for name in noise.parameter_names(s))
@@ -181,7 +181,7 @@ def procedure_words(f: Results) -> str:
 
 
 def _as_asked(f: Results) -> str:
-  """Of which images, in words; "" where the manifest does not say it."""
+  """Which images the rows are of, in words; "" if the manifest does not say so."""
   try:
     selection = selection_of(f)
   except InputError:

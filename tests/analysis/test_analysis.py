@@ -297,7 +297,7 @@ def test_what_a_referee_would_ask():
   for name, value in (("nA", 1000), ("nA", 0)):
     edited = sampled(images=200)
     edited.columns[name][7] = value
-    assert "1 row does not follow from its votes, the first of image 14" in said([edited])
+    assert "1 row does not follow from its votes; the first is of image 14" in said([edited])
   digests = [sampled(images=200, dataset="a"), sampled(images=200, dataset="b")]
   assert "of one name, but with other images" in said(digests)
   other = sampled(images=300)
@@ -351,7 +351,7 @@ def test_a_manifest_that_does_not_fit_its_rows_is_named():
   whole.manifest["about"]["images"] = 300
   assert said([whole]) == ""
   whole.settings.update(skip=2)
-  assert "not those of --skip 2" in said([whole])
+  assert "do not match --skip 2" in said([whole])
   bold = sampled(images=300)
   bold.settings.update(sigma=0.5)
   assert "are below what the votes certify" in said([bold])
@@ -361,7 +361,7 @@ def test_a_manifest_that_does_not_fit_its_rows_is_named():
     with pytest.raises(InputError, match="lacks n: its votes cannot be analysed"):
       again()
   whole.manifest["sessions"].clear()
-  assert "tells of no session" in said([whole])
+  assert "lists no session" in said([whole])
 
 
 def test_a_table_says_what_it_is_of():

@@ -165,16 +165,16 @@ def no_seed(path):
 @pytest.mark.parametrize(
   ("name", "tamper", "said"),
   [
-    ("c.tsv", raised, "1 radius is above what the votes certify, the first of image 0"),
-    ("looks.tsv", raised, "1 radius is above what the votes certify, the first of image 0"),
-    ("c.tsv", edited_votes, "the first of image 0"),
-    ("p.tsv", edited_votes, "1 row does not follow from its votes, the first of image 0"),
+    ("c.tsv", raised, "1 radius is above what the votes certify; the first is of image 0"),
+    ("looks.tsv", raised, "1 radius is above what the votes certify; the first is of image 0"),
+    ("c.tsv", edited_votes, "the first is of image 0"),
+    ("p.tsv", edited_votes, "1 row does not follow from its votes; the first is of image 0"),
     ("c.tsv", too_many_votes, "line 2: votes are 305, not 300"),
     ("c.tsv", correct, "line 2: correct does not say whether predict is the label"),
     ("c.tsv", another_sigma, "are below what the votes certify"),
-    ("c.tsv", cut, "its images, or their number, are not those of --skip 60"),
+    ("c.tsv", cut, "its images, or their number, do not match --skip 60"),
     ("looks.tsv", another_plan, "the plan is called"),
-    ("c.tsv", no_sessions, "tells of no session"),
+    ("c.tsv", no_sessions, "lists no session"),
     ("p.tsv", no_seed, "its manifest lacks seed"),
   ],
 )
@@ -230,7 +230,7 @@ def test_an_edited_label_is_found_with_the_data(copy, trained, capsys):
   assert "nothing contradicts" in ran(0, capsys, path)
   for flags in (["--data", "digits"], ["--checkpoint", trained, "--rows", "1"]):
     out = ran(1, capsys, path, *flags)
-    assert f"1 label is not that of digits, the first of image {60 * row}" in out
+    assert f"1 label differs from that of digits; the first is of image {60 * row}" in out
 
 
 def test_another_data_set_and_another_checkpoint_contradict(made, trained, small_npz, tmp_path, capsys):
