@@ -175,6 +175,28 @@ def test_an_alpha_that_is_not_split_would_be_found():
   assert worst(unsplit)[0] > 1.3 * ALPHA
 
 
+def test_a_level_of_the_others_that_is_not_divided_among_them_would_be_found():
+  """Four classes, two of them equally probable and just beyond a value of their bound: either may fail."""
+  n = 30
+  votes = np.array(
+    [(a, b, c, n - a - b - c) for a, b, c in itertools.product(range(n + 1), repeat=3) if a + b + c <= n]
+  )
+  ways = special.gammaln(n + 1) - special.gammaln(votes + 1).sum(1)
+  others, draws = np.sort(votes[:, 1:], axis=1)[:, :0:-1], np.full(len(votes), n)
+
+  def error(lower, upper, p, q):
+    chance = np.exp(ways + special.xlogy(votes, np.array([p, q, q, 1 - p - 2 * q])).sum(1))
+    return chance[(lower > p) | (upper[:, 0] < q) | (upper[:, 1] < 2 * q)].sum()
+
+  lower, upper = bounds.top_k_bounds(votes[:, 0], others, draws, ALPHA)
+  each = 1 - bounds.lower_confidence_bound(n - others, n, 0.2 * ALPHA)
+  near = lower, np.cumsum(each[:, ::-1], axis=1)
+  p = lower[lower > 0].min() * (1 - 1e-9)
+  edges = lambda values: [q * (1 + 1e-9) for q in np.unique(values) if 2 * q * (1 + 1e-9) < 1 - p]
+  assert max(error(lower, upper, p, q) for q in edges(upper[:, 0])) <= ALPHA
+  assert max(error(*near, p, q) for q in edges(near[1][:, 0])) > 1.15 * ALPHA
+
+
 def test_a_normal_approximation_would_be_found():
   failed, false = worst(asymptotic)
   assert min(failed, false) > 5 * ALPHA
