@@ -32,6 +32,7 @@ def made(sigma, votes, selected=0, alpha=ALPHA, **settings):
     "idx": np.arange(rows),
     "label": np.zeros(rows, int),
     "radius": np.zeros(rows),
+    "time": np.zeros(rows),
     "votes0": np.array([f"{c}:1" for c in np.broadcast_to(selected, rows)], object),
     "votes": np.array(results.format_counts(counts), object),
     "n": votes.sum(1),
@@ -45,7 +46,8 @@ def made(sigma, votes, selected=0, alpha=ALPHA, **settings):
     "alpha": alpha,
   }
   said |= {"dataset": "d", "checkpoint": "c", "seed": 0, "precision": "default"} | settings
-  manifest = {"settings": said, "about": {}, "sessions": [{"jax": "0"}]}
+  manifest = {"format": results.FORMAT, "expected": rows, "about": {}, "sessions": [{"jax": "0"}]}
+  manifest["settings"] = said
   return analysis.at_share(results.Results(f"sigma {sigma:g}", manifest, columns, rows), 1.0)
 
 
@@ -183,7 +185,7 @@ def test_a_linear_classifier_is_certified_up_to_its_distance_at_most(linear_vari
   assert (chosen.columns["radius"] <= abs(score)).all() and (chosen.columns["predict"] >= 0).sum() >= 3
 
 
-def test_dual_takes_the_smaller_radius_of_the_chooser_and_the_chosen():
+def test_dual_takes_the_smaller_radius_of_the_chooser_and_the_chosen(tmp_path, capsys):
   chooser = made(0.5, [[900, 100], [100, 900], [510, 490], [0, 1000]], selected=[0, 1, 0, 1], alpha=0.01)
   first = made(0.25, [[990, 10]] * 4, alpha=0.01)
   second = made(1.0, [[700, 300], [700, 300], [700, 300], [500, 500]], alpha=0.01)
@@ -197,6 +199,12 @@ def test_dual_takes_the_smaller_radius_of_the_chooser_and_the_chosen():
     0,
   ]
   assert halves[0][0] == bounds.radius(bounds.lower_confidence_bound(900, 1000, 0.005), Gaussian(0.5))
+  for name, file in (("chooser", chooser), ("first", first), ("second", second)):
+    analysis.Found(file).save(tmp_path / name)
+  said = ran(
+    analyze.main, ["--combine", "dual", *(tmp_path / n for n in ("chooser", "first", "second"))], capsys
+  )
+  assert "dual smoothing, sigma 0.5 chooses of 0.25, 1" in said.out and "alpha 0.01" in said.out
   with pytest.raises(InputError, match="chooses number 1, from 0 on, of 1 files"):
     analysis.dual(chooser, [first])
 
