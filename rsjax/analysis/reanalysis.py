@@ -261,7 +261,7 @@ def check_has_votes(results: Results) -> None:
   if "votes" not in results.columns:
     raise InputError(
       f"{results.path} keeps no votes of the classes: only files of rsjax can be analysed at another n or "
-      "alpha, with another bound, or for top-k"
+      "alpha, with another bound, for top-k, or combined"
     )
   if lacking := lacking_settings(results):
     raise InputError(f"the manifest of {results.path} lacks {', '.join(lacking)}: its votes cannot be analysed")
