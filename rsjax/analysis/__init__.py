@@ -14,7 +14,7 @@ at).
 
 from rsjax.analysis.agreement import CATEGORIES, agreement
 from rsjax.analysis.found import Found
-from rsjax.analysis.labels import labels
+from rsjax.analysis.labels import labels, some
 from rsjax.analysis.latex import latex
 from rsjax.analysis.plots import plot
 from rsjax.analysis.reanalysis import as_predictions, with_alpha, with_bound, with_draws
@@ -50,6 +50,7 @@ __all__ = [
   "latex",
   "markdown",
   "plot",
+  "some",
   "summarize",
   "table",
   "text",
