@@ -15,7 +15,7 @@ fits a terminal), tables, latex, plots, found (one file as a value to look at).
 from rsjax.analysis.agreement import CATEGORIES, agreement
 from rsjax.analysis.combined import cascade, combine, dual
 from rsjax.analysis.found import Found
-from rsjax.analysis.labels import labels
+from rsjax.analysis.labels import labels, some
 from rsjax.analysis.latex import latex
 from rsjax.analysis.plots import plot
 from rsjax.analysis.reanalysis import as_predictions, at_share, with_alpha, with_bound, with_draws, with_top_k
@@ -55,6 +55,7 @@ __all__ = [
   "latex",
   "markdown",
   "plot",
+  "some",
   "summarize",
   "table",
   "text",
