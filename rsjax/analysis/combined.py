@@ -26,6 +26,7 @@ from rsjax.procedures import ABSTAIN
 from rsjax.results import Results, parse_column
 
 KINDS = ("cascade", "dual")
+_OF_IMAGES = ("dataset", "split", "skip", "max", "start", "indices", "shard")  # settings
 _OTHERS_SHARE = (1 - LOWER_SHARE) / 2  # of a file's alpha, for each of the two most probable classes
 
 
@@ -188,7 +189,7 @@ def _results(
         "radii might be larger, so that certified accuracy and ACR are lower bounds"
       )
   settings = {"command": "certify", "alpha": alpha, "combined": how}
-  settings |= {key: first.settings[key] for key in ("dataset", "split") if first.settings.get(key) is not None}
+  settings |= {key: first.settings[key] for key in _OF_IMAGES if key in first.settings}
   about = {key: first.manifest["about"][key] for key in ("dataset", "images") if key in first.manifest["about"]}
   manifest = {"settings": settings, "about": about | {"files": [f.path for f in files]}, "sessions": []}
   kept = ("idx", "label")
