@@ -190,10 +190,10 @@ def _results(
       )
   settings = {"command": "certify", "alpha": alpha, "combined": how}
   settings |= {key: first.settings[key] for key in _OF_IMAGES if key in first.settings}
-  about = {key: first.manifest["about"][key] for key in ("dataset", "images") if key in first.manifest["about"]}
+  kept = ("dataset", "images", "selected", "joined")
+  about = {key: value for key, value in first.manifest["about"].items() if key in kept}
   manifest = {"settings": settings, "about": about | {"files": [f.path for f in files]}, "sessions": []}
-  kept = ("idx", "label")
-  columns = {name: column for name, column in first.columns.items() if name in kept}
+  columns = {name: column for name, column in first.columns.items() if name in ("idx", "label")}
   columns |= {"predict": predict, "radius": radius}
   if "label" in columns:
     columns["correct"] = (predict == columns["label"]).astype(np.int64)

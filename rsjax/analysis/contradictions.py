@@ -113,8 +113,6 @@ def of_whole_manifest(f: Results) -> Iterator[str]:
   needed += _OF_A_SPLIT if is_of_a_split(f) else ()
   if lacking := [name for name in needed if f.settings.get(name) is None]:
     yield f"its manifest lacks {', '.join(lacking)}"
-  if "top_k" in f.settings:
-    yield f"its manifest says top-{f.settings['top_k']}: top-k is of an analysis, and of no result file"
   command = "certify" if "radius" in f.columns else "predict"
   if f.settings.get("command") not in (None, command):
     yield f"its columns are those of {command}, but its manifest says {f.settings['command']}"

@@ -117,18 +117,18 @@ def test_another_alpha_and_fewer_draws_keep_the_bound(files, capsys):
 def test_check_computes_its_rows_again_and_draws_some(files, name, trained, tmp_path, capsys):
   out = ran(check.main, [files[name], "--checkpoint", trained, "--rows", 1], capsys).out
   assert "alpha = 0.001, multi-class bound" in out and "nothing contradicts" in out
-  for settings, said in (
-    ({"bound": None, "bound_shares": None}, "above what the votes certify"),
-    ({"bound_shares": [0.9, 0.1]}, "its bound is not known"),
-    ({"top_k": 2}, "top-k is of an analysis"),
+  for settings, said, code in (
+    ({"bound": None, "bound_shares": None}, "above what the votes certify", 1),
+    ({"bound_shares": [0.9, 0.1]}, "its bound is not known", 1),
+    ({"top_k": 2}, "top_k cannot be 2", 2),  # it is of analyses
   ):
     copy = tmp_path / "copy.tsv"
     copy.write_bytes(files[name].read_bytes())
     manifest = results.read_manifest(files[name])
     manifest["settings"] = {k: v for k, v in (manifest["settings"] | settings).items() if v is not None}
     results.manifest_path(copy).write_text(json.dumps(manifest))
-    assert check.main([str(copy)]) == 1
-    assert said in capsys.readouterr().out
+    assert check.main([str(copy)]) == code
+    assert said in "".join(capsys.readouterr())
 
 
 def test_another_bound_does_not_continue_a_file(files, trained, capsys):
