@@ -92,7 +92,11 @@ def _body(args: argparse.Namespace) -> None:
   files, left_out = _with_rows(files, args)
   kinds = {"certify" if "radius" in f.columns else "predict" for f in files}
   if len(kinds) > 1:
-    raise InputError("files of CERTIFY and of PREDICT cannot be in one table: give files of one kind")
+    one, other = (next(f.path for f in files if ("radius" in f.columns) == certified) for certified in (1, 0))
+    raise InputError(
+      f"files of CERTIFY, such as {one}, and of PREDICT, such as {other}, cannot be in one table: give files "
+      "of one kind"
+    )
   if args.bound is not None and args.reference:
     raise InputError("--bound belongs to certified radii, --reference to PREDICT's answers: give one of them")
   files = recomputing.again(files, args)

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rsjax import bounds, noise
 from rsjax.analysis import contradictions, looks
+from rsjax.analysis.labels import as_results
 from rsjax.analysis.reanalysis import at_share, check_has_votes
 from rsjax.analysis.statistics import check_rows
 from rsjax.bounds import LOWER_SHARE
@@ -54,6 +55,7 @@ def cascade(files: Sequence[Results]) -> Results:
   Raises:
     InputError: for files that cannot be combined; the message says why.
   """
+  files = as_results(files)
   alpha = _checked(files)
   classes = {known for f in files if (known := _num_classes(f)) is not None}
   if len(classes) > 1:
@@ -96,6 +98,7 @@ def dual(chooser: Results, files: Sequence[Results]) -> Results:
   Raises:
     InputError: for files that cannot be combined, or a choice that none of them is.
   """
+  chooser, *files = as_results([chooser, *files])
   alpha = _checked([chooser, *files])
   choice, *answers = (at_share(f, 0.5).columns for f in (chooser, *files))
   if (most := int(choice["predict"].max())) >= len(files):

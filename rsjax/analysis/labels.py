@@ -17,6 +17,12 @@ _SHOWN = 3  # names, at most, that a sentence lists
 _CALLED: dict[str, str] = {MULTI: "multi-class"}  # bounds, where not as in the settings
 
 
+def as_results(files: Any) -> list[Results]:
+  """One or several results, also in the form that certify and predict return them."""
+  several = [files] if isinstance(files, Results) or hasattr(files, "results") else files
+  return [getattr(f, "results", f) for f in several]
+
+
 def facts(results: Results) -> dict[str, Any]:
   """{setting: value} of a file, None if not known: the settings in which files of certificates may differ."""
   settings, about = results.settings, results.manifest["about"]
@@ -35,6 +41,7 @@ def facts(results: Results) -> dict[str, Any]:
     "top_k": settings.get("top_k"),
     "dtype": settings.get("dtype"),
     "seed": settings.get("seed"),
+    "digest": settings.get("dataset"),
     "selection": _selection(settings),
     "plan": settings["plan"].get("id") if isinstance(settings.get("plan"), dict) else None,
     "stop": looks.stopped_by(settings),

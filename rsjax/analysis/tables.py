@@ -16,7 +16,7 @@ import numpy as np
 
 from rsjax.analysis import looks, statistics
 from rsjax.analysis.columns import fitted
-from rsjax.analysis.labels import all_facts, bound_called, labels
+from rsjax.analysis.labels import all_facts, as_results, bound_called, labels
 from rsjax.errors import InputError
 from rsjax.results import Results
 
@@ -46,6 +46,7 @@ def summarize(
   Raises:
     InputError: for files whose radii are in different norms, or that have no rows or no labels.
   """
+  files = as_results(files)
   known = all_facts(files)
   norms = sorted({k["norm"] for k in known})
   if len(norms) > 1:
