@@ -8,8 +8,8 @@
 Each module of this package has one topic: statistics (numbers of one file), reanalysis (the same votes at
 another alpha, n or bound), looks (files whose images ended early), agreement (PREDICT against a file of more
 draws), contradictions (within one file), referee (what should be said of the files), spacing (which images they
-are of), labels, columns (text that fits a terminal), tables, latex, plots, found (one file as a value to look
-at).
+are of), claims, leaderboard (whose radii a table can have), labels, columns (text that fits a terminal),
+tables, latex, plots, reports (an HTML page), found (one file as a value to look at).
 """
 
 from rsjax.analysis.agreement import CATEGORIES, agreement
@@ -19,6 +19,7 @@ from rsjax.analysis.latex import latex
 from rsjax.analysis.plots import plot
 from rsjax.analysis.reanalysis import as_predictions, with_alpha, with_bound, with_draws
 from rsjax.analysis.referee import warnings
+from rsjax.analysis.reports import check_report, report
 from rsjax.analysis.statistics import (
   abstention_rate,
   accuracy_interval,
@@ -42,6 +43,7 @@ __all__ = [
   "average_certified_radius",
   "caption",
   "certified_accuracy",
+  "check_report",
   "common_grid",
   "csv",
   "grid",
@@ -50,6 +52,7 @@ __all__ = [
   "latex",
   "markdown",
   "plot",
+  "report",
   "summarize",
   "table",
   "text",
