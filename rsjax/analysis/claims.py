@@ -126,8 +126,8 @@ def judge_all(
   rho: float | None = None,
 ) -> list[Verdict]:
   """`judge` for each file and claim."""
-  found = []
-  for f, name in zip(files, names):
+  found: list[Verdict] = []
+  for f, name in zip(files, names) if claims else ():
     statistics.check_rows(f)
     odd = [*contradictions.of_images(f), *contradictions.of_settings(f), *contradictions.of_rows(f)]
     found += [_judge(f, claim, name, odd, rule, confidence, rho) for claim in claims]
@@ -192,7 +192,8 @@ def _correction(images, hits, wrong, alpha, assumed, rho, enough):
   decides = "" if rho is not None else ", which supports the claim, too" if enough else ", below the claim"
   return (
     f"each certificate may be wrong with probability {alpha:g}{taken}: "
-    f"with probability {1 - (rho or USUAL_RHO):g} at most {wrong} of {images:,} are, so that at least {max(0, hits - wrong):,} are right, "
+    f"with probability {1 - (rho or USUAL_RHO):g} at most {wrong} of "
+    f"{images:,} are, so that at least {max(0, hits - wrong):,} are right, "
     f"{_share(max(0, hits - wrong), images)}{decides}"
   )
 

@@ -15,10 +15,7 @@ from rsjax.errors import InputError
 from rsjax.results import Results
 
 RADII = {"cifar10": (0.25, 1.0, 2.0), "imagenet": (1.0, 2.0)}
-_NAMES = (
-  ("cifar10", re.compile(r"cifar-?_?10(?!\d)", re.IGNORECASE)),
-  ("imagenet", re.compile("imagenet", re.IGNORECASE)),
-)
+_NAMES = {"cifar10": r"cifar-?_?10(?!\d)", "imagenet": "imagenet"}
 
 
 def radii_of(files: Sequence[Results]) -> tuple[float, ...]:
@@ -38,10 +35,11 @@ def radii_for(names: Sequence[str]) -> tuple[float, ...]:
   """The leaderboard's radii for data sets of these names or paths; errors as for `radii_of`."""
   found = {}
   for name in names:
-    known = [key for key, pattern in _NAMES if pattern.search(name)]
+    known = [key for key, pattern in _NAMES.items() if re.search(pattern, name, re.IGNORECASE)]
     if len(known) != 1:
       raise InputError(
-        f"the leaderboard has columns for cifar10 and imagenet, and {name!r} names neither: give radii as numbers"
+        f"the leaderboard has columns for cifar10 and imagenet, and {name!r} names neither: give radii as "
+        "numbers"
       )
     found[known[0]] = RADII[known[0]]
   if len(found) > 1:

@@ -16,9 +16,9 @@ def add(made: argparse.ArgumentParser) -> None:
     "--claim",
     action="append",
     metavar="CLAIM",
-    help='a certified accuracy that is claimed, such as "0.61 at 0.25" or "61%% at 0.25": say whether each file '
-    "supports it, with the interval, and with what may be certified wrongly; with --rho, take that off first. "
-    "The exit code is 1 if a file does not support a claim. May be repeated (default: none)",
+    help='a certified accuracy that is claimed, such as "0.61 at 0.25" or "61%% at 0.25": say whether each '
+    "file supports it, with the interval, and with what may be certified wrongly; with --rho, take that off "
+    "first. The exit code is 1 if a file does not support a claim. May be repeated (default: none)",
   )
   made.add_argument(
     "--html",

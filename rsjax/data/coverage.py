@@ -33,6 +33,6 @@ def few_classes(labels: ArrayLike, classes: int) -> str | None:
   if special.pdtrc(missing - 1, by_chance) > _CHANCE:
     return None
   return (
-    f"its {len(labels):,} images are of {there:,} of {classes:,} classes only: were they cut from a set that is "
-    "sorted by class? Certified accuracy is then that of these classes; `skip` takes images evenly"
+    f"its {len(labels):,} images are of {there:,} of {classes:,} classes only: were they cut from a set that "
+    "is sorted by class? Certified accuracy is then that of these classes; `skip` takes images evenly"
   )

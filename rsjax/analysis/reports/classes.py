@@ -72,7 +72,7 @@ def by_class(f: Results, radii: Sequence[float], known: dict[int, str], rule: st
 
 
 def confusions(f: Results, known: dict[int, str]) -> list[dict[str, Any]]:
-  """The most frequent certified answers that are wrong: dicts of label, answer, times, and images of the label."""
+  """The most frequent certified answers that are wrong: dicts of label, answer, times, images of the label."""
   label, predict = f.columns["label"], f.columns["predict"]
   return [
     {

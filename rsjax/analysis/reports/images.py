@@ -1,4 +1,4 @@
-"""The images of the largest and smallest radius, and wrong ones that are certified; with pictures if they are there."""
+"""The images of the largest and smallest radius, and wrong ones that are certified, with pictures."""
 
 import base64
 import io
@@ -27,8 +27,8 @@ def extremes(
     dataset, data_dir: as for `data.load`; None: the data set that the file names, if it is there.
 
   Returns:
-    groups: (title, list of dicts of idx, label, answer, radius, and picture, a data URI or None); why: why there
-    are no pictures, or None.
+    groups: (title, list of dicts of idx, label, answer, radius, and picture, a data URI or None); why: why
+    there are no pictures, or None.
 
   Raises:
     InputError: for a `dataset` that cannot be loaded.

@@ -29,10 +29,10 @@ def histogram(f: Results) -> dict[str, Any] | None:
   """The shares of the selected class among the estimation draws, which estimate p_A; None without votes.
 
   Returns:
-    edges: 21 ends of bins from 0 to 1; right, wrong, abstained: 20 counts of images each; images; unanimous: how
-    many images had every vote for the class; n: the most draws; cap: the radius that n unanimous votes certify,
-    None if it is not known; at_cap: how many images have that many; below: images with less than half of the
-    votes; median: of the shares.
+    edges: 21 ends of bins from 0 to 1; right, wrong, abstained: 20 counts of images each; images; unanimous:
+    how many images had every vote for the class; n: the most draws; varies: whether images took fewer; cap: the
+    radius that n unanimous votes certify, None if it is not known; at_cap: how many images have that many;
+    below: images with less than half of the votes; median: of the shares.
   """
   columns = f.columns
   if "nA" not in columns or "n" not in columns:
@@ -81,9 +81,9 @@ def base(f: Results, confidence: float) -> dict[str, Any]:
   one, and the selection's draws are used, whose number is fixed.
 
   Returns:
-    accuracy, low, high: the mean over the images, and Student's t interval for the number of images; None if not
-    known. of: which draws. draws: how many. why: why it is not known, or None. leading: the share of the images
-    whose most frequent class is the label.
+    accuracy, low, high: the mean over the images, and Student's t interval for the number of images; None if
+    not known. of: which draws. draws: how many. why: why it is not known, or None. leading: the share of the
+    images whose most frequent class is the label.
   """
   columns, settings = f.columns, f.settings
   unknown = {"accuracy": None, "low": None, "high": None, "of": None, "draws": None, "leading": None}

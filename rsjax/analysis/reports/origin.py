@@ -36,14 +36,19 @@ def of(f: Results) -> list[tuple[str, str]]:
   found += [("rows", rows), ("images", _images(f))]
   found += [("command", command(f)), ("noise", _noise(settings))]
   found += [("n0", settings.get("n0")), ("n", settings.get("n")), ("alpha", settings.get("alpha"))]
-  found += [("bound", _bound(f)), ("drawing", _drawing(f)), ("seed of the noise", settings.get("seed"))]
+  found += [
+    ("bound", _bound(f)),
+    ("drawing", _drawing(f)),
+    ("seed of the noise", str(settings.get("seed", ""))),
+  ]
   found += [("data set", _named(about.get("dataset"), settings.get("split")))]
   found += [("digest of the data", settings.get("dataset"))]
   found += [("classifier", checkpoint.get("arch") or settings.get("classifier"))]
   found += [("digest of the checkpoint", settings.get("checkpoint")), ("training", _training(checkpoint))]
   found += [("dtype", settings.get("dtype")), ("precision of products", settings.get("precision"))]
   found += [("convolutions", settings.get("convolutions")), ("batch norm", settings.get("batch_norm"))]
-  return [(name, str(value)) for name, value in found if value not in (None, "")]
+  show = lambda value: f"{value:,}" if type(value) is int else str(value)
+  return [(name, show(value)) for name, value in found if value not in (None, "")]
 
 
 def sessions(f: Results) -> list[dict[str, str]]:
@@ -51,7 +56,7 @@ def sessions(f: Results) -> list[dict[str, str]]:
   return [
     {
       "started": str(session.get("started", "")),
-      "device": f"{session.get('devices', '?')} x {session.get('device', '?')} ({session.get('platform', '?')})",
+      "device": "{} x {} ({})".format(*(session.get(key, "?") for key in ("devices", "device", "platform"))),
       "versions": ", ".join(f"{name} {session[name]}" for name in _VERSIONS if name in session),
     }
     for session in f.manifest["sessions"]

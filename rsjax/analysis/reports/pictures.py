@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's, as in `plots`: right, wrong and none can be told apart without colour by their hatching.
 _RIGHT, _WRONG, _NONE = "#0072B2", "#D55E00", "#8a8a8a"
-_WIDTH = 4.4  # inches: text has the page's size on a phone
+_WIDTH = 4.0  # inches: text has the page's size on a phone
 _FAINTEST, _STRONGEST = 0.08, 0.62  # of a cell's colour, so that text on it is read
 
 
@@ -55,7 +55,7 @@ def histogram(votes: dict[str, Any], name: str) -> dict[str, str]:
   axes = figure.subplots()
   edges = votes["edges"]
   width, base = edges[1] - edges[0], [0] * (len(edges) - 1)
-  for kind, colour, hatch in (("right", _RIGHT, ""), ("wrong", _WRONG, "///"), ("abstained", _NONE, "...")):
+  for kind, colour, hatch in (("right", _RIGHT, ""), ("wrong", _WRONG, "///"), ("abstained", _NONE, "")):
     axes.bar(
       edges[:-1],
       votes[kind],
@@ -112,18 +112,24 @@ def matrix(table: dict[str, Any] | None, name: str) -> dict[str, str] | None:
 
 
 def svg(figure: "Figure", name: str, alt: str) -> str:
-  """A figure as an SVG element for a page: its own ids begin with `name`, `alt` describes it, black is the text's."""
+  """A figure as SVG element of a page: its ids begin with `name`, `alt` describes it, black is the text's."""
   import html
 
   import matplotlib
 
   out = io.StringIO()
-  settings = {"svg.fonttype": "none", "svg.hashsalt": name}
+  settings = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": name,
+    "hatch.linewidth": 0.6,
+    "font.sans-serif": ["DejaVu Sans"],
+  }
   with matplotlib.rc_context(settings):
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
   text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", out.getvalue(), flags=re.S)
   text = re.sub(r'\bid="', f'id="{name}-', text[text.index("<svg") :])
   text = re.sub(r'(url\(|href=")#', rf"\g<1>#{name}-", text)
+  text = re.sub(r'\b(d|x|y|transform)="[^"]*"', lambda place: re.sub(r"(\.\d\d)\d+", r"\1", place[0]), text)
   text = re.sub(r"(fill|stroke): #000000", r"\1: currentColor", text)
   head, rest = text.split(">", 1)
   [box] = re.findall(r'viewBox="[^"]*"', head)
