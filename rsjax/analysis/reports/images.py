@@ -64,17 +64,17 @@ def _source(f: Results, given: str | None, data_dir: str | None) -> tuple[data.D
   name, split = given or f.manifest["about"].get("dataset"), f.settings.get("split")
   digest = f.settings.get("dataset")
   if digest is None or split not in data.SPLITS or not isinstance(name, str):
-    return None, "The file does not say which data set and split it is of."
+    return None, "No pictures: the file does not say which data set and split it is of."
   if given is None and pathlib.Path(name).is_dir():  # to know its digest is to read all of its files
-    return None, f"Pictures: with --data {name}, whose files are then all read."
+    return None, f"No pictures: to know {name} as the file's data set takes reading all of it (--data {name})."
   try:
     found = data.load(name, split, data_dir)
   except Exception as error:  # a data set that is not there, or not as it was, takes nothing from the report
     if given is not None:
       raise InputError(f"the data set for the report's pictures: {error}") from error
-    return None, f"The data set {name} is not here; --data DATASET names it."
+    return None, f"No pictures: the data set {name} is not here, or not as it was (--data names another)."
   if found.digest != digest:
-    return None, f"The data set {name} is another one than the file's: its digest is {found.digest[:12]}…"
+    return None, f"No pictures: {name} is not the file's data set; its digest is {found.digest[:12]}…"
   return found, None
 
 
