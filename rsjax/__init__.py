@@ -40,12 +40,21 @@ def read(path: Any) -> Any:
   Returns:
     An `analysis.Found`.
 
+  Warns:
+    UserWarning: for whatever contradicts itself in the file, such as a radius that its votes do not certify.
+    `warnings()` of the result says more.
+
   Raises:
     InputError: if the file is missing or malformed; the message names the line.
   """
+  import warnings
+
   from rsjax import analysis, results
 
-  return analysis.Found(results.read_any(path))
+  found = analysis.Found(results.read_any(path))
+  for text in found.contradictions():
+    warnings.warn(f"{path}: {text}", stacklevel=2)
+  return found
 
 
 def __getattr__(name: str) -> Any:

@@ -165,6 +165,8 @@ def _certify(files, args, left_out):
   )
   names = [row["name"] for row in rows]
   warnings = left_out + analysis.warnings(files, names, radii, args.rule, args.confidence)
+  if args.rho and (unknown := [row["name"] for row in rows if row["alpha"] is None]):
+    warnings.append(f"alpha is not recorded in {analysis.some(unknown)}: --rho assumes 0.001")
   verdicts = reporting.verdicts_on(files, names, args)
   other = analysis.summarize(files, radii, rule="paper" if args.rule == "open" else "open")
   differing = sum(

@@ -14,7 +14,7 @@ tables, latex, plots, reports (an HTML page), found (one file as a value to look
 
 from rsjax.analysis.agreement import CATEGORIES, agreement
 from rsjax.analysis.found import Found
-from rsjax.analysis.labels import labels
+from rsjax.analysis.labels import labels, some
 from rsjax.analysis.latex import latex
 from rsjax.analysis.plots import plot
 from rsjax.analysis.reanalysis import as_predictions, with_alpha, with_bound, with_draws
@@ -53,6 +53,7 @@ __all__ = [
   "markdown",
   "plot",
   "report",
+  "some",
   "summarize",
   "table",
   "text",

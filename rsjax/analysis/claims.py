@@ -176,10 +176,7 @@ def _judge(
       f"accuracy would be {_share(hits, total)} to {_share(hits + missing, total)}"
     )
   if (of := results.manifest["about"].get("images")) and of > total:
-    details.append(
-      f"a subset, {total:,} of the split's {of:,} images: of the others it says what the interval says, if "
-      "the images were chosen at random or evenly spaced"
-    )
+    details.append(f"a subset, {total:,} of the split's {of:,} images{_of_others(results)}")
   elif results.expected is None:
     details.append("no manifest: whether images are missing is not known")
   details += [lower_bound] if lower_bound else []
@@ -206,6 +203,13 @@ def _why_lower_bound(results: Results, radius: float) -> str | None:
     f"{looks.stopped_by(results.settings)}: at {radius:g} its certified accuracy is a lower bound; more draws "
     "might have certified more"
   )
+
+
+def _of_others(results: Results) -> str:
+  """What a subset says of the images that are not in it."""
+  if results.settings.get("indices") is not None:
+    return ", chosen one by one (--indices): it says nothing of the others"
+  return ": of the others it says what the interval says, if these are a fair choice, such as every 20th"
 
 
 def _share(count: int, total: int) -> str:

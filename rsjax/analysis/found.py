@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rsjax import bounds
-from rsjax.analysis import looks, plots, reports, statistics, tables
+from rsjax.analysis import contradictions, looks, plots, referee, reports, statistics, tables
 from rsjax.errors import InputError
 from rsjax.results import Results, plural, save
 
@@ -135,6 +135,18 @@ class Found:
       InputError: without labels, or if the file cannot be written.
     """
     save(self.results, path)
+
+  def contradictions(self) -> list[str]:
+    """What contradicts itself: images, settings, rows that do not follow from votes; one sentence each."""
+    f = self.results
+    return [*contradictions.of_images(f), *contradictions.of_settings(f), *contradictions.of_rows(f)]
+
+  def warnings(self, radii: Sequence[float] | None = None) -> list[str]:
+    """What a referee would ask about these results and their table at some radii; one sentence each."""
+    if "radius" not in self.columns:
+      return referee.warnings([self.results], [self.results.path], [])
+    chosen = statistics.grid(self.results) if radii is None else radii
+    return referee.warnings([self.results], [self.results.path], chosen)
 
   def table(self, radii: Sequence[float] | None = None) -> str:
     """Certified accuracy at some radii with its intervals, ACR and abstentions, as text."""

@@ -8,6 +8,7 @@ from typing import Any
 from rsjax import noise
 from rsjax.analysis import looks
 from rsjax.bounds import MULTI, ONE_SIDED
+from rsjax.data import Selection
 from rsjax.errors import InputError
 from rsjax.results import Results, plural
 
@@ -32,9 +33,22 @@ def facts(results: Results) -> dict[str, Any]:
     "alpha": settings.get("alpha"),
     "bound": _bound(results),
     "dtype": settings.get("dtype"),
+    "seed": settings.get("seed"),
+    "selection": _selection(settings),
     "plan": settings["plan"].get("id") if isinstance(settings.get("plan"), dict) else None,
     "stop": looks.stopped_by(settings),
   }
+
+
+def _selection(settings: dict[str, Any]) -> str | None:
+  """The flags that chose the images; None if they are not known, or all images were asked for."""
+  if settings.get("skip") is None:
+    return None
+  try:
+    flags = Selection.from_settings(settings).flags
+  except InputError:  # said elsewhere
+    return None
+  return None if flags == "--skip 1" else flags
 
 
 def _bound(results: Results) -> str | None:

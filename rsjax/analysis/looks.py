@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rsjax import bounds, noise
 from rsjax.bounds import Plan
 from rsjax.errors import InputError
-from rsjax.procedures import Anytime, Radii, StopRule, Tolerance
+from rsjax.procedures import Anytime, CertifyByLooks, PredictByLooks, Radii, StopRule, Tolerance
 from rsjax.results import Results, parse_column, plural
 
 _ANSWER = "answer"  # the rule of PREDICT
@@ -51,9 +51,10 @@ def plan_of(settings: dict[str, Any]) -> Plan:
   return plan
 
 
-def is_usual(plan: Plan) -> bool:
-  """Whether a plan is the one that rsjax makes of its n and alpha."""
-  usual = bounds.default_plan(plan.looks[-1], plan.alpha, plan.looks[0])
+def is_usual(plan: Plan, certified: bool) -> bool:
+  """Whether a plan is the one that rsjax makes of its n and alpha, for CERTIFY (`certified`) or PREDICT."""
+  first = (CertifyByLooks if certified else PredictByLooks).first
+  usual = bounds.default_plan(plan.looks[-1], plan.alpha, first)
   return usual.looks == plan.looks and np.allclose(usual.alphas, plan.alphas, rtol=1e-9, atol=0)
 
 

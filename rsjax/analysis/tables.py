@@ -50,6 +50,8 @@ def summarize(
   norms = sorted({k["norm"] for k in known})
   if len(norms) > 1:
     raise InputError(f"radii in {' and '.join(norms)} cannot be in one table: give files of one norm")
+  first = files[0].columns["idx"]
+  same_images = all(np.array_equal(f.columns["idx"], first) for f in files)
   rows = []
   for f, name, settings in zip(files, labels(files, names), known):
     hits = statistics.certified(f, radii, rule)
@@ -59,6 +61,7 @@ def summarize(
       "file": f.path,
       **settings,
       "images": len(f),
+      "same_images": same_images,
       "expected": f.expected,
       "radii": [float(r) for r in radii],
       "certified_accuracy": (hits / len(f)).tolist(),
@@ -157,12 +160,14 @@ def shown_draws(row: dict[str, Any]) -> str:
 
 def common(rows: list[dict[str, Any]]) -> dict[str, Any]:
   """{setting: value} of what all rows have in common; sigma only if their names do not say it."""
-  keys = ["dataset", "split", "arch", "sigma", "n", "alpha", "bound", "stop", "dtype"]
+  keys = ["dataset", "split", "selection", "arch", "sigma", "n", "alpha", "bound", "stop", "dtype"]
   if all("sigma = " in row["name"] for row in rows):
     keys.remove("sigma")
   same = {key: rows[0][key] for key in keys
           if rows[0][key] is not None and len({row[key] for row in rows}) == 1}  # fmt: skip
   stop = same.pop("stop", None)
+  if "selection" in same:
+    same = {"images" if key == "selection" else key: value for key, value in same.items()}
   if "bound" in same:
     same["bound"] = bound_called(same["bound"])
   if "n" in same:
@@ -209,6 +214,8 @@ def marked(
 ) -> list[list[str]]:
   """Text of each row's accuracies and ACR; the best of several in a column, as shown, is marked.
 
+  Nothing is marked if the rows are of different images.
+
   Args:
     rows: from `summarize`.
     mark: from the text of the best cell to its marked text.
@@ -220,7 +227,8 @@ def marked(
   best = [max(map(float, column)) for column in zip(*texts)]
   lines = []
   for row, line in zip(rows, texts):
-    cells = [mark(v) if len(rows) > 1 and float(v) == b > 0 else v for v, b in zip(line, best)]
+    compared = len(rows) > 1 and row["same_images"]
+    cells = [mark(v) if compared and float(v) == b > 0 else v for v, b in zip(line, best)]
     if with_interval:
       ends = [[show(row, end) for end in pair] for pair in row["interval"]]
       ends.append([f"{end:.3f}" for end in row["ACR_interval"]])

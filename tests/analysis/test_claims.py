@@ -129,6 +129,11 @@ def test_missing_images_count_as_wrong(digits):
   assert "not supported" in verdict(part, "0.99 at 0.25").head  # whatever they are
 
 
+def test_images_that_were_chosen_say_nothing_of_the_others(digits):
+  said = str(verdict(cut(digits, 72, indices="0,5-355"), "0.80 at 0.25"))
+  assert "says nothing of the others" in said
+
+
 def test_images_that_stopped_at_grid_radii_give_lower_bounds(digits):
   plan = {"id": "x", "looks": [100, 100_000], "alphas": [0.0005, 0.0005]}
   stopped = cut(digits, 72, plan=plan, stop={"rule": "radii", "radii": [0.0, 0.25], "give_up": 0.0})

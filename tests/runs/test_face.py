@@ -82,6 +82,21 @@ def test_a_file_is_written_continued_and_read(g, images, tmp_path):
     rsjax.smooth(linear, g.variables, sigma=0.5).certify(images, LABELS, n=1000, file=whole, progress=False)
 
 
+def test_a_file_that_contradicts_itself_is_warned_of_when_it_is_read(g, images, tmp_path):
+  path = tmp_path / "r.tsv"
+  g.certify(images, LABELS, n=1000, file=path, progress=False)
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    assert rsjax.read(path).contradictions() == []
+  lines = [line.split("\t") for line in path.read_text().splitlines()]
+  row = next(row for row in lines[1:] if float(row[3]) > 0)
+  row[3] = f"{float(row[3]) + 0.1:.6f}"
+  path.write_text("".join("\t".join(line) + "\n" for line in lines))
+  with pytest.warns(UserWarning, match="1 radius is above what the votes certify"):
+    found = rsjax.read(path)
+  assert "above what the votes certify" in "\n".join(found.warnings())
+
+
 def test_without_labels_there_are_radii_and_no_accuracy(g, images, tmp_path):
   found = g.certify(images, n=500, progress=False)
   assert "label" not in found.columns and "correct" not in found.columns

@@ -123,12 +123,11 @@ def cost(f: Results) -> dict[str, Any]:
   """
   draws = looks.draws(f)
   seconds = float(f.columns["time"].sum()) if "time" in f.columns else None
-  known = draws is not None
   total = int(draws.sum()) if draws is not None else None
   return {
     "total": total,
-    "mean": float(draws.mean()) if known else None,
-    "median": float(np.median(draws)) if known else None,
+    "mean": float(draws.mean()) if draws is not None else None,
+    "median": float(np.median(draws.astype(np.float64))) if draws is not None else None,
     "most": int(draws.max()) if draws is not None else None,
     "hours": None if seconds is None else seconds / 3600,
     "time": None if seconds is None else _duration(seconds),

@@ -126,7 +126,7 @@ def _drawing(f: Results) -> str | None:
   if not looks.is_by_looks(settings):
     return "n draws for each image, fixed beforehand"
   plan = settings["plan"] if isinstance(settings["plan"], dict) else {}
-  told = plan.get("looks")
+  told: Any = plan.get("looks")
   told = f", {plural(len(told), 'look')} from {told[0]:,} to {told[-1]:,} draws" if _are_counts(told) else ""
   return f"by looks: {looks.stopped_by(settings)}; plan {plan.get('id', 'without a name')}{told}"
 

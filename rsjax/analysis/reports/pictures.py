@@ -22,7 +22,7 @@ def curve(
   files: Sequence[Results], names: Sequence[str] | None, rule: str, confidence: float, rho: float | None
 ) -> dict[str, str]:
   """Certified accuracy against radius with its intervals: the picture and its description."""
-  figure = _figure(2.9 + 0.22 * len(files) * (len(files) > 1))
+  figure: Any = _figure(2.9 + 0.22 * len(files) * (len(files) > 1))
   axes = figure.subplots()
   plots.plot(files, ax=axes, names=names, rule=rule, band=confidence, rho=rho)
   legend = axes.get_legend()
@@ -51,8 +51,7 @@ def _farthest(f: Results) -> float:
 
 def histogram(votes: dict[str, Any], name: str) -> dict[str, str]:
   """The distribution of p_A, as `numbers.histogram` counts it."""
-  figure = _figure(2.9)
-  axes = figure.subplots()
+  axes: Any = (figure := _figure(2.9)).subplots()
   edges = votes["edges"]
   width, base = edges[1] - edges[0], [0] * (len(edges) - 1)
   for kind, colour, hatch in (("right", _RIGHT, ""), ("wrong", _WRONG, "///"), ("abstained", _NONE, "")):
