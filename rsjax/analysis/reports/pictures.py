@@ -117,7 +117,7 @@ def svg(figure: "Figure", name: str, alt: str) -> str:
   import matplotlib
 
   out = io.StringIO()
-  settings = {
+  settings: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": name,
     "hatch.linewidth": 0.6,
