@@ -5,7 +5,7 @@ import json
 import sys
 import textwrap
 
-from rsjax.cli import console, parsing, recomputing
+from rsjax.cli import console, parsing, recomputing, reporting
 from rsjax.errors import InputError
 from rsjax.files import local, unwritable, whole
 
@@ -13,11 +13,12 @@ EPILOG = """examples:
   python -m rsjax.analyze out/sigma_*.tsv -o tables
   python -m rsjax.analyze predict_100.tsv --reference certify_100000.tsv
   python -m rsjax.analyze out.tsv --alpha 1e-5 --n 10000
+  python -m rsjax.analyze out.tsv --claim "0.61 at 0.25" --html report.html
 
 The command reads rsjax's files and those of the paper's code (TSV with idx, label, predict, radius). With
 -o DIR it writes certified_accuracy.md, .tex, .csv, .json, .png, .pdf and .svg to DIR. The settings of a file
 without a manifest are taken from its path, such as noise_0.50/test/sigma_0.25, and are otherwise unknown.
-Warnings go to stderr and into the .json file."""
+Warnings go to stderr, into the .json file and into the report."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,10 +29,11 @@ def parser() -> argparse.ArgumentParser:
   add("-o", "--out", metavar="DIR", help="directory for tables and plots (default: print to the terminal only)")
   add(
     "--radii",
-    type=float,
+    type=parsing.radius,
     nargs="+",
     metavar="R",
-    help="l2 radii of the table's columns, pixels in [0, 1] (default: multiples of 0.25, or of a finer step)",
+    help="l2 radii of the table's columns, pixels in [0, 1]; or the word leaderboard, for those of the SoK "
+    "leaderboard: 0.25 1 2 for CIFAR-10, 1 2 for ImageNet (default: multiples of 0.25, or of a finer step)",
   )
   add(
     "--rule",
@@ -64,16 +66,19 @@ def parser() -> argparse.ArgumentParser:
     "(default: the file's settings)",
   )
   add("--panels", choices=("sigma", "noise"), help="one panel of the plot per sigma, or per training noise")
-  add("--title", default="", help="title of the plot")
+  add("--title", default="", help="title of the plot and the report")
+  reporting.add(made)
   return made
 
 
 def main(argv: list[str] | None = None) -> int:
   """Runs the command; returns its exit code."""
-  return console.run("analyze", _body, parser().parse_args(argv))
+  args = parser().parse_args(argv)
+  args.typed = sys.argv[1:] if argv is None else argv
+  return console.run("analyze", _body, args)
 
 
-def _body(args: argparse.Namespace) -> None:
+def _body(args: argparse.Namespace) -> int:
   from rsjax import results
 
   for name in ("confidence", "rho"):
@@ -83,6 +88,7 @@ def _body(args: argparse.Namespace) -> None:
   for path in (args.out or "", args.reference or ""):
     local(path)
   recomputing.check(args)
+  reporting.check(args)
   files = recomputing.combined(results.join([results.read_any(path) for path in args.results]), args)
   if args.label and len(args.label) != len(files):
     given = results.plural(len(args.label), "time")
@@ -101,9 +107,10 @@ def _body(args: argparse.Namespace) -> None:
     raise InputError("--bound belongs to certified radii, --reference to PREDICT's answers: give one of them")
   files = recomputing.again(files, args)
   if kinds == {"predict"} or args.reference:
+    reporting.refuse_predictions(args)
     _predict(files, args, left_out)
-  else:
-    _certify(files, args, left_out)
+    return 0
+  return _certify(files, args, left_out)
 
 
 def _with_rows(files, args):
@@ -128,9 +135,10 @@ def _with_rows(files, args):
 
 def _certify(files, args, left_out):
   from rsjax import analysis, results
+  from rsjax.analysis.columns import WIDTH
   from rsjax.analysis.tables import called
 
-  radii = args.radii or analysis.common_grid(files)
+  radii = reporting.radii_of(files, args)
   rows = analysis.summarize(
     files, radii, names=args.label, rule=args.rule, confidence=args.confidence, rho=args.rho
   )
@@ -138,19 +146,24 @@ def _certify(files, args, left_out):
   warnings = left_out + analysis.warnings(files, names, radii, args.rule, args.confidence)
   if args.rho and (unknown := [row["name"] for row in rows if row["alpha"] is None]):
     warnings.append(f"alpha is not recorded in {analysis.some(unknown)}: --rho assumes 0.001")
+  verdicts = reporting.verdicts_on(files, names, args)
   other = analysis.summarize(files, radii, rule="paper" if args.rule == "open" else "open")
   differing = sum(
     round(abs(a - b) * row["images"])
     for row, them in zip(rows, other)
     for a, b in zip(row["certified_accuracy"], them["certified_accuracy"])
   )
-  if args.out:  # before anything is printed: nobody may be reading
+  reporting.write(files, args, radii, verdicts, warnings)  # before anything is printed: nobody may be reading
+  if args.out:
     out = _folder(args.out)
     caption = analysis.caption(rows, args.intervals)
+    said = {"files": rows, "warnings": warnings} | (
+      {"claims": [v.as_dict() for v in verdicts]} if verdicts else {}
+    )
     _write(out, "certified_accuracy.md", f"{analysis.markdown(rows, args.intervals)}\n\n{caption}\n")
     _write(out, "certified_accuracy.tex", f"{analysis.latex(rows, args.intervals)}\n")
     _write(out, "certified_accuracy.csv", analysis.csv(rows))
-    _write(out, "certified_accuracy.json", json.dumps({"files": rows, "warnings": warnings}, indent=1) + "\n")
+    _write(out, "certified_accuracy.json", json.dumps(said, indent=1) + "\n")
     plots = [out / f"certified_accuracy.{ending}" for ending in ("png", "pdf", "svg")]
     analysis.plot(
       files,
@@ -169,9 +182,13 @@ def _certify(files, args, left_out):
   if differing:
     cases = results.plural(differing, "case")
     print(f"\nin {cases} an image's radius is exactly R: only the rule of the paper's tables, >= R, counts it")
+  reporting.say(verdicts, WIDTH)
   _warn(warnings)
   if args.out:
     print(f"\nwrote {out}/certified_accuracy.md .tex .csv .json .png .pdf .svg")
+  if args.html:
+    print(f"\nwrote {args.html}")
+  return reporting.exit_code(verdicts)
 
 
 def _predict(files, args, left_out):

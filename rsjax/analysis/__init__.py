@@ -8,8 +8,9 @@
 Each module of this package has one topic: statistics (numbers of one file), reanalysis (the same votes at
 another alpha, n or bound, or for top-k), looks (files whose images ended early), combined (one certificate
 from several files), agreement (PREDICT against a file of more draws), contradictions (within one file),
-referee (what should be said of the files), spacing (which images they are of), labels, columns (text that
-fits a terminal), tables, latex, plots, found (one file as a value to look at).
+referee (what should be said of the files), spacing (which images they are of), claims, leaderboard (whose radii
+a table can have), labels, columns (text that fits a terminal), tables, latex, plots, reports (an HTML page),
+found (one file as a value to look at).
 """
 
 from rsjax.analysis.agreement import CATEGORIES, agreement
@@ -20,6 +21,7 @@ from rsjax.analysis.latex import latex
 from rsjax.analysis.plots import plot
 from rsjax.analysis.reanalysis import as_predictions, at_share, with_alpha, with_bound, with_draws, with_top_k
 from rsjax.analysis.referee import warnings
+from rsjax.analysis.reports import check_report, report
 from rsjax.analysis.statistics import (
   abstention_rate,
   accuracy_interval,
@@ -45,6 +47,7 @@ __all__ = [
   "caption",
   "cascade",
   "certified_accuracy",
+  "check_report",
   "combine",
   "common_grid",
   "csv",
@@ -55,6 +58,7 @@ __all__ = [
   "latex",
   "markdown",
   "plot",
+  "report",
   "some",
   "summarize",
   "table",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rsjax import bounds
-from rsjax.analysis import contradictions, looks, plots, referee, statistics, tables
+from rsjax.analysis import contradictions, looks, plots, referee, reports, statistics, tables
 from rsjax.errors import InputError
 from rsjax.results import Results, plural, save
 
@@ -100,11 +100,7 @@ class Found:
     Raises:
       InputError: if pandas is missing; the message gives the command that installs it.
     """
-    try:
-      import pandas
-    except ImportError as error:
-      raise InputError("to_pandas needs pandas: pip install pandas") from error
-    return pandas.DataFrame(self.columns)
+    return self.results.to_pandas()
 
   def plot(
     self, path: str | pathlib.Path | None = None, title: str = "", *, ax: "Axes | None" = None
@@ -121,6 +117,19 @@ class Found:
     """
     self.certified_accuracy(0.0)
     return plots.plot([self.results], () if path is None else path, title, ax=ax)
+
+  def report(self, path: str | pathlib.Path, title: str = "") -> None:
+    """Writes a report as one HTML page; `analysis.report` does so for several files, and takes more settings.
+
+    Args:
+      path: where to write it.
+      title: title of the page; "": the data set and the classifier.
+
+    Raises:
+      InputError: without labels, for predictions, or if Jinja2 or Matplotlib is missing.
+    """
+    self.certified_accuracy(0.0)
+    reports.report([self.results], path, title=title)
 
   def save(self, path: str | pathlib.Path) -> None:
     """Writes a result file and its manifest, as `rsjax.certify` does; neither may exist already.

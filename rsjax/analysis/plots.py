@@ -129,6 +129,11 @@ def plot(
   return figure
 
 
+def check_matplotlib() -> None:
+  """Raises InputError if Matplotlib is missing; the message gives the command that installs it."""
+  _matplotlib()
+
+
 def _matplotlib():
   """(FigureCanvasAgg, Figure); MPLBACKEND, as a notebook leaves it to its commands, may be of no use here."""
   first = "matplotlib" not in sys.modules

@@ -17,6 +17,7 @@ from rsjax.analysis.statistics import (
   counted,
   counted_radii,
 )
+from rsjax.data.coverage import few_classes
 from rsjax.results import Results, plural
 
 _FEW = 100  # images
@@ -78,6 +79,8 @@ def _about_one(f: Results, radii: Sequence[float]) -> Iterator[str]:
     share = np.mean(label == classes[counts.argmax()])
     if counts.max() >= _CONSTANT * len(answers) and share < _CONSTANT:
       yield f"answers nearly always class {classes[counts.argmax()]}: radii and ACR say nothing then"
+  if told := few_classes(label, _classes(f)):
+    yield told
   if f.settings.get("indices") is not None:
     yield "its images were chosen one by one (--indices): the numbers are of these, not of the data set"
   if not _images_are_listed(f):
@@ -92,6 +95,14 @@ def _about_one(f: Results, radii: Sequence[float]) -> Iterator[str]:
     values = {str(session.get(setting)) for session in f.manifest["sessions"]}
     if len(values) > 1:
       yield f"its rows were computed with more than one {setting}: {', '.join(sorted(values))}"
+
+
+def _classes(f: Results) -> int:
+  """How many classes there are: the checkpoint's, or at least as many as labels and answers show."""
+  checkpoint = f.manifest["about"].get("checkpoint")
+  told = checkpoint.get("num_classes") if isinstance(checkpoint, dict) else None
+  seen = 1 + max(int(f.columns["label"].max()), int(f.columns["predict"].max()))
+  return max(seen, told) if isinstance(told, int) else seen
 
 
 def _images_are_listed(f: Results) -> bool:
