@@ -47,11 +47,13 @@ def _body(args: argparse.Namespace) -> int:
   if results is None or not len(results):
     return 0 if results is None else execution.exit_code(results)
   from rsjax import analysis  # late: it takes a second, which the first draws need not wait for
-  from rsjax.analysis import looks
+  from rsjax.analysis import contradictions, looks
 
   radii = analysis.grid(results)
   print(analysis.table([results], radii))
   print(progress.summary(args.outfile))
+  for text in contradictions.of_rows(results):
+    print(f"warning: {args.outfile}: {text}", file=sys.stderr)
   for text in looks.told(results, radii):
     print(f"note: {text}", file=sys.stderr)
   return execution.exit_code(results)

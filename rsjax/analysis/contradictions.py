@@ -13,15 +13,17 @@ from rsjax import bounds, noise
 from rsjax.analysis import looks
 from rsjax.analysis.reanalysis import decided_anew, lacking_settings
 from rsjax.data import Dataset, Selection
+from rsjax.data.named import SETS
 from rsjax.errors import InputError
 from rsjax.procedures import AUTO
 from rsjax.results import Results, plural
 
-_RADIUS = 1.5e-6  # rounding: of a radius,
+_ABOVE, _BELOW = 0.5e-6, 1.5e-6  # rounding: of a radius, which is rounded down to six decimals,
 _P = 2e-10  # of pABar,
 _P_VALUE = 1e-5  # and, relative, of a p-value
 # The settings that every manifest of the commands has, besides those of its noise and procedure.
 _ALWAYS = ("command", "dataset", "checkpoint", "seed", "precision")
+_OF_A_SPLIT = ("split", "skip", "dtype")  # and of a run of a split of a data set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +77,7 @@ def of_images(f: Results) -> Iterator[str]:
     return
   fits = np.isin(index, should).all() if joined else np.array_equal(index, should[: len(index)])
   if f.expected != len(should) or not fits:
-    yield f"its images, or their number, do not match {_asked(selection)}"
+    yield f"its images, or their number, do not match {selection.flags}"
 
 
 def of_settings(f: Results) -> Iterator[str]:
@@ -101,18 +103,26 @@ def of_settings(f: Results) -> Iterator[str]:
   except InputError as error:
     yield str(error)
     return
-  if not looks.is_usual(plan):
+  if not looks.is_usual(plan, "radius" in f.columns):
     yield "its plan of looks is not the one that rsjax makes for this n and alpha: was it fixed beforehand?"
 
 
 def of_whole_manifest(f: Results) -> Iterator[str]:
   """Settings that every file of the commands has, but this one lacks; stricter than `of_settings`."""
   needed = [*_ALWAYS, *(["n0"] if f.settings.get("command") == "certify" else [])]
+  needed += _OF_A_SPLIT if is_of_a_split(f) else ()
   if lacking := [name for name in needed if f.settings.get(name) is None]:
     yield f"its manifest lacks {', '.join(lacking)}"
   command = "certify" if "radius" in f.columns else "predict"
   if f.settings.get("command") not in (None, command):
     yield f"its columns are those of {command}, but its manifest says {f.settings['command']}"
+
+
+def is_of_a_split(f: Results) -> bool:
+  """Whether a file is of a split of a data set and a checkpoint, not of arrays in Python."""
+  return "checkpoint" in f.manifest["about"] or any(
+    f.settings.get(name) is not None for name in ("split", "skip")
+  )
 
 
 def of_rows(f: Results) -> Iterator[str]:
@@ -135,8 +145,8 @@ def of_rows(f: Results) -> Iterator[str]:
     return
   if "radius" in due:
     for word, wrong in (
-      ("above", columns["radius"] > due["radius"] + _RADIUS),
-      ("below", columns["radius"] < due["radius"] - _RADIUS),
+      ("above", columns["radius"] > due["radius"] + _ABOVE),
+      ("below", columns["radius"] < due["radius"] - _BELOW),
     ):
       if wrong.any():
         radii = plural(int(wrong.sum()), "radius is", "radii are")
@@ -154,6 +164,9 @@ def of_rows(f: Results) -> Iterator[str]:
 def of_data(f: Results, dataset: Dataset) -> Iterator[str]:
   """A digest, a number of images or labels that differ from those of the data set."""
   images, index = f.manifest["about"].get("images"), f.columns["idx"]
+  named = f.manifest["about"].get("dataset")
+  if named != dataset.name and {named, dataset.name} & {"digits", *SETS}:
+    yield f"its manifest names the data set {named}, not {dataset.name}"
   if f.settings.get("dataset") != dataset.digest:
     yield f"its data set has digest {f.settings.get('dataset')}, but {dataset.name} has {dataset.digest}"
   if images is not None and images != len(dataset):
@@ -186,14 +199,4 @@ def _as_asked(f: Results) -> str:
     selection = selection_of(f)
   except InputError:
     return ""
-  return "" if selection is None else f", those of {_asked(selection)}"
-
-
-def _asked(selection: Selection) -> str:
-  """The flags that ask for these images."""
-  parts = [] if selection.indices is None else ["--indices"]
-  if selection.indices is None:
-    parts += [f"--skip {selection.skip}"] + ([f"--start {selection.start}"] if selection.start else [])
-  parts += [f"--max {selection.max_images}"] if selection.max_images else []
-  parts += ["--shard {}/{}".format(*selection.shard)] if selection.shard else []
-  return " ".join(parts)
+  return "" if selection is None else f", those of {selection.flags}"

@@ -8,7 +8,8 @@
   1.144999
 
 binomial: bounds and tests of a proportion. sequential: bounds that hold at several looks at the votes at once.
-radii: from a bound to a radius, by noise. multiclass: the two-sided radius, from two counts.
+radii: from a bound to a radius, by noise. multiclass: the two-sided radius, from two counts. topk: the radius
+within which a class is among the k most probable.
 """
 
 from rsjax.bounds.binomial import (
@@ -35,6 +36,7 @@ from rsjax.bounds.multiclass import (
   multiclass_radius,
   shows_more,
 )
+from rsjax.bounds.norms import NORMS, in_norm
 from rsjax.bounds.radii import (
   RADIUS_DIGITS,
   abstains,
@@ -52,10 +54,18 @@ from rsjax.bounds.sequential import (
   votes_to_certify,
   votes_to_predict,
 )
+from rsjax.bounds.topk import (
+  shows_top_k,
+  top_k_bounds,
+  top_k_bounds_at_look,
+  top_k_distance,
+  top_k_radius,
+)
 
 __all__ = [
   "LOWER_SHARE",
   "MULTI",
+  "NORMS",
   "ONE_SIDED",
   "RADIUS_DIGITS",
   "UPPER_SHARE",
@@ -73,6 +83,7 @@ __all__ = [
   "check_noise",
   "check_sigma",
   "default_plan",
+  "in_norm",
   "interval",
   "lower_bound_at_look",
   "lower_confidence_bound",
@@ -83,8 +94,13 @@ __all__ = [
   "radius",
   "round_down",
   "shows_more",
+  "shows_top_k",
   "smallest_n_to_certify",
   "smallest_n_to_predict",
+  "top_k_bounds",
+  "top_k_bounds_at_look",
+  "top_k_distance",
+  "top_k_radius",
   "votes_to_certify",
   "votes_to_predict",
 ]

@@ -3,10 +3,10 @@
   >>> float(in_norm(0.5, Gaussian(0.25), "linf", 3072))
   0.009021
 
-An l-infinity ball of radius r lies in the l2 ball of radius r sqrt(d), for d pixels with their channels, and an l1
-ball of radius r in the l2 ball of radius r. So the l2 radius of Gaussian noise is an l1 radius, too, and divided
-by sqrt(d) an l-infinity radius. For Gaussian noise and one class against all others nothing larger holds in
-l-infinity for every classifier: a half-space whose normal is (1, ..., 1) attains it.
+An l1 ball of radius r lies in the l2 ball of radius r, and an l-infinity ball in the l2 ball of radius
+r sqrt(d), for the d numbers of an image. So the l2 radius of Gaussian noise is an l1 radius, and divided by
+sqrt(d) an l-infinity radius. For one class against all others, nothing larger holds in l-infinity for every
+classifier: a half-space whose normal is (1, ..., 1) attains it.
 
 All of it is float64, elementwise, and rounded down.
 """

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from rsjax import devices, files, models
 from rsjax.analysis import Found
 from rsjax.classifiers import checkpoint
-from rsjax.errors import InputError
+from rsjax.errors import InputError, ResultWarning
 from rsjax.noise import Noise, check_image, check_seed
 from rsjax.procedures import Predict, PredictByLooks, Procedure, StopRule
 from rsjax.runs import certification, given, split
@@ -37,6 +37,7 @@ class SmoothedClassifier(Smoothed):
     apply, variables, noise: as for `smoothing.Smoothed`.
     name: the name by which result files identify the classifier; None: they identify it by its variables.
     image_shape: (h, w, c) of the images that it takes; None: not known.
+    dtype: what it computes in, as files record it; None: not known.
 
   Raises:
     InputError: as for `smoothing.Smoothed`, for a name that is empty or not a string, and for variables that
@@ -45,6 +46,7 @@ class SmoothedClassifier(Smoothed):
 
   name: str | None = None
   image_shape: tuple[int, int, int] | None = None
+  dtype: str | None = None
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -223,7 +225,6 @@ class SmoothedClassifier(Smoothed):
     chosen = given.chosen(len(images), indices)
     if known is None and file is not None:
       raise InputError("a result file needs labels: give `labels`")
-    named = pathlib.Path(file).stem if file is not None else "images"
     job = certification.Job(
       self,
       images,
@@ -232,7 +233,8 @@ class SmoothedClassifier(Smoothed):
       procedure,
       seed,
       classifier=self.name,
-      about={"dataset": named, "images": len(images)},
+      about={"images": len(images)},
+      dtype=self.dtype,
     )
     if chosen:
       self._check_fit(job.first_image(), known)
@@ -256,14 +258,14 @@ def smooth(
   noise: Noise | None = None,
   name: str | None = None,
 ) -> SmoothedClassifier:
-  """The classifier `apply` smoothed by noise: Gaussian with `sigma`, or another `noise`.
+  """The classifier `apply` smoothed by Gaussian noise of `sigma`, or by another `noise`.
 
   Args:
     apply: any pure function (variables, float32[b, h, w, c]) -> logits[b, classes], for pixels in [0, 1]. It
       normalises them itself, and each row's logits are independent of the other rows.
     variables: the pytree of arrays that `apply` takes.
     sigma: standard deviation of Gaussian noise, in units of [0, 1] pixels.
-    noise: a noise to use instead, such as `rsjax.GridGaussian(0.25)`.
+    noise: another noise, such as `rsjax.GridGaussian(0.25)`.
     name: the classifier's name in result files. A file needs one if variables hold no arrays, as when the
       weights are inside `apply`: nothing else would distinguish the files of two such classifiers.
 
@@ -274,11 +276,7 @@ def smooth(
 
 
 def load(
-  path: str | pathlib.Path,
-  *,
-  sigma: float | None = None,
-  noise: Noise | None = None,
-  dtype: str | None = None,
+  path: str | pathlib.Path, *, sigma: float | None = None, noise: Noise | None = None, dtype: str | None = None
 ) -> SmoothedClassifier:
   """The classifier in a directory that `rsjax.train` or `rsjax.convert` wrote, smoothed by noise.
 
@@ -293,6 +291,7 @@ def load(
   noise = given.noise_of(sigma, noise)
   classifier = checkpoint.load(path)
   for note in split.notes(noise, classifier.metadata):
-    warnings.warn(note, stacklevel=2)
-  apply, variables = models.inference(classifier.model(dtype or devices.default_dtype()), classifier.variables)
-  return SmoothedClassifier(apply, variables, noise, image_shape=classifier.spec.image_shape)
+    warnings.warn(note, ResultWarning, stacklevel=2)
+  dtype = dtype or devices.default_dtype()
+  apply, variables = models.inference(classifier.model(dtype), classifier.variables)
+  return SmoothedClassifier(apply, variables, noise, None, classifier.spec.image_shape, dtype)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rsjax.bounds import BoundKind
-from rsjax.errors import InputError
+from rsjax.errors import InputError, ResultWarning
 from rsjax.noise import WORD, Gaussian, Noise, grey_levels
 from rsjax.procedures import Anytime, Certify, CertifyByLooks, Procedure, Radii, StopRule, Tolerance
 
@@ -25,7 +25,7 @@ def noise_of(sigma: float | None, noise: Noise | None) -> Noise:
     raise InputError("give either `sigma`, for Gaussian noise, or `noise`")
   chosen = Gaussian(sigma) if noise is None else noise  # type: ignore[arg-type]
   if told := grey_levels(getattr(chosen, "sigma", 0.0)):
-    warnings.warn(told, stacklevel=4)
+    warnings.warn(told, ResultWarning, stacklevel=4)
   return chosen
 
 
@@ -81,6 +81,11 @@ def checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] |
   """The labels as an array, or None; refuses images that are not a sequence, and labels that do not fit."""
   if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
     raise InputError(f"images must be a sequence of arrays, got {type(images).__name__}")
+  if isinstance(images, np.ndarray) and images.ndim in (2, 3):
+    raise InputError(
+      f"images must be [images, height, width, channels], got {list(images.shape)}: give images[None] if it is "
+      "one image, and images[..., None] if channels are missing"
+    )
   if labels is None:
     return None
   known = np.asarray(labels)
@@ -95,6 +100,8 @@ def checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] |
 
 def chosen(count: int, indices: Iterable[int] | None) -> list[int]:
   """The indices as a list; refuses an index that is not one of the images, or is repeated."""
+  if indices is not None and not isinstance(indices, Iterable):
+    raise InputError(f"indices must be a sequence of integers, got {indices!r}: give [{indices!r}]")
   try:
     positions = list(range(count)) if indices is None else [operator.index(i) for i in indices]
   except TypeError as error:

@@ -167,8 +167,8 @@ def attack():
 def test_noise_added_in_floating_point_certifies_what_is_false(attack, sigma, monkeypatch):
   """The danger that grid noise is for: every draw betrays the image to which it was added.
 
-  Product and sum are each rounded, as operation by operation. XLA may fuse them: this attack then fails, but one
-  that knows of the fusion need not.
+  Product and sum are each rounded, as operation by operation. XLA may fuse them. Then this attack fails, but
+  one that knows of the fusion need not.
   """
 
   def rounded_twice(parameters, key, index, draw, images):
