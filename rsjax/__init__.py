@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
   from rsjax.errors import InputError
-  from rsjax.noise import Gaussian, GridGaussian
+  from rsjax.noise import Gaussian, GridGaussian, Laplace, Uniform
   from rsjax.runs.face import SmoothedClassifier, load, smooth
   from rsjax.smoothing.execution import Execution
 
@@ -24,7 +24,9 @@ __all__ = [
   "Gaussian",
   "GridGaussian",
   "InputError",
+  "Laplace",
   "SmoothedClassifier",
+  "Uniform",
   "load",
   "read",
   "smooth",
@@ -35,7 +37,9 @@ _HOMES = {
   "Gaussian": "rsjax.noise",
   "GridGaussian": "rsjax.noise",
   "InputError": "rsjax.errors",
+  "Laplace": "rsjax.noise",
   "SmoothedClassifier": "rsjax.runs.face",
+  "Uniform": "rsjax.noise",
   "load": "rsjax.runs.face",
   "smooth": "rsjax.runs.face",
 }

@@ -54,12 +54,6 @@ def parser() -> argparse.ArgumentParser:
   )
   recomputing.add(made)
   add(
-    "--norm",
-    choices=("l1", "l2", "linf"),
-    help="norm of the radii: of Gaussian and grid noise l2, from which l1 and l-infinity (linf) follow "
-    "(default: the norm of each file's noise)",
-  )
-  add(
     "--reference",
     metavar="FILE",
     help="for PREDICT: a file with more draws for the same images; its leading class counts as the truth",

@@ -30,7 +30,7 @@ def facts(results: Results) -> dict[str, Any]:
   checkpoint = about.get("checkpoint")
   checkpoint = checkpoint if isinstance(checkpoint, dict) else {}
   return {
-    "norm": settings.get("norm") or (noise.from_settings(settings).norm if not noise.lacking(settings) else "l2"),
+    "norm": settings.get("norm") or _own_norm(settings),
     "sigma": settings.get("sigma"),
     "kind": settings.get("noise", Gaussian.name),
     "noise": checkpoint.get("noise_sd"),
@@ -48,6 +48,17 @@ def facts(results: Results) -> dict[str, Any]:
     "plan": settings["plan"].get("id") if isinstance(settings.get("plan"), dict) else None,
     "stop": looks.stopped_by(settings),
   }
+
+
+def _own_norm(settings: dict[str, Any]) -> str:
+  return "l2" if noise.lacking(settings) else noise.from_settings(settings).norm
+
+
+def check_norms(files: Sequence[Results]) -> None:
+  """Raises InputError if the radii of files are in different norms: they are not to be compared."""
+  norms = sorted({facts(f)["norm"] for f in files})
+  if len(norms) > 1:
+    raise InputError(f"radii in {' and '.join(norms)} cannot be in one table: give files of one norm")
 
 
 def _selection(settings: dict[str, Any]) -> str | None:

@@ -177,64 +177,6 @@ def _classes(results: Results) -> tuple[int, str]:
   return 1 + int(np.concatenate(seen).max(initial=0)), f"{results.path} shows in labels and votes"
 
 
-def with_norm(results: Results, norm: str) -> Results:
-  """The file's radii in another norm, from those in the norm of its noise; see `bounds.in_norm`.
-
-  It is arithmetic: with the same probability the answer holds in the ball of the other norm, too.
-
-  Args:
-    results: a file of CERTIFY.
-    norm: "l1", "l2" or "linf".
-
-  Raises:
-    InputError: for a norm of which the noise proves nothing, a file that does not record the size of its images
-      where that is needed, or one whose images stopped at grid radii, which are in the norm of its noise.
-  """
-  if "radius" not in results.columns:
-    raise InputError(f"{results.path} is of PREDICT, which has no radii: give a file of CERTIFY")
-  settings = {key: value for key, value in results.settings.items() if key not in ("norm", "dimension")}
-  kind = _noise_of(settings)
-  if norm != kind.norm:
-    settings |= {"norm": norm, "dimension": _dimension(results)}
-  try:
-    radius = bounds.in_norm(_own_radii(results, kind), kind, norm, settings.get("dimension"))
-  except InputError as error:
-    raise InputError(f"{results.path}: {error}") from error
-  if looks.grid_radii(settings) is not None and not np.array_equal(radius, results.columns["radius"]):
-    raise InputError(
-      f"{results.path} cannot be analysed in {norm}: its images {looks.stopped_by(settings)}, in {kind.norm}"
-    )
-  columns = results.columns | {"radius": radius}
-  return dataclasses.replace(results, columns=columns, manifest=results.manifest | {"settings": settings})
-
-
-def _noise_of(settings: dict[str, Any]) -> noise.Noise:
-  """The noise of a file; of one that does not say, Gaussian, whose radii in all norms follow without sigma."""
-  return noise.Gaussian(1.0) if noise.lacking(settings) else noise.from_settings(settings)
-
-
-def _own_radii(results: Results, kind: noise.Noise) -> NDArray[np.float64]:
-  """The radii in the norm of the noise; refuses results whose radii were already changed for good."""
-  if results.settings.get("norm", kind.norm) != kind.norm:
-    return _decide(_without_norm(results), {}, {}).columns["radius"]
-  return results.columns["radius"]
-
-
-def _without_norm(results: Results) -> Results:
-  settings = {key: value for key, value in results.settings.items() if key not in ("norm", "dimension")}
-  return dataclasses.replace(results, manifest=results.manifest | {"settings": settings})
-
-
-def _dimension(results: Results) -> int | None:
-  """How many numbers an image of the file has; None if it does not say."""
-  about = results.manifest["about"]
-  checkpoint = about.get("checkpoint")
-  shape = about.get("image_shape") or (checkpoint.get("image_shape") if isinstance(checkpoint, dict) else None)
-  if isinstance(shape, list) and len(shape) == 3 and all(isinstance(size, int) and size > 0 for size in shape):
-    return math.prod(shape)
-  return None
-
-
 def as_predictions(results: Results, alpha: float | None = None) -> Results:
   """What PREDICT answers from the estimation draws of a file of CERTIFY, at its own alpha or another.
 
@@ -286,9 +228,10 @@ def decided_anew(results: Results) -> dict[str, np.ndarray]:
       if plan
       else procedures.certify(votes0, votes, alpha, kind, bound)
     )
+  norm, dimension = settings.get("norm", kind.norm), settings.get("dimension")
   return {
     "predict": certificates.prediction,
-    "radius": certificates.radius,
+    "radius": bounds.in_norm(certificates.radius, kind, norm, dimension),
     "nA": certificates.n_a,
     "pABar": certificates.p_lower,
   }

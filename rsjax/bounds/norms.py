@@ -8,6 +8,10 @@ r sqrt(d), for the d numbers of an image. So the l2 radius of Gaussian noise is 
 sqrt(d) an l-infinity radius. For one class against all others, nothing larger holds in l-infinity for every
 classifier: a half-space whose normal is (1, ..., 1) attains it.
 
+The cubes of two images under uniform noise share the part (1 - r / (2 lambda))^d, if every pixel differs by r.
+This must be above 3/2 - p, which gives 2 lambda (1 - (3/2 - p)^(1/d)) in l-infinity; and p is 1/2 plus the l1
+radius divided by 2 lambda (Yang et al. 2020).
+
 All of it is float64, elementwise, and rounded down.
 """
 
@@ -20,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rsjax.bounds.radii import RADIUS_DIGITS, round_down
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian, GridGaussian, Noise
+from rsjax.noise import Gaussian, GridGaussian, Laplace, Noise, Uniform
 
 NORMS = ("l1", "l2", "linf")
 
@@ -63,8 +67,15 @@ def _by_root(radius: NDArray[np.float64], noise: Any, dimension: int) -> NDArray
   return radius / np.sqrt(dimension)
 
 
+def _of_cubes(radius: NDArray[np.float64], noise: Any, dimension: int) -> NDArray[np.float64]:
+  share = radius / (2 * noise.reach)  # at most p - 1/2
+  return -2 * noise.reach * np.expm1(np.log1p(-share) / dimension)
+
+
 _FROM_L2 = {"l2": _same, "l1": _same, "linf": _by_root}
 _NORMS: dict[type, dict[str, Callable[[NDArray[np.float64], Any, int], NDArray[np.float64]]]] = {
   Gaussian: _FROM_L2,
   GridGaussian: _FROM_L2,
+  Uniform: {"l1": _same, "linf": _of_cubes},
+  Laplace: {"l1": _same},
 }

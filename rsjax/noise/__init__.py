@@ -14,8 +14,10 @@ from typing import Any
 from rsjax.errors import InputError
 from rsjax.noise.gaussian import ABSURD_SIGMA, Gaussian, grey_levels
 from rsjax.noise.grid import GridGaussian
+from rsjax.noise.laplace import Laplace
 from rsjax.noise.noise import Drawn, Noise, check_image, images_and_valid
 from rsjax.noise.numbering import WORD, check_seed, make_plain, plain
+from rsjax.noise.uniform import Uniform
 
 __all__ = [
   "ABSURD_SIGMA",
@@ -24,7 +26,9 @@ __all__ = [
   "Drawn",
   "Gaussian",
   "GridGaussian",
+  "Laplace",
   "Noise",
+  "Uniform",
   "check_image",
   "check_seed",
   "from_settings",
@@ -38,7 +42,7 @@ __all__ = [
 ]
 
 # By the name that stands in manifests.
-KINDS: dict[str, Any] = {kind.name: kind for kind in (Gaussian, GridGaussian)}
+KINDS: dict[str, Any] = {kind.name: kind for kind in (Gaussian, GridGaussian, Uniform, Laplace)}
 
 
 def from_settings(settings: dict[str, Any]) -> Noise:

@@ -172,6 +172,8 @@ def notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
   sigma = getattr(noise, "sigma", None)
   if None not in (noise_sd, sigma) and noise_sd != sigma:
     yield f"the classifier was trained with noise_sd = {noise_sd:g}, not {sigma:g}"
+  if noise.norm != "l2":  # training adds Gaussian noise
+    yield f"the classifier was trained with Gaussian noise, not {noise.name} noise"
   epoch, epochs = metadata.get("epoch"), metadata.get("training", {}).get("epochs")
   if epoch != epochs:
     yield f"the classifier's training stands at epoch {epoch} of {epochs}"
