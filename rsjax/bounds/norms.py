@@ -17,7 +17,7 @@ All of it is float64, elementwise, and rounded down.
 
 import numbers
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,9 @@ from rsjax.errors import InputError
 from rsjax.noise import Gaussian, GridGaussian, Laplace, Noise, Uniform
 
 NORMS = ("l1", "l2", "linf")
+_Ways: TypeAlias = dict[
+  str, Callable[[NDArray[np.float64], Any, int], NDArray[np.float64]]
+]  # from the own radius
 
 _SAFETY = 1e-12  # see `radii`
 
@@ -72,8 +75,8 @@ def _of_cubes(radius: NDArray[np.float64], noise: Any, dimension: int) -> NDArra
   return -2 * noise.reach * np.expm1(np.log1p(-share) / dimension)
 
 
-_FROM_L2 = {"l2": _same, "l1": _same, "linf": _by_root}
-_NORMS: dict[type, dict[str, Callable[[NDArray[np.float64], Any, int], NDArray[np.float64]]]] = {
+_FROM_L2: _Ways = {"l2": _same, "l1": _same, "linf": _by_root}
+_NORMS: dict[type, _Ways] = {
   Gaussian: _FROM_L2,
   GridGaussian: _FROM_L2,
   Uniform: {"l1": _same, "linf": _of_cubes},

@@ -7,8 +7,8 @@ the real noise, and K is what is drawn. No sum is rounded, and the classifier se
 K comes from 64 random bits: a sign, and an integer m from 0 to 2**63 - 1. It has |K| >= j where m < T(j), for
 T(j) = 2**64 Phi(-(2j - 1) / (510 sigma)). T is computed in exact arithmetic as an integer that is off by less
 than 1 (`thresholds`). Where m is within `GUARD` of a threshold, K is not known. Where m < `LEAST`, |K| would be
-7.8 sigma or so, beyond the table. Such draws are void: they vote for nobody but count in n. Of a pixel this has
-a probability below `VOID`. K and -K are equally probable, so that the mean is exactly 0.
+8.1 sigma or more, beyond the table. Such draws are void: they vote for nobody but count in n. A pixel makes a
+draw void with a probability below `VOID`. K and -K are equally probable, so that the mean is exactly 0.
 
 The thresholds next to m are found in a table by the leading bits of m. They are compared as integers.
 

@@ -6,11 +6,9 @@ import numpy as np
 
 
 class Drawn(NamedTuple):
-  """Images with noise, where some draws may be void: these vote for nobody, but count in n.
+  """Images with noise, float32[rows, h, w, c], and whether each draw is valid, bool[rows].
 
-  Attributes:
-    images: float32[rows, h, w, c].
-    valid: bool[rows]; a void draw's image is one of those that it may be.
+  A draw that is not is void: it votes for nobody, but counts in n.
   """
 
   images: Any

@@ -1,7 +1,7 @@
 """Tail probabilities of the normal distribution as integers with a proved error; Python's integers only.
 
   >>> tail(Fraction(1), bits=64) / 2**64
-  0.15865525393145707
+  0.15865525393145705
 
 The value is computed in interval arithmetic on integers: each quantity is a pair (low, high) of integers in
 units of 2**-256, and every operation rounds low down and high up. No floating point takes part.
