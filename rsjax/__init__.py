@@ -41,7 +41,7 @@ def read(path: Any) -> Any:
     An `analysis.Found`.
 
   Warns:
-    UserWarning: for whatever contradicts itself in the file, such as a radius that its votes do not certify.
+    ResultWarning: for whatever contradicts itself in the file, such as a radius that its votes do not certify.
     `warnings()` of the result says more.
 
   Raises:
@@ -50,10 +50,11 @@ def read(path: Any) -> Any:
   import warnings
 
   from rsjax import analysis, results
+  from rsjax.errors import ResultWarning
 
   found = analysis.Found(results.read_any(path))
   for text in found.contradictions():
-    warnings.warn(f"{path}: {text}", stacklevel=2)
+    warnings.warn(f"{path}: {text}", ResultWarning, stacklevel=2)
   return found
 
 

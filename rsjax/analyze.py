@@ -5,7 +5,7 @@ import json
 import sys
 import textwrap
 
-from rsjax.cli import console, parsing, reporting
+from rsjax.cli import console, parsing, recomputing, reporting
 from rsjax.errors import InputError
 from rsjax.files import local, unwritable, whole
 
@@ -52,21 +52,7 @@ def parser() -> argparse.ArgumentParser:
     help="add the accuracy that is certified for all images at once with probability 1 - RHO (the paper's "
     "high-probability variant); alpha is taken to be 0.001 if a file does not record it",
   )
-  add("--alpha", type=float, help="analyse the stored votes again at this alpha (default: the file's own)")
-  add(
-    "--n",
-    "--N",
-    type=int,
-    help="analyse as if only N draws had been made: a random choice of each image's draws, because votes do "
-    "not record which draws came first (default: all)",
-  )
-  add(
-    "--bound",
-    choices=("one-sided", "multi"),
-    help="analyse the stored votes again with this bound: one-sided, the paper's, or multi, which uses the "
-    "votes for the strongest other class, too. Choose it before looking at the results; the larger of both "
-    "radii is not valid (default: the file's own)",
-  )
+  recomputing.add(made)
   add(
     "--reference",
     metavar="FILE",
@@ -93,18 +79,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> int:
-  from rsjax import bounds, results
+  from rsjax import results
 
   for name in ("confidence", "rho"):
     value = getattr(args, name)
     if value is not None and not 0 < value < 1:
       raise InputError(f"{name} must be a number between 0 and 1, got {value}")
-  if args.alpha is not None:
-    bounds.check_alpha(args.alpha)
   for path in (args.out or "", args.reference or ""):
     local(path)
+  recomputing.check(args)
   reporting.check(args)
-  files = results.join([results.read_any(path) for path in args.results])
+  files = recomputing.combined(results.join([results.read_any(path) for path in args.results]), args)
   if args.label and len(args.label) != len(files):
     given = results.plural(len(args.label), "time")
     raise InputError(
@@ -113,10 +98,14 @@ def _body(args: argparse.Namespace) -> int:
   files, left_out = _with_rows(files, args)
   kinds = {"certify" if "radius" in f.columns else "predict" for f in files}
   if len(kinds) > 1:
-    raise InputError("files of CERTIFY and of PREDICT cannot be in one table: give files of one kind")
+    one, other = (next(f.path for f in files if ("radius" in f.columns) == certified) for certified in (1, 0))
+    raise InputError(
+      f"files of CERTIFY, such as {one}, and of PREDICT, such as {other}, cannot be in one table: give files "
+      "of one kind"
+    )
   if args.bound is not None and args.reference:
     raise InputError("--bound belongs to certified radii, --reference to PREDICT's answers: give one of them")
-  files = [_again(f, args) for f in files]
+  files = recomputing.again(files, args)
   if kinds == {"predict"} or args.reference:
     reporting.refuse_predictions(args)
     _predict(files, args, left_out)
@@ -144,20 +133,10 @@ def _with_rows(files, args):
   return files, [f"{names}{more} {has} no rows yet and {'is' if len(empty) == 1 else 'are'} left out"]
 
 
-def _again(f, args):
-  """The file at another n and alpha, and with another bound, where asked for."""
-  from rsjax import analysis
-
-  if args.n is not None:
-    f = analysis.with_draws(f, args.n)
-  if args.bound is not None:
-    f = analysis.with_bound(f, args.bound)
-  return f if args.alpha is None else analysis.with_alpha(f, args.alpha)
-
-
 def _certify(files, args, left_out):
   from rsjax import analysis, results
   from rsjax.analysis.columns import WIDTH
+  from rsjax.analysis.tables import called
 
   radii = reporting.radii_of(files, args)
   rows = analysis.summarize(
@@ -196,7 +175,8 @@ def _certify(files, args, left_out):
       rho=args.rho,
       band=args.confidence if args.intervals else None,
     )
-  print(f"certified accuracy of the smoothed classifier at {rows[0]['norm']} radius\n")
+  name = called(row["top_k"] for row in rows)[0]
+  print(f"{name} of the smoothed classifier at {rows[0]['norm']} radius\n")
   print(analysis.text(rows))
   print(f"\n{_wrapped(analysis.caption(rows))}")
   if differing:

@@ -120,7 +120,9 @@ def of_whole_manifest(f: Results) -> Iterator[str]:
 
 def is_of_a_split(f: Results) -> bool:
   """Whether a file is of a split of a data set and a checkpoint, not of arrays in Python."""
-  return "checkpoint" in f.manifest["about"] or any(f.settings.get(name) is not None for name in _OF_A_SPLIT)
+  return "checkpoint" in f.manifest["about"] or any(
+    f.settings.get(name) is not None for name in ("split", "skip")
+  )
 
 
 def of_rows(f: Results) -> Iterator[str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
   from matplotlib.axes import Axes
   from matplotlib.figure import Figure
 
+_USUAL_ALPHA = 0.001
 _SHOWN = 10  # rows of the HTML form
 
 
@@ -54,6 +55,8 @@ class Found:
   def __getitem__(self, name: str) -> np.ndarray:
     if name in ("label", "correct"):
       statistics.check_labels(self.results)
+    if name not in self.results.columns:
+      raise KeyError(f"no column {name!r}, only {', '.join(self.results.columns)}; to_pandas() gives rows")
     return self.results.columns[name]
 
   def __dir__(self) -> list[str]:
@@ -148,10 +151,13 @@ class Found:
     chosen = statistics.grid(self.results) if radii is None else radii
     return referee.warnings([self.results], [self.results.path], chosen)
 
-  def table(self, radii: Sequence[float] | None = None) -> str:
+  def table(self, radii: float | Sequence[float] | None = None) -> str:
     """Certified accuracy at some radii with its intervals, ACR and abstentions, as text."""
     statistics.check_labels(self.results)
-    chosen = statistics.grid(self.results) if radii is None else radii
+    statistics.check_radii(self.results)
+    chosen = (
+      statistics.grid(self.results) if radii is None else np.atleast_1d(np.asarray(radii, float)).tolist()
+    )
     return tables.text(tables.summarize([self.results], chosen))
 
   def __repr__(self) -> str:
@@ -161,6 +167,12 @@ class Found:
       text += f", sigma = {sigma:g}"
     if certified and self.settings.get("bound") == bounds.MULTI:
       text += ", multi-class bound"
+    if certified and (k := self.settings.get("top_k")) is not None:
+      text += f", top-{k}"
+    if self.settings.get("alpha") not in (None, _USUAL_ALPHA):
+      text += f", alpha = {self.settings['alpha']:g}"
+    if self.results.manifest["about"].get("manifest") == "missing":
+      text += " (no manifest: it is not known whether all images are there)"
     if not len(self):
       return text
     parts = []

@@ -17,6 +17,12 @@ _SHOWN = 3  # names, at most, that a sentence lists
 _CALLED: dict[str, str] = {MULTI: "multi-class"}  # bounds, where not as in the settings
 
 
+def as_results(files: Any) -> list[Results]:
+  """One or several results, also in the form that certify and predict return them."""
+  several = [files] if isinstance(files, Results) or hasattr(files, "results") else files
+  return [getattr(f, "results", f) for f in several]
+
+
 def facts(results: Results) -> dict[str, Any]:
   """{setting: value} of a file, None if not known: the settings in which files of certificates may differ."""
   settings, about = results.settings, results.manifest["about"]
@@ -32,8 +38,10 @@ def facts(results: Results) -> dict[str, Any]:
     "n": settings.get("n"),
     "alpha": settings.get("alpha"),
     "bound": _bound(results),
+    "top_k": settings.get("top_k"),
     "dtype": settings.get("dtype"),
     "seed": settings.get("seed"),
+    "digest": settings.get("dataset"),
     "selection": _selection(settings),
     "plan": settings["plan"].get("id") if isinstance(settings.get("plan"), dict) else None,
     "stop": looks.stopped_by(settings),
@@ -55,6 +63,8 @@ def _bound(results: Results) -> str | None:
   """Which bound the radii are of; None where there are none, or the file does not say how they were made."""
   if "radius" not in results.columns or "votes" not in results.columns:
     return None
+  if (k := results.settings.get("top_k")) is not None:
+    return f"top-{k}"
   return str(results.settings.get("bound", ONE_SIDED))
 
 
@@ -141,6 +151,8 @@ def _with_sigma(files: Sequence[Results], names: Sequence[str]) -> list[str]:
 def _bounded(known: dict[str, Any], differs: bool) -> list[str]:
   """Which bound a file's radii are of: where files differ in it, or it is not the paper's."""
   bound = known["bound"]
+  if known["top_k"] is not None:
+    return [f"top-{known['top_k']}"]
   return [f"{bound_called(bound)} bound"] if bound is not None and (differs or bound != ONE_SIDED) else []
 
 

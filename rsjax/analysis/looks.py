@@ -97,7 +97,7 @@ def undecided(results: Results) -> NDArray[np.bool_]:
   """
   columns, rule = results.columns, stop_rule(results.settings)
   found = np.zeros(len(results), np.bool_)
-  if rule is None or "nA" not in columns:
+  if rule is None or "nA" not in columns or results.settings.get("top_k") is not None:  # no rule goes by these
     return found
   plan, kind = plan_of(results.settings), noise.from_settings(results.settings)
   other = None
@@ -134,6 +134,15 @@ def told(results: Results, radii: Sequence[float]) -> Iterator[str]:
   Raises:
     InputError: as for `undecided`.
   """
+  if (k := results.settings.get("top_k")) is not None:
+    early = int((results.columns["n"] < results.settings["n"]).sum())
+    if is_by_looks(results.settings) and early:
+      images = plural(early, "image", "images")
+      yield (
+        f"{images} ended early, by the radius of the class that was certified: with more draws, top-{k} radii "
+        "might be larger, so that certified accuracy and ACR are lower bounds"
+      )
+    return
   ended = int(undecided(results).sum())
   if ended:
     images = plural(ended, "image was", "images were")

@@ -1,4 +1,4 @@
-"""The same votes at another alpha, with another bound, or as fewer draws: no forward pass is needed.
+"""The same votes at another alpha, with another bound, for top-k, or as fewer draws: no forward pass is needed.
 
   >>> stricter = with_alpha(results.read("out.tsv"), 1e-5)
   >>> cheaper = with_draws(results.read("out.tsv"), 10_000)
@@ -7,10 +7,12 @@
 
 alpha, n and the bound must be chosen without looking at the result: a bound holds for one look. Files of other
 tools do not keep the votes and cannot be analysed again. If votes decided when the images of a file ended, only
-the bound can be changed, because the bounds of its plan's looks hold whatever ended the images.
+the bound can be changed, and top-k radii computed, because the bounds of its plan's looks hold whatever ended
+the images.
 """
 
 import dataclasses
+import numbers
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,22 @@ def with_alpha(results: Results, alpha: float) -> Results:
   looks.check_fixed(results, "at another alpha")
   bounds.check_alpha(alpha)
   return _decide(results, {"alpha": float(alpha)}, {})
+
+
+def at_share(results: Results, share: float) -> Results:
+  """The file's certificates, with its own bound, at a share, in (0, 1], of its alpha; valid by looks, too.
+
+  The bounds of a plan's looks hold together, and so do those of the same looks at this share of each alpha,
+  whatever ended the images. The share is chosen before anything of the file has been seen.
+
+  Raises:
+    InputError: for a file that keeps no votes, or has no valid plan of looks where it needs one.
+  """
+  check_has_votes(results)
+  settings: dict[str, Any] = {"alpha": share * results.settings["alpha"]}
+  if looks.is_by_looks(results.settings):
+    settings["plan"] = looks.plan_of(results.settings).scaled(share).settings()
+  return _decide(results, settings, {})
 
 
 def with_draws(results: Results, n: int, seed: int = 0) -> Results:
@@ -103,6 +121,62 @@ def with_bound(results: Results, bound: BoundKind) -> Results:
     raise InputError(f"{results.path} cannot be analysed with another bound: {error}") from error
 
 
+def with_top_k(results: Results, k: int) -> Results:
+  """The radii within which each image's label stays among the k most probable classes, from the file's votes.
+
+  `predict` is then the label where it is shown to be among them at the image itself, else -1; `radius`, `nA`
+  and `pABar` are the label's. They are false, for each image, with probability at most alpha. The label is a
+  constant, so that its votes need no selection; who does not know it does not get such a certificate. See
+  `bounds.topk`. k is chosen before anything of the file has been seen. By looks it is valid, too. Images
+  stopped by the radius of the class that was certified, so that more draws might have given larger radii.
+
+  Args:
+    results: a file of CERTIFY of rsjax.
+    k: at least 1, and below the number of classes; where a file does not say that, the classes that it shows.
+
+  Returns:
+    Results to look at, which are not saved: the votes of the file itself say the same.
+
+  Raises:
+    InputError: for a k out of range, a file that keeps no votes or no labels, is of PREDICT, or has no plan of
+      looks where it needs one.
+  """
+  if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
+    raise InputError(f"k of top-k must be an integer of at least 1, got {k!r}")
+  if "radius" not in results.columns:
+    raise InputError(f"{results.path} is of PREDICT, which certifies no radius: give a file of CERTIFY")
+  check_has_votes(results)
+  if "label" not in results.columns:
+    raise InputError("top-k radii are of the labels: give `labels` when certifying")
+  if looks.lacks_plan(results):
+    raise InputError(
+      f"{results.path} cannot be analysed for top-k: its images ended after different numbers of draws, and "
+      "its manifest has no plan of looks"
+    )
+  classes, said = _classes(results)
+  if k >= classes:
+    raise InputError(f"k of top-k must be below the number of classes, {classes} as {said}, got {k}")
+  settings = _without_bound(results.settings) | {"top_k": int(k)}
+  changed = dataclasses.replace(results, manifest=results.manifest | {"settings": settings})
+  try:
+    return _decide(changed, {}, {})
+  except InputError as error:
+    raise InputError(f"{results.path} cannot be analysed for top-k: {error}") from error
+
+
+def _classes(results: Results) -> tuple[int, str]:
+  """How many classes there are, at least, and who says it."""
+  checkpoint = results.manifest["about"].get("checkpoint")
+  known = checkpoint.get("num_classes") if isinstance(checkpoint, dict) else None
+  if isinstance(known, int):
+    return known, f"the manifest of {results.path} says"
+  seen = [
+    results.columns["label"],
+    *(parse_column(results.columns[name]).classes for name in ("votes0", "votes")),
+  ]
+  return 1 + int(np.concatenate(seen).max(initial=0)), f"{results.path} shows in labels and votes"
+
+
 def as_predictions(results: Results, alpha: float | None = None) -> Results:
   """What PREDICT answers from the estimation draws of a file of CERTIFY, at its own alpha or another.
 
@@ -141,12 +215,19 @@ def decided_anew(results: Results) -> dict[str, np.ndarray]:
     answers = procedures.predict_at_looks(votes, plan) if plan else procedures.predict(votes, alpha)
     return {"predict": answers.prediction, "pvalue": answers.p_value}
   votes0, kind = parse_column(columns["votes0"]), noise.from_settings(settings)
-  bound = bounds.bound_from_settings(settings)
-  certificates = (
-    procedures.certify_at_looks(votes0, votes, plan, kind, bound)
-    if plan
-    else procedures.certify(votes0, votes, alpha, kind, bound)
-  )
+  bound, top_k = bounds.bound_from_settings(settings), settings.get("top_k")
+  if top_k is not None:
+    certificates = (
+      procedures.certify_top_k_at_looks(votes, columns["label"], top_k, plan, kind)
+      if plan
+      else procedures.certify_top_k(votes, columns["label"], top_k, alpha, kind)
+    )
+  else:
+    certificates = (
+      procedures.certify_at_looks(votes0, votes, plan, kind, bound)
+      if plan
+      else procedures.certify(votes0, votes, alpha, kind, bound)
+    )
   return {
     "predict": certificates.prediction,
     "radius": certificates.radius,
@@ -166,7 +247,8 @@ def _decide(results: Results, settings: dict, changed: dict[str, np.ndarray]) ->
 
 
 def _without_bound(settings: dict[str, Any]) -> dict[str, Any]:
-  return {key: value for key, value in settings.items() if key not in bounds.bound_settings(bounds.MULTI)}
+  others = {*bounds.bound_settings(bounds.MULTI), "top_k"}
+  return {key: value for key, value in settings.items() if key not in others}
 
 
 def check_has_votes(results: Results) -> None:
@@ -179,7 +261,7 @@ def check_has_votes(results: Results) -> None:
   if "votes" not in results.columns:
     raise InputError(
       f"{results.path} keeps no votes of the classes: only files of rsjax can be analysed at another n or "
-      "alpha, or with another bound"
+      "alpha, with another bound, for top-k, or combined"
     )
   if lacking := lacking_settings(results):
     raise InputError(f"the manifest of {results.path} lacks {', '.join(lacking)}: its votes cannot be analysed")

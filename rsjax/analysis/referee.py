@@ -8,7 +8,7 @@ import numpy as np
 
 from rsjax import bounds
 from rsjax.analysis import contradictions, looks
-from rsjax.analysis.labels import all_facts, bound_called, some
+from rsjax.analysis.labels import all_facts, as_results, bound_called, some
 from rsjax.analysis.spacing import looks_cut, order_and_gaps
 from rsjax.analysis.statistics import (
   accuracy_interval,
@@ -33,6 +33,7 @@ def warnings(
   confidence: float = 0.95,
 ) -> list[str]:
   """Sentences about the files, which are called `names`; radii are those of the table."""
+  files = as_results(files)
   said: list[tuple[str, str]] = []
   for f, name, cut in zip(files, names, looks_cut(files)):
     check_labels(f)
@@ -143,7 +144,9 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
 
 
 def _same_data(one: dict[str, Any], other: dict[str, Any]) -> bool:
-  """Whether two files may be of the same images, by the names of data set and split."""
+  """Whether two files may be of the same data: by its digest, or the names of data set and split."""
+  if None not in (one["digest"], other["digest"]):
+    return one["digest"] == other["digest"]
   return all(None in (one[key], other[key]) or one[key] == other[key] for key in ("dataset", "split"))
 
 

@@ -41,8 +41,7 @@ def certified(results: Results, radii: ArrayLike, rule: str = "open") -> NDArray
   check_labels(results)
   if rule not in RULES:
     raise InputError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
-  if "radius" not in results.columns:
-    raise InputError(f"{results.path} is from PREDICT, which certifies no radius: give a file from CERTIFY")
+  check_radii(results)
   radii = np.asarray(radii, np.float64)
   if not np.all((radii >= 0) & np.isfinite(radii)):
     raise InputError(f"radii must be numbers >= 0, got {radii.tolist()}")
@@ -168,6 +167,12 @@ def check_rows(results: Results) -> None:
   if not len(results):
     of = "" if results.expected is None else f", of {results.expected}"
     raise InputError(f"{results.path} has no rows yet{of}")
+
+
+def check_radii(results: Results) -> None:
+  """Raises InputError for results of PREDICT."""
+  if "radius" not in results.columns:
+    raise InputError(f"{results.path} is from PREDICT, which certifies no radius: give a file from CERTIFY")
 
 
 def check_labels(results: Results) -> None:

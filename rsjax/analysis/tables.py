@@ -8,7 +8,7 @@
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from rsjax.analysis import looks, statistics
 from rsjax.analysis.columns import fitted
-from rsjax.analysis.labels import all_facts, bound_called, labels
+from rsjax.analysis.labels import all_facts, as_results, bound_called, labels
 from rsjax.errors import InputError
 from rsjax.results import Results
 
@@ -46,6 +46,7 @@ def summarize(
   Raises:
     InputError: for files whose radii are in different norms, or that have no rows or no labels.
   """
+  files = as_results(files)
   known = all_facts(files)
   norms = sorted({k["norm"] for k in known})
   if len(norms) > 1:
@@ -128,12 +129,28 @@ def caption(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The caption of a table: the rule, and what the rows have in common."""
   same = common(rows)
   rule = ">" if rows[0]["rule"] == "open" else ">="
-  parts = [f"Certified accuracy: right, and certified radius {rule} R ({rows[0]['norm']}, pixels in [0, 1])"]
+  name, counted = called(row["top_k"] for row in rows)
+  parts = [
+    f"{name.capitalize()}: {counted}, and certified radius {rule} R ({rows[0]['norm']}, pixels in [0, 1])"
+  ]
   parts += [", ".join(f"{key} {value}" for key, value in same.items())] if same else []
   parts += of_draws(rows)
+  if any(row["top_k"] is not None for row in rows):
+    parts.append("abstained, of top-k: this is not shown of the label")
   if intervals:
     parts.append(intervals_of(rows))
   return "; ".join(parts) + "."
+
+
+def called(top_k: Iterable[int | None]) -> tuple[str, str]:
+  """What certified accuracy is called, and what it asks of an image besides a radius; by each file's top-k."""
+  numbers = set(top_k)
+  if numbers == {None}:
+    return "certified accuracy", "right"
+  if len(numbers) == 1:
+    most = "the most probable class" if (k := numbers.pop()) == 1 else f"among the {k} most probable classes"
+    return f"certified top-{k} accuracy", f"the label is {most}"
+  return "certified accuracy", "right (of top-k: the label is among the k most probable classes)"
 
 
 def of_draws(rows: list[dict[str, Any]]) -> list[str]:
@@ -165,6 +182,8 @@ def common(rows: list[dict[str, Any]]) -> dict[str, Any]:
     keys.remove("sigma")
   same = {key: rows[0][key] for key in keys
           if rows[0][key] is not None and len({row[key] for row in rows}) == 1}  # fmt: skip
+  if rows[0]["top_k"] is not None:  # it is in the name
+    same.pop("bound", None)
   stop = same.pop("stop", None)
   if "selection" in same:
     same = {"images" if key == "selection" else key: value for key, value in same.items()}

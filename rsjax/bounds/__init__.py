@@ -8,7 +8,8 @@
   1.144999
 
 binomial: bounds and tests of a proportion. sequential: bounds that hold at several looks at the votes at once.
-radii: from a bound to a radius, by noise. multiclass: the two-sided radius, from two counts.
+radii: from a bound to a radius, by noise. multiclass: the two-sided radius, from two counts. topk: the radius
+within which a class is among the k most probable.
 """
 
 from rsjax.bounds.binomial import (
@@ -52,6 +53,13 @@ from rsjax.bounds.sequential import (
   votes_to_certify,
   votes_to_predict,
 )
+from rsjax.bounds.topk import (
+  shows_top_k,
+  top_k_bounds,
+  top_k_bounds_at_look,
+  top_k_distance,
+  top_k_radius,
+)
 
 __all__ = [
   "LOWER_SHARE",
@@ -83,8 +91,13 @@ __all__ = [
   "radius",
   "round_down",
   "shows_more",
+  "shows_top_k",
   "smallest_n_to_certify",
   "smallest_n_to_predict",
+  "top_k_bounds",
+  "top_k_bounds_at_look",
+  "top_k_distance",
+  "top_k_radius",
   "votes_to_certify",
   "votes_to_predict",
 ]

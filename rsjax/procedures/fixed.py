@@ -176,7 +176,13 @@ def check_draws(procedure: Any, *names: str) -> None:
   if total > WORD:
     raise InputError(f"{' + '.join(names)} must be at most 2**32, got {total}")
   bounds.check_alpha(procedure.alpha)
-  object.__setattr__(procedure, "alpha", float(procedure.alpha))
+  alpha = float(procedure.alpha)
+  if alpha > 0.5:
+    raise InputError(
+      f"alpha is the probability that an answer is wrong, at most 0.5, got {alpha:g}: for a confidence of "
+      f"{alpha:g}, give {1 - alpha:.6g}"
+    )
+  object.__setattr__(procedure, "alpha", alpha)
 
 
 def check_enough(procedure: Any) -> None:

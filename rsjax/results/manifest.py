@@ -22,6 +22,7 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
   "seed": lambda v: _is_count(v),
   "alpha": lambda v: isinstance(v, float) and 0 < v < 1,
   **dict.fromkeys(("noise", "split", "dtype", "dataset", "checkpoint"), lambda v: isinstance(v, str)),
+  **dict.fromkeys(("top_k", "combined"), lambda v: False),  # of analyses, which are not saved
   "shard": lambda v: isinstance(v, str) and re.fullmatch(r"\d{1,9}/\d{1,9}", v) is not None,
 }
 _ABOUT: dict[str, Callable[[Any], bool]] = {

@@ -104,6 +104,15 @@ def save(results: Results, path: str | pathlib.Path) -> None:
   path = files.local(path)
   if "label" not in results.columns:
     raise InputError("a result file needs labels: give `labels` when certifying")
+  if "top_k" in results.settings:
+    raise InputError(
+      f"top-k radii of {results.path} are not saved, because `predict` would be taken for the classifier's "
+      "answer: save the results that they are of, whose votes say the same"
+    )
+  if "combined" in results.settings:
+    raise InputError(
+      f"{results.path} is not saved, because its rows follow from the votes of several files: keep these"
+    )
   if "votes" not in results.columns:
     raise InputError(f"{results.path} keeps no votes, which a result file needs: copy the file instead")
   if path.exists() or manifest_path(path).exists():

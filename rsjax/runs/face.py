@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from rsjax import devices, files, models
 from rsjax.analysis import Found
 from rsjax.classifiers import checkpoint
-from rsjax.errors import InputError
+from rsjax.errors import InputError, ResultWarning
 from rsjax.noise import Gaussian, check_seed, grey_levels
 from rsjax.procedures import Predict, PredictByLooks, Procedure, StopRule
 from rsjax.runs import certification, given, split
@@ -37,6 +37,7 @@ class SmoothedClassifier(Smoothed):
     apply, variables, noise: as for `smoothing.Smoothed`.
     name: the name by which result files identify the classifier; None: they identify it by its variables.
     image_shape: (h, w, c) of the images that it takes; None: not known.
+    dtype: what it computes in, as files record it; None: not known.
 
   Raises:
     InputError: as for `smoothing.Smoothed`, for a name that is empty or not a string, and for variables that
@@ -45,6 +46,7 @@ class SmoothedClassifier(Smoothed):
 
   name: str | None = None
   image_shape: tuple[int, int, int] | None = None
+  dtype: str | None = None
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -222,7 +224,6 @@ class SmoothedClassifier(Smoothed):
     chosen = given.chosen(len(images), indices)
     if known is None and file is not None:
       raise InputError("a result file needs labels: give `labels`")
-    named = pathlib.Path(file).stem if file is not None else "images"
     job = certification.Job(
       self,
       images,
@@ -231,7 +232,8 @@ class SmoothedClassifier(Smoothed):
       procedure,
       seed,
       classifier=self.name,
-      about={"dataset": named, "images": len(images)},
+      about={"images": len(images)},
+      dtype=self.dtype,
     )
     if chosen:
       self._check_fit(job.first_image(), known)
@@ -278,13 +280,14 @@ def load(path: str | pathlib.Path, *, sigma: float, dtype: str | None = None) ->
   noise = _noise(sigma)
   classifier = checkpoint.load(path)
   for note in split.notes(noise, classifier.metadata):
-    warnings.warn(note, stacklevel=2)
-  apply, variables = models.inference(classifier.model(dtype or devices.default_dtype()), classifier.variables)
-  return SmoothedClassifier(apply, variables, noise, image_shape=classifier.spec.image_shape)
+    warnings.warn(note, ResultWarning, stacklevel=2)
+  dtype = dtype or devices.default_dtype()
+  apply, variables = models.inference(classifier.model(dtype), classifier.variables)
+  return SmoothedClassifier(apply, variables, noise, None, classifier.spec.image_shape, dtype)
 
 
 def _noise(sigma: float) -> Gaussian:
   noise = Gaussian(sigma)
   if told := grey_levels(noise.sigma):
-    warnings.warn(told, stacklevel=3)
+    warnings.warn(told, ResultWarning, stacklevel=3)
   return noise

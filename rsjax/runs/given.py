@@ -66,6 +66,11 @@ def checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] |
   """The labels as an array, or None; refuses images that are not a sequence, and labels that do not fit."""
   if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
     raise InputError(f"images must be a sequence of arrays, got {type(images).__name__}")
+  if isinstance(images, np.ndarray) and images.ndim in (2, 3):
+    raise InputError(
+      f"images must be [images, height, width, channels], got {list(images.shape)}: give images[None] if it is "
+      "one image, and images[..., None] if channels are missing"
+    )
   if labels is None:
     return None
   known = np.asarray(labels)
@@ -80,6 +85,8 @@ def checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] |
 
 def chosen(count: int, indices: Iterable[int] | None) -> list[int]:
   """The indices as a list; refuses an index that is not one of the images, or is repeated."""
+  if indices is not None and not isinstance(indices, Iterable):
+    raise InputError(f"indices must be a sequence of integers, got {indices!r}: give [{indices!r}]")
   try:
     positions = list(range(count)) if indices is None else [operator.index(i) for i in indices]
   except TypeError as error:

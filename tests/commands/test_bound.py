@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import DIGITS, contents, ran, refused
 
-from rsjax import analysis, analyze, certify, results
+from rsjax import analysis, analyze, certify, check, results
 from rsjax.analysis import contradictions, looks
 from rsjax.errors import InputError
 
@@ -111,6 +111,24 @@ def test_another_alpha_and_fewer_draws_keep_the_bound(files, capsys):
     assert not [*contradictions.of_rows(again)]
   assert "bound" not in analysis.as_predictions(multi).settings
   ran(analyze.main, [files["one"], "--n", 500, "--bound", "multi", "--alpha", 1e-4], capsys)
+
+
+@pytest.mark.parametrize("name", ["multi", "multi_grid"])
+def test_check_computes_its_rows_again_and_draws_some(files, name, trained, tmp_path, capsys):
+  out = ran(check.main, [files[name], "--checkpoint", trained, "--rows", 1], capsys).out
+  assert "alpha = 0.001, multi-class bound" in out and "nothing contradicts" in out
+  for settings, said, code in (
+    ({"bound": None, "bound_shares": None}, "above what the votes certify", 1),
+    ({"bound_shares": [0.9, 0.1]}, "its bound is not known", 1),
+    ({"top_k": 2}, "top_k cannot be 2", 2),  # it is of analyses
+  ):
+    copy = tmp_path / "copy.tsv"
+    copy.write_bytes(files[name].read_bytes())
+    manifest = results.read_manifest(files[name])
+    manifest["settings"] = {k: v for k, v in (manifest["settings"] | settings).items() if v is not None}
+    results.manifest_path(copy).write_text(json.dumps(manifest))
+    assert check.main([str(copy)]) == code
+    assert said in "".join(capsys.readouterr())
 
 
 def test_another_bound_does_not_continue_a_file(files, trained, capsys):
