@@ -27,7 +27,7 @@ from rsjax.runs import provenance, training_directory
 from rsjax.runs.estimate import Estimate
 from rsjax.runs.progress import TrainingProgress
 from rsjax.training import Objective, Recipe, State, timing
-from rsjax.training.step import check_batch, steps_per_epoch
+from rsjax.training.division import Division, divide
 
 SAVE_SECONDS = 10.0  # shorter epochs are not all saved; the last always is
 SAVE_WITHIN_SECONDS = 300.0  # between saves within a long epoch
@@ -87,9 +87,14 @@ class Job:
   metadata: dict[str, Any]
 
   @property
+  def division(self) -> Division:
+    """How its epochs are divided into steps."""
+    return divide(self.recipe, self.objective, len(self.train_set), jax.device_count())
+
+  @property
   def steps(self) -> int:
     """Gradient computations per epoch."""
-    return steps_per_epoch(self.recipe, len(self.train_set))
+    return self.division.steps
 
   def start(self, variables: Any = None) -> State:
     """The state to begin with."""
@@ -120,7 +125,7 @@ def job_of(
   if train_set.encoded is not None:
     streaming.check_extra()
   recipe = recipe.for_dataset(train_set)
-  check_batch(recipe, len(train_set), jax.device_count())
+  divide(recipe, objective, len(train_set), jax.device_count())  # refuses what devices cannot share
   begin_with = checkpoint.load(init_from) if init_from is not None else None
   spec = _spec(train_set, arch, begin_with)
   metadata = training_directory.metadata_of(dataset_name, train_set, spec, objective, recipe, dtype, begin_with)
@@ -139,8 +144,7 @@ def dry_run(job: Job, workers: int = 4) -> tuple[Estimate, int]:
     state = job.start()
     rate = timing.images_a_second(job.model, job.train_set, job.objective, job.recipe, workers)
   size = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-  part = min(job.recipe.batch, len(job.train_set)) // job.recipe.accumulate
-  taken = Estimate(job.steps * part * job.recipe.epochs, "images", rate, devices.memory_peak())
+  taken = Estimate(job.steps * job.division.part * job.recipe.epochs, "images", rate, devices.memory_peak())
   return taken, size(state.variables) + 2 * size(state)  # the checkpoint, and the last two states
 
 

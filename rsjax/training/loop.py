@@ -23,10 +23,11 @@ from rsjax.errors import DivergedError
 from rsjax.noise import Gaussian
 from rsjax.training import batches
 from rsjax.training import step as steps_of
+from rsjax.training.division import divide
 from rsjax.training.evaluation import evaluate
 from rsjax.training.objectives import Objective
 from rsjax.training.recipe import Recipe, make_schedule
-from rsjax.training.step import State, all_finite, check_batch, initial_state, steps_per_epoch
+from rsjax.training.step import State, all_finite, initial_state
 
 _AHEAD = 8  # steps that are dispatched before the loss of an earlier one is looked at
 
@@ -92,9 +93,9 @@ def train(
   recipe = recipe.for_dataset(train_set)
   place = batches.Place(devices.batch_mesh() if mesh is None else mesh)
   size = len(train_set)
-  part = check_batch(recipe, size, place.mesh.size)
-  steps = steps_per_epoch(recipe, size)
-  schedule = make_schedule(recipe, steps // recipe.accumulate)
+  division = divide(recipe, objective, size, place.mesh.size)
+  part, steps = division.part, division.steps
+  schedule = make_schedule(recipe, division.updates)
   held = train_set.encoded is None
   source = batches.Held(train_set, place) if held else batches.Streamed(train_set, recipe, place, workers)
   state = place.everywhere(
@@ -106,8 +107,7 @@ def train(
   first, interrupted = int(state.step), None
   for number in range(first // steps, recipe.epochs):
     start, saved, waited = time.perf_counter(), time.perf_counter(), 0.0
-    order = np.random.default_rng([recipe.seed, number]).permutation(size)
-    order = np.resize(order, steps * part)  # a last part-filled batch is filled up from the first
+    order = division.order(recipe.seed, number, size)
     done = first - number * steps
     lr = float(schedule(number * steps // recipe.accumulate))
     losses: collections.deque = collections.deque()

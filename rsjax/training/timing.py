@@ -11,6 +11,7 @@ from rsjax import devices
 from rsjax.data import Dataset
 from rsjax.training import batches
 from rsjax.training import step as steps_of
+from rsjax.training.division import divide
 from rsjax.training.objectives import Objective
 from rsjax.training.recipe import Recipe
 
@@ -31,12 +32,12 @@ def images_a_second(
   recipe = recipe.for_dataset(train_set)
   place = batches.Place(devices.batch_mesh())
   size = len(train_set)
-  part = steps_of.check_batch(recipe, size, place.mesh.size)
+  division = divide(recipe, objective, size, place.mesh.size)
+  part = division.part
   held = train_set.encoded is None
   source: Any = batches.Held(train_set, place) if held else batches.Streamed(train_set, recipe, place, workers)
   state = place.everywhere(steps_of.initial_state(model, train_set.image_shape, objective, recipe))
-  steps = steps_of.steps_per_epoch(recipe, size)
-  step = steps_of.make_step(model, objective, recipe, steps, source.select, place.replicated)
+  step = steps_of.make_step(model, objective, recipe, division.steps, source.select, place.replicated)
   order = np.resize(np.random.default_rng(recipe.seed).permutation(size), (_STEPS + 2) * part)
   taken, begun = 0, 0.0
   for number, (batch, _) in enumerate(source.epoch(order, 0, 0, part)):
