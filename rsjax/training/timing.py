@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from rsjax import devices
 from rsjax.data import Dataset
@@ -19,12 +20,17 @@ _SECONDS, _STEPS = 3.0, 20  # of the measurement, at most, after the first step 
 
 
 def images_a_second(
-  model: nn.Module, train_set: Dataset, objective: Objective, recipe: Recipe, workers: int = 4
+  model: nn.Module,
+  train_set: Dataset,
+  objective: Objective,
+  recipe: Recipe,
+  workers: int = 4,
+  votes: NDArray[np.float32] | None = None,
 ) -> float:
   """Images per second of the compiled training step; the weights are thrown away.
 
   Args:
-    model, train_set, objective, recipe, workers: as for `training.train`.
+    model, train_set, objective, recipe, workers, votes: as for `training.train`.
 
   Raises:
     InputError: if the devices cannot share a batch equally.
@@ -35,7 +41,11 @@ def images_a_second(
   division = divide(recipe, objective, size, place.mesh.size)
   part = division.part
   held = train_set.encoded is None
-  source: Any = batches.Held(train_set, place) if held else batches.Streamed(train_set, recipe, place, workers)
+  source: Any = (
+    batches.Held(train_set, place, votes)
+    if held
+    else batches.Streamed(train_set, recipe, place, workers, votes)
+  )
   state = place.everywhere(steps_of.initial_state(model, train_set.image_shape, objective, recipe))
   step = steps_of.make_step(model, objective, recipe, division.steps, source.select, place.replicated)
   order = np.resize(np.random.default_rng(recipe.seed).permutation(size), (_STEPS + 2) * part)

@@ -13,7 +13,7 @@ def test_each_batch_is_cut_into_as_many_updates_as_there_are_noisy_copies():
   """CIFAR-10 as published: 196 batches of 256 images, the last filled up; m updates of 256 / m of each."""
   recipe = Recipe(batch=256)
   found = lambda objective: divide(recipe, objective, 50_000, 8)
-  for objective in (Gaussian(), Stability(), Macer(), SmoothAdv(noise_vectors=4, multi_noise=False)):
+  for objective in (Gaussian(), Stability(), Macer(), SmoothAdv(noise_vectors=4, first_noise_only=True)):
     assert (found(objective).updates, found(objective).part) == (196, 256)
   assert (found(Consistency()).updates, found(Consistency()).part) == (2 * 196, 128)
   assert (found(SmoothAdv(noise_vectors=8)).updates, found(SmoothAdv(noise_vectors=8)).part) == (8 * 196, 32)

@@ -16,7 +16,8 @@ import pytest
 from rsjax.training import Recipe, initial_state, objectives
 from rsjax.training.objectives import Batch
 from rsjax.training.objectives.consistency import consistency_loss
-from rsjax.training.recipe import make_optimizer
+from rsjax.training.objectives.terms import warmed_up
+from rsjax.training.recipe import make_optimizer, make_schedule
 from rsjax.training.step import make_network, make_step
 
 x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64  # the latter until jax 0.8
@@ -66,7 +67,7 @@ def settings_of(family, case):
   kind, own = {
     "gaussian": ("gaussian", {}),
     "stability": ("stability", regularised),
-    "smoothadv_pgd": ("smoothadv", attack | dict(multi_noise=case.get("multi", True))),
+    "smoothadv_pgd": ("smoothadv", attack | dict(first_noise_only=not case.get("multi", True))),
     "smoothadv_ddn": ("smoothadv", attack | dict(attack="ddn")),
     "consistency": ("consistency", regularised),
     "smoothadv_consistency": ("smoothadv_consistency", attack | regularised),
@@ -274,7 +275,7 @@ def sequence(name, dtype):
     return objectives.SmoothAdv(0.25, **attack), [(*part, by_image(c)) for c, part in enumerate(halves)]
   noises = (np.concatenate([by_image(2 * s), by_image(2 * s + 1)]) for s in range(2))
   return (
-    objectives.SmoothAdv(0.25, **attack, multi_noise=False),
+    objectives.SmoothAdv(0.25, **attack, first_noise_only=True),
     [(*batch, noise) for batch, noise in zip(batches, noises)],
   )
 
@@ -341,3 +342,42 @@ def test_updates_in_float64(name):
       right = NUMBERS[f"sequence/{name}/{key}"]
       found = np.asarray(value)[:, ::5] if key == "W1" else value
       np.testing.assert_allclose(found, right, rtol=0, atol=1e-6 * np.abs(right).max(), err_msg=key)
+
+
+SCHEDULES = {
+  "sal_gaussian": Recipe(epochs=150, lr_step_size=50),
+  "sal_pgd": Recipe(epochs=150, lr_step_size=50),
+  "sal_ddn": Recipe(epochs=150, lr_step_size=50),
+  **{
+    name: Recipe(epochs=150, lr_drops=(51, 101))
+    for name in (
+      "con_gaussian",
+      "con_salman",
+      "con_consistency_adv",
+      "con_macer_deferred",
+      "smx_onestep",
+      "cat_cifar",
+    )
+  },
+  "mac": Recipe(epochs=440, lr=0.01, lr_drops=(199, 399)),
+  "cat_imagenet": Recipe(epochs=90, lr_drops=(31, 61)),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_learning_rates_and_warm_ups_of_each_epoch(name):
+  wanted = NUMBERS[f"schedule/{name}"]
+  epochs = np.arange(len(wanted))
+  rates = np.array([float(rate) for rate in jax.vmap(make_schedule(SCHEDULES[name], 3))(3 * epochs)])
+  if name == "cat_imagenet":  # for one epoch its script divides the rate once more; rsjax does not
+    assert wanted[85, 0] == pytest.approx(1e-4)
+    rates[85] /= 10
+  np.testing.assert_allclose(rates, wanted[:, 0], rtol=1e-5)
+  batch = Batch(jnp.zeros(1), None, None, None, None, jnp.asarray(epochs))
+  warm = lambda value: np.asarray(warmed_up(value, batch, 10))
+  if name in ("sal_pgd", "sal_ddn", "con_salman"):
+    np.testing.assert_allclose(warm(255 / 256), wanted[:, 1], rtol=1e-6)
+  elif name == "con_consistency_adv":
+    np.testing.assert_allclose(warm(512 / 256), wanted[:, 1], rtol=1e-6)
+  elif name == "smx_onestep":
+    np.testing.assert_allclose(warm(1.0), wanted[:, 3], rtol=1e-6)

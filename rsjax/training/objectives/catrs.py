@@ -25,7 +25,7 @@ class CatRs(Settings):
   Source: Jeong et al. 2023; alinlab/smoothing-catrs, train_catrs.py.
   """
 
-  lbd: float = setting(0.5, "weight of the worst noise", least=0, source="CIFAR-10, sigma 0.25")
+  lbd: float = setting(0.5, "weight of the worst noise", least=0, source="CIFAR-10 at sigma 0.25")
   noise_vectors: int = setting(4, "noisy copies of each image; as many updates per batch", least=1)
   epsilon: float = setting(256.0, "radius of the attack on the noise, in 1/256", least=0)
   steps: int = setting(4, "steps of the attack", least=1)

@@ -29,7 +29,7 @@ class Consistency(Settings):
   Source: Jeong and Shin 2020; jh-jeong/smoothing-consistency, consistency.py and train_consistency.py.
   """
 
-  lbd: float = setting(20.0, "weight of the regularisation", least=0, source="CIFAR-10, sigma 0.25")
+  lbd: float = setting(20.0, "weight of the regularisation", least=0, source="CIFAR-10 at sigma 0.25")
   eta: float = setting(0.5, "weight of the entropy of the mean prediction", least=0)
   noise_vectors: int = setting(2, "noisy copies of each image; as many updates per batch", least=1)
   form: str = setting(

@@ -26,7 +26,7 @@ class Macer(Settings):
   jh-jeong/smoothing-consistency, train_macer.py.
   """
 
-  lbd: float = setting(12.0, "weight of the robustness term", least=0, source="CIFAR-10, sigma 0.25 and 1")
+  lbd: float = setting(12.0, "weight of the robustness term", least=0, source="CIFAR-10 at sigma 0.25 and 1")
   hinge: float = setting(8.0, "largest xi that is still increased (gamma in the paper)", least=0)
   beta: float = setting(16.0, "inverse temperature of the soft smoothed classifier", least=0)
   noise_vectors: int = setting(16, "noisy copies of each image (k in the paper)", least=1)

@@ -24,15 +24,17 @@ class SmoothAdv(Settings):
   """
 
   epsilon: float = setting(
-    256.0, "radius of the attack, in 1/256", least=0, source="CIFAR-10, sigma 0.25 and 0.5"
+    256.0, "radius of the attack, in 1/256", least=0, source="CIFAR-10 at sigma 0.25 and 0.5"
   )
   steps: int = setting(10, "steps of the attack", least=1)
   noise_vectors: int = setting(
-    4, "noisy copies of each image; as many updates per batch", least=1, source="CIFAR-10, sigma 0.25"
+    4, "noisy copies of each image; as many updates per batch", least=1, source="CIFAR-10 at sigma 0.25"
   )
   warmup: int = setting(10, "epochs in which epsilon grows to its value", least=1)
   attack: str = setting("pgd", "pgd or ddn", choices=("pgd", "ddn"))
-  multi_noise: bool = setting(True, "train on all noisy copies, not only on the first")
+  first_noise_only: bool = setting(
+    False, "train on the first noisy copy of each image only, in one update per batch"
+  )
   no_grad_attack: bool = setting(False, "estimate the attack's gradient from the probabilities alone")
 
   name: ClassVar[str] = "smoothadv"
@@ -46,7 +48,7 @@ class SmoothAdv(Settings):
   @property
   def chunks(self) -> int:
     """Updates per batch of the recipe."""
-    return self.noise_vectors if self.multi_noise else 1
+    return 1 if self.first_noise_only else self.noise_vectors
 
   def __call__(self, network: Network, batch: Batch) -> Loss:
     noise_key, key = jax.random.split(batch.key)
@@ -60,7 +62,7 @@ class SmoothAdv(Settings):
     """The loss for given noise [b, m, h, w, c] and random directions: step of the attack -> [b, h, w, c]."""
     radius = warmed_up(self.epsilon / 256, batch, self.warmup)
     change = self._attack(network, batch, noise, direction, radius)
-    used = noise if self.multi_noise else noise[:, :1]
+    used = noise[:, :1] if self.first_noise_only else noise
     logits, batch_stats = network.train((batch.images + change)[:, None] + used, network.batch_stats)
     value = cross_entropy(logits, batch.labels).mean()
     statistics = {"epsilon": radius, "perturbation": attacks.lengths(change).mean()}
@@ -79,9 +81,8 @@ class SmoothAdv(Settings):
       return attacks.log_loss(logits, labels).mean(), logits
 
     gradient = jax.grad(attacked_loss, has_aux=True)
-    back = lambda t: (
-      -direction(t)
-    )  # what descends in the authors' code is -log p_y, also where its gradient is zero
+    # The authors' code descends along the gradient of log p_y, so what stands in for it goes backwards, too.
+    back = lambda t: -direction(t)
     if self.attack == "ddn":
       return attacks.ddn(gradient, images, labels, radius, self.steps, back)
     return attacks.pgd(lambda images: gradient(images)[0], images, radius, self.steps, back)

@@ -21,12 +21,12 @@ class SmoothAdvConsistency(Settings):
   Source: Jeong and Shin 2020; jh-jeong/smoothing-consistency, train_consistency.py with --adv-training.
   """
 
-  lbd: float = setting(2.0, "weight of the regularisation", least=0, source="CIFAR-10, sigma 0.25")
+  lbd: float = setting(2.0, "weight of the regularisation", least=0, source="CIFAR-10 at sigma 0.25")
   eta: float = setting(0.5, "weight of the entropy of the mean prediction", least=0)
   noise_vectors: int = setting(
-    4, "noisy copies of each image; as many updates per batch", least=1, source="CIFAR-10, sigma 0.25"
+    4, "noisy copies of each image; as many updates per batch", least=1, source="CIFAR-10 at sigma 0.25"
   )
-  epsilon: float = setting(255.0, "radius of the attack, in 1/256", least=0, source="CIFAR-10, sigma 0.25")
+  epsilon: float = setting(255.0, "radius of the attack, in 1/256", least=0, source="CIFAR-10 at sigma 0.25")
   steps: int = setting(10, "steps of the attack", least=1)
   warmup: int = setting(10, "epochs in which epsilon grows to its value", least=1)
 

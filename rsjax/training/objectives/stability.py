@@ -20,7 +20,7 @@ class Stability(Settings):
   Source: jh-jeong/smoothing-consistency, train_stab.py.
   """
 
-  lbd: float = setting(2.0, "weight of the regularisation", least=0, source="CIFAR-10, sigma 0.25 and 0.5")
+  lbd: float = setting(2.0, "weight of the regularisation", least=0, source="CIFAR-10 at sigma 0.25 and 0.5")
 
   name: ClassVar[str] = "stability"
   statistics: ClassVar[tuple[str, ...]] = ("xent", "stability")
