@@ -40,12 +40,22 @@ def read(path: Any) -> Any:
   Returns:
     An `analysis.Found`.
 
+  Warns:
+    ResultWarning: for whatever contradicts itself in the file, such as a radius that its votes do not certify.
+    `warnings()` of the result says more.
+
   Raises:
     InputError: if the file is missing or malformed; the message names the line.
   """
-  from rsjax import analysis, results
+  import warnings
 
-  return analysis.Found(results.read_any(path))
+  from rsjax import analysis, results
+  from rsjax.errors import ResultWarning
+
+  found = analysis.Found(results.read_any(path))
+  for text in found.contradictions():
+    warnings.warn(f"{path}: {text}", ResultWarning, stacklevel=2)
+  return found
 
 
 def __getattr__(name: str) -> Any:

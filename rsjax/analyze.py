@@ -5,7 +5,7 @@ import json
 import sys
 import textwrap
 
-from rsjax.cli import console, parsing
+from rsjax.cli import console, parsing, recomputing, reporting
 from rsjax.errors import InputError
 from rsjax.files import local, unwritable, whole
 
@@ -13,11 +13,12 @@ EPILOG = """examples:
   python -m rsjax.analyze out/sigma_*.tsv -o tables
   python -m rsjax.analyze predict_100.tsv --reference certify_100000.tsv
   python -m rsjax.analyze out.tsv --alpha 1e-5 --n 10000
+  python -m rsjax.analyze out.tsv --claim "0.61 at 0.25" --html report.html
 
 The command reads rsjax's files and those of the paper's code (TSV with idx, label, predict, radius). With
 -o DIR it writes certified_accuracy.md, .tex, .csv, .json, .png, .pdf and .svg to DIR. The settings of a file
 without a manifest are taken from its path, such as noise_0.50/test/sigma_0.25, and are otherwise unknown.
-Warnings go to stderr and into the .json file."""
+Warnings go to stderr, into the .json file and into the report."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,10 +29,11 @@ def parser() -> argparse.ArgumentParser:
   add("-o", "--out", metavar="DIR", help="directory for tables and plots (default: print to the terminal only)")
   add(
     "--radii",
-    type=float,
+    type=parsing.radius,
     nargs="+",
     metavar="R",
-    help="l2 radii of the table's columns, pixels in [0, 1] (default: multiples of 0.25, or of a finer step)",
+    help="l2 radii of the table's columns, pixels in [0, 1]; or the word leaderboard, for those of the SoK "
+    "leaderboard: 0.25 1 2 for CIFAR-10, 1 2 for ImageNet (default: multiples of 0.25, or of a finer step)",
   )
   add(
     "--rule",
@@ -50,14 +52,7 @@ def parser() -> argparse.ArgumentParser:
     help="add the accuracy that is certified for all images at once with probability 1 - RHO (the paper's "
     "high-probability variant); alpha is taken to be 0.001 if a file does not record it",
   )
-  add("--alpha", type=float, help="analyse the stored votes again at this alpha (default: the file's own)")
-  add(
-    "--n",
-    "--N",
-    type=int,
-    help="analyse as if only N draws had been made: a random choice of each image's draws, because votes do "
-    "not record which draws came first (default: all)",
-  )
+  recomputing.add(made)
   add(
     "--reference",
     metavar="FILE",
@@ -71,27 +66,30 @@ def parser() -> argparse.ArgumentParser:
     "(default: the file's settings)",
   )
   add("--panels", choices=("sigma", "noise"), help="one panel of the plot per sigma, or per training noise")
-  add("--title", default="", help="title of the plot")
+  add("--title", default="", help="title of the plot and the report")
+  reporting.add(made)
   return made
 
 
 def main(argv: list[str] | None = None) -> int:
   """Runs the command; returns its exit code."""
-  return console.run("analyze", _body, parser().parse_args(argv))
+  args = parser().parse_args(argv)
+  args.typed = sys.argv[1:] if argv is None else argv
+  return console.run("analyze", _body, args)
 
 
-def _body(args: argparse.Namespace) -> None:
-  from rsjax import bounds, results
+def _body(args: argparse.Namespace) -> int:
+  from rsjax import results
 
   for name in ("confidence", "rho"):
     value = getattr(args, name)
     if value is not None and not 0 < value < 1:
       raise InputError(f"{name} must be a number between 0 and 1, got {value}")
-  if args.alpha is not None:
-    bounds.check_alpha(args.alpha)
   for path in (args.out or "", args.reference or ""):
     local(path)
-  files = results.join([results.read_any(path) for path in args.results])
+  recomputing.check(args)
+  reporting.check(args)
+  files = recomputing.combined(results.join([results.read_any(path) for path in args.results]), args)
   if args.label and len(args.label) != len(files):
     given = results.plural(len(args.label), "time")
     raise InputError(
@@ -100,12 +98,19 @@ def _body(args: argparse.Namespace) -> None:
   files, left_out = _with_rows(files, args)
   kinds = {"certify" if "radius" in f.columns else "predict" for f in files}
   if len(kinds) > 1:
-    raise InputError("files of CERTIFY and of PREDICT cannot be in one table: give files of one kind")
-  files = [_again(f, args) for f in files]
+    one, other = (next(f.path for f in files if ("radius" in f.columns) == certified) for certified in (1, 0))
+    raise InputError(
+      f"files of CERTIFY, such as {one}, and of PREDICT, such as {other}, cannot be in one table: give files "
+      "of one kind"
+    )
+  if args.bound is not None and args.reference:
+    raise InputError("--bound belongs to certified radii, --reference to PREDICT's answers: give one of them")
+  files = recomputing.again(files, args)
   if kinds == {"predict"} or args.reference:
+    reporting.refuse_predictions(args)
     _predict(files, args, left_out)
-  else:
-    _certify(files, args, left_out)
+    return 0
+  return _certify(files, args, left_out)
 
 
 def _with_rows(files, args):
@@ -128,37 +133,37 @@ def _with_rows(files, args):
   return files, [f"{names}{more} {has} no rows yet and {'is' if len(empty) == 1 else 'are'} left out"]
 
 
-def _again(f, args):
-  """The file at another n and alpha, where asked for."""
-  from rsjax import analysis
-
-  if args.n is not None:
-    f = analysis.with_draws(f, args.n)
-  return f if args.alpha is None else analysis.with_alpha(f, args.alpha)
-
-
 def _certify(files, args, left_out):
   from rsjax import analysis, results
+  from rsjax.analysis.columns import WIDTH
+  from rsjax.analysis.tables import called
 
-  radii = args.radii or analysis.common_grid(files)
+  radii = reporting.radii_of(files, args)
   rows = analysis.summarize(
     files, radii, names=args.label, rule=args.rule, confidence=args.confidence, rho=args.rho
   )
   names = [row["name"] for row in rows]
   warnings = left_out + analysis.warnings(files, names, radii, args.rule, args.confidence)
+  if args.rho and (unknown := [row["name"] for row in rows if row["alpha"] is None]):
+    warnings.append(f"alpha is not recorded in {analysis.some(unknown)}: --rho assumes 0.001")
+  verdicts = reporting.verdicts_on(files, names, args)
   other = analysis.summarize(files, radii, rule="paper" if args.rule == "open" else "open")
   differing = sum(
     round(abs(a - b) * row["images"])
     for row, them in zip(rows, other)
     for a, b in zip(row["certified_accuracy"], them["certified_accuracy"])
   )
-  if args.out:  # before anything is printed: nobody may be reading
+  reporting.write(files, args, radii, verdicts, warnings)  # before anything is printed: nobody may be reading
+  if args.out:
     out = _folder(args.out)
     caption = analysis.caption(rows, args.intervals)
+    said = {"files": rows, "warnings": warnings} | (
+      {"claims": [v.as_dict() for v in verdicts]} if verdicts else {}
+    )
     _write(out, "certified_accuracy.md", f"{analysis.markdown(rows, args.intervals)}\n\n{caption}\n")
     _write(out, "certified_accuracy.tex", f"{analysis.latex(rows, args.intervals)}\n")
     _write(out, "certified_accuracy.csv", analysis.csv(rows))
-    _write(out, "certified_accuracy.json", json.dumps({"files": rows, "warnings": warnings}, indent=1) + "\n")
+    _write(out, "certified_accuracy.json", json.dumps(said, indent=1) + "\n")
     plots = [out / f"certified_accuracy.{ending}" for ending in ("png", "pdf", "svg")]
     analysis.plot(
       files,
@@ -170,15 +175,20 @@ def _certify(files, args, left_out):
       rho=args.rho,
       band=args.confidence if args.intervals else None,
     )
-  print(f"certified accuracy of the smoothed classifier at {rows[0]['norm']} radius\n")
+  name = called(row["top_k"] for row in rows)[0]
+  print(f"{name} of the smoothed classifier at {rows[0]['norm']} radius\n")
   print(analysis.text(rows))
   print(f"\n{_wrapped(analysis.caption(rows))}")
   if differing:
     cases = results.plural(differing, "case")
     print(f"\nin {cases} an image's radius is exactly R: only the rule of the paper's tables, >= R, counts it")
+  reporting.say(verdicts, WIDTH)
   _warn(warnings)
   if args.out:
     print(f"\nwrote {out}/certified_accuracy.md .tex .csv .json .png .pdf .svg")
+  if args.html:
+    print(f"\nwrote {args.html}")
+  return reporting.exit_code(verdicts)
 
 
 def _predict(files, args, left_out):

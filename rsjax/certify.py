@@ -25,6 +25,13 @@ def parser() -> argparse.ArgumentParser:
   made.add_argument(
     "--N", type=int, default=100_000, help="draws per image to estimate its probability (default: 100000)"
   )
+  made.add_argument(
+    "--bound",
+    choices=("one-sided", "multi"),
+    default="one-sided",
+    help="one-sided: the paper's bound, from the votes for the selected class; multi: also counts the votes "
+    "for the strongest other class, which certifies more if there are many classes (default: one-sided)",
+  )
   stopping.add_stop(made)
   return made
 
@@ -40,11 +47,13 @@ def _body(args: argparse.Namespace) -> int:
   if results is None or not len(results):
     return 0 if results is None else execution.exit_code(results)
   from rsjax import analysis  # late: it takes a second, which the first draws need not wait for
-  from rsjax.analysis import looks
+  from rsjax.analysis import contradictions, looks
 
   radii = analysis.grid(results)
   print(analysis.table([results], radii))
   print(progress.summary(args.outfile))
+  for text in contradictions.of_rows(results):
+    print(f"warning: {args.outfile}: {text}", file=sys.stderr)
   for text in looks.told(results, radii):
     print(f"note: {text}", file=sys.stderr)
   return execution.exit_code(results)

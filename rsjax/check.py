@@ -71,8 +71,12 @@ def _body(args: argparse.Namespace) -> None:
 
 def _loaded(args: argparse.Namespace, file: Any) -> dict[str, Any]:
   """The data set, and the classifier, that were given or that the manifest names."""
+  from rsjax.analysis import contradictions
+
   if args.data is None and args.checkpoint is None:
     return {}
+  if file.settings.get("split") is None and contradictions.is_of_a_split(file):
+    raise InputError(f"the manifest of {args.file} lacks split: it is not known which images it is of")
   if file.settings.get("split") is None:
     raise InputError(
       f"{args.file} was made in Python, of arrays, and its digests are theirs: it cannot be held against a "

@@ -4,6 +4,7 @@ import argparse
 import math
 import pathlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from rsjax import files
@@ -102,12 +103,6 @@ def _body(args: argparse.Namespace) -> None:
   variables = torch_files.to_variables(file)
   taken = f", the network under {file.about['key']!r}" if "key" in file.about else ""
   print(f"{args.checkpoint}: {file.arch}, {file.num_classes} classes{taken}", file=sys.stderr)
-  if torch_files.untouched(file):
-    print(
-      "warning: all batch norms have their initial statistics, means 0 and variances 1: either the network was "
-      "not trained, or its weights are an average (SWA, EMA) that still needs torch.optim.swa_utils.update_bn",
-      file=sys.stderr,
-    )
   candidates = _candidates(file.image_shape)
   given = None if args.normalization is None else _given(args.normalization, candidates)
   if file.normalization and given and not _close(given, file.normalization):
@@ -115,6 +110,8 @@ def _body(args: argparse.Namespace) -> None:
       f"{args.checkpoint} holds its normalisation, mean and std {file.normalization}: leave out --normalization"
     )
   chosen = given or file.normalization
+  for warning in _warnings(file, chosen):
+    print(f"warning: {warning}", file=sys.stderr)
   if args.check:
     named = chosen is None or any(_close(chosen, pair) for pair in candidates.values())
     _check(args, file, variables, candidates if named else candidates | {"given": chosen}, noise)
@@ -127,6 +124,31 @@ def _body(args: argparse.Namespace) -> None:
     )
   _save(out, args, file, variables, chosen)
   print(f"{out}: {file.arch}, {file.num_classes} classes, mean {list(chosen[0])}, std {list(chosen[1])}")
+
+
+def _warnings(file: Any, normalization: Any) -> Iterator[str]:
+  """What a user should know before the weights are used."""
+  from rsjax.classifiers import torch_files
+  from rsjax.classifiers.classifier import some
+  from rsjax.results import plural
+
+  if file.unused:
+    places = [f"{place} ({plural(count, 'tensor')})" for place, count in file.unused.items()]
+    yield (
+      f"{file.path} also holds tensors that are not converted: {some(places)}. If they are averaged weights "
+      "(EMA), which are usually the ones to certify, save a file of them"
+    )
+  if torch_files.untouched(file):
+    yield (
+      "all batch norms have their initial statistics, means 0 and variances 1: either the network was "
+      "not trained, or its weights are an average (SWA, EMA) that still needs torch.optim.swa_utils.update_bn"
+    )
+  if normalization and all(std > mean > 0 for mean, std in zip(*normalization)) and max(normalization[1]) < 1:
+    mean, std = map(list, normalization)
+    yield (
+      f"mean {mean} is below std {std} in every channel: are they swapped? --check DATASET tells which "
+      "normalisation fits"
+    )
 
 
 def _candidates(image_shape: tuple[int, ...]) -> dict[str, Any]:

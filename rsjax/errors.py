@@ -1,4 +1,6 @@
-"""Errors that a user can cause and correct."""
+"""Errors that a user can cause and correct, and warnings."""
+
+import warnings
 
 
 class InputError(ValueError):
@@ -7,6 +9,14 @@ class InputError(ValueError):
   In Python it is a ValueError. Commands print it in one or two lines and exit with 2. A command shows a
   parameter's name in backquotes, as in "give fewer `rows`", as its flag.
   """
+
+
+class ResultWarning(UserWarning):
+  """What a user should know about a result or a run, from Python; shown each time, not once per place."""
+
+
+# Appended, so that filters that the user sets come first.
+warnings.filterwarnings("always", category=ResultWarning, append=True)
 
 
 class DivergedError(RuntimeError):

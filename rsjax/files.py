@@ -16,6 +16,7 @@ from rsjax.errors import InputError
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # pathlib makes gs:/ of gs://
 _GLOB = set("[]*?")
+_LONGEST = 240  # bytes of a name: what is beside it (lock, manifest) has a longer one, of 255 at most
 _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -23,8 +24,8 @@ def local(path: Any) -> pathlib.Path:
   """The path that a user gave, of a file or folder on this machine.
 
   Raises:
-    InputError: for an address such as gs://bucket/x, which would become a local folder `gs:`, and for anything
-      that is not a path.
+    InputError: for an address such as gs://bucket/x, which would become a local folder `gs:`; for ~, which
+      would become a folder `~`; for a name that is too long; and for anything that is not a path.
   """
   try:
     text = os.fsdecode(path)
@@ -37,7 +38,16 @@ def local(path: Any) -> pathlib.Path:
     )
   if "\0" in text:
     raise InputError(f"a path cannot contain a null character: {text!r}")
-  return pathlib.Path(text)
+  if re.match(r"~[\w.-]*(/|$)", text):
+    raise InputError(
+      f"{text}: ~ is only known to shells: give {os.path.expanduser(text)}, or ./{text} if it is meant"
+    )
+  path = pathlib.Path(text)
+  if long := [part for part in path.parts if len(os.fsencode(part)) > _LONGEST]:
+    raise InputError(
+      f"a name in a path must have at most {_LONGEST} bytes, got {long[0][:40]}...: give a shorter one"
+    )
+  return path
 
 
 def without_patterns(path: Any, what: str) -> pathlib.Path:
@@ -115,6 +125,8 @@ def alone(path: str | pathlib.Path, target: str | pathlib.Path | None = None) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = _acquired(path)
   except filelock.Timeout as error:
+    if not path.exists():
+      raise InputError(f"{target} cannot be written: no file can be created in {path.parent}") from error
     raise InputError(
       f"{target} is being written by another process{holder and f', {holder}'}: wait for it, or, if it is "
       f"no longer running, delete its lock {path}"

@@ -2,6 +2,8 @@
 
 import io
 import pathlib
+import subprocess
+import sys
 import tarfile
 
 import jax.numpy as jnp
@@ -18,6 +20,17 @@ def linear(variables, images):
   w, b = variables
   score = images.reshape(len(images), -1) @ w + b
   return jnp.stack([jnp.zeros_like(score), score], 1)
+
+
+def run_without_jax(command, argv):
+  """Runs a command in a process in which JAX and what builds on it cannot be imported; it must exit with 0."""
+  code = (
+    "import sys\n"
+    "for name in ('jax', 'jaxlib', 'flax', 'optax', 'orbax', 'tensorflow'): sys.modules[name] = None\n"
+    f"from rsjax import {command}\n"
+    f"sys.exit({command}.main({[str(a) for a in argv]!r}))\n"
+  )
+  subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def write_npz(path, seed=0, size=40, shape=(8, 8, 1), classes=3, **overrides):

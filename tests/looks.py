@@ -1,7 +1,7 @@
 """What tests of looks compute exactly: how votes go on from look to look; and files of such procedures."""
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from rsjax import results
 from rsjax.noise import Gaussian
@@ -67,6 +67,33 @@ def drive(procedure, noise, shares, rng):
       counts = steps.send(tuple(map(counted, counts)))
   except StopIteration as end:
     return end.value
+
+
+def every_run(procedure, noise):
+  """All runs of a procedure that takes few draws, for an image of two classes, of which the first is selected.
+
+  Returns:
+    (draws, votes for the first class, number of orders of these votes) float64[runs], and the runs' outcomes.
+  """
+  found = []
+
+  def follow(before, orders):
+    """The runs that begin with these votes of each step."""
+    steps = procedure.steps(noise)
+    counts = next(steps)
+    try:
+      for step, votes in enumerate(before):
+        more = np.array([votes, counts[-1] - votes])
+        counts = steps.send((np.array([1, 0]), more) if step == 0 else (more,))
+    except StopIteration as end:
+      found.append((end.value.n, sum(before), orders, end.value))
+      return
+    for votes in range(counts[-1] + 1):
+      follow([*before, votes], orders * special.comb(counts[-1], votes, exact=True))
+
+  follow([], 1)
+  n, votes, orders, ends = zip(*found)
+  return *(np.array(column, float) for column in (n, votes, orders)), ends
 
 
 def write_file(path, procedure, images=120, skip=2, settings=None):

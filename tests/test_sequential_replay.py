@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import sequential_replay as replay
 from helpers import DIGITS, PUBLISHED
-from scipy import special, stats
+from looks import every_run
+from scipy import stats
 
 from rsjax.noise import Gaussian
 from rsjax.procedures import Anytime, CertifyByLooks, Radii, Tolerance
@@ -16,33 +17,13 @@ from rsjax.procedures import Anytime, CertifyByLooks, Radii, Tolerance
 RADII = np.array([0.0, 0.2, 0.4])
 
 
-def every_run(procedure, sigma):
-  """(draws, votes, in how many orders, radius) of all runs of a procedure that takes few draws."""
-  ends = []
-
-  def follow(before, orders):
-    steps = procedure.steps(Gaussian(sigma))
-    counts = next(steps)
-    try:
-      for step, votes in enumerate(before):
-        more = np.array([votes, counts[-1] - votes])
-        counts = steps.send((np.array([1, 0]), more) if step == 0 else (more,))
-    except StopIteration as end:
-      ends.append((end.value.n, sum(before), orders, end.value.radius))
-      return
-    for votes in range(counts[-1] + 1):
-      follow([*before, votes], orders * special.comb(counts[-1], votes, exact=True))
-
-  follow([], 1)
-  return np.array(ends, float).T
-
-
 @pytest.mark.parametrize(
   "stop", [Radii((0.3,)), Radii(tuple(RADII), 0.2), Tolerance(0.3, 0.1), Anytime()], ids=str
 )
 def test_expectations_are_those_of_all_runs(stop):
   procedure = CertifyByLooks(n0=1, n=14, alpha=0.3, stop=stop, first=4)
-  n, votes, orders, radius = every_run(procedure, sigma=0.5)
+  n, votes, orders, ends = every_run(procedure, Gaussian(0.5))
+  radius = np.array([end.radius for end in ends])
   ours = replay.Replay(procedure, 0.5, RADII)
   for p in (0.0, 0.3, 0.6, 0.87, 1.0):
     chance = orders * p**votes * (1 - p) ** (n - votes)

@@ -6,18 +6,22 @@
   sigma = 0.25   0.93   0.81   0.64    0.543     0.00      72
 
 Each module of this package has one topic: statistics (numbers of one file), reanalysis (the same votes at
-another alpha or n), looks (files whose images ended early), agreement (PREDICT against a file of more draws),
-contradictions (within one file), referee (what should be said of the files), spacing (which images they are
-of), labels, columns (text that fits a terminal), tables, latex, plots, found (one file as a value to look at).
+another alpha, n or bound, or for top-k), looks (files whose images ended early), combined (one certificate
+from several files), agreement (PREDICT against a file of more draws), contradictions (within one file),
+referee (what should be said of the files), spacing (which images they are of), claims, leaderboard (whose radii
+a table can have), labels, columns (text that fits a terminal), tables, latex, plots, reports (an HTML page),
+found (one file as a value to look at).
 """
 
 from rsjax.analysis.agreement import CATEGORIES, agreement
+from rsjax.analysis.combined import cascade, combine, dual
 from rsjax.analysis.found import Found
-from rsjax.analysis.labels import labels
+from rsjax.analysis.labels import labels, some
 from rsjax.analysis.latex import latex
 from rsjax.analysis.plots import plot
-from rsjax.analysis.reanalysis import as_predictions, with_alpha, with_draws
+from rsjax.analysis.reanalysis import as_predictions, at_share, with_alpha, with_bound, with_draws, with_top_k
 from rsjax.analysis.referee import warnings
+from rsjax.analysis.reports import check_report, report
 from rsjax.analysis.statistics import (
   abstention_rate,
   accuracy_interval,
@@ -38,21 +42,30 @@ __all__ = [
   "acr_interval",
   "agreement",
   "as_predictions",
+  "at_share",
   "average_certified_radius",
   "caption",
+  "cascade",
   "certified_accuracy",
+  "check_report",
+  "combine",
   "common_grid",
   "csv",
+  "dual",
   "grid",
   "high_probability_accuracy",
   "labels",
   "latex",
   "markdown",
   "plot",
+  "report",
+  "some",
   "summarize",
   "table",
   "text",
   "warnings",
   "with_alpha",
+  "with_bound",
   "with_draws",
+  "with_top_k",
 ]

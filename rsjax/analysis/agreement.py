@@ -45,6 +45,9 @@ def agreement(results: Results, reference: Results) -> dict[str, float]:
     )
   if "n" in results.columns and "n" in reference.columns:
     drawn = dict(zip(reference.columns["idx"].tolist(), reference.columns["n"].tolist()))
+    n = [drawn[index] for index in results.columns["idx"].tolist()]
+    if np.array_equal(n, results.columns["n"]) and len(n):
+      raise InputError(f"{reference.path} has no more draws than {results.path}: give a file of more draws")
     for index, fewer in zip(results.columns["idx"].tolist(), results.columns["n"].tolist()):
       if drawn[index] < fewer:
         raise InputError(

@@ -1,4 +1,4 @@
-"""What in a result file contradicts itself: images, settings, and rows held against their votes. No JAX.
+"""What in a result file contradicts itself: its images, its settings, and rows compared with votes. No JAX.
 
 >>> list(of_images(files[0])), list(of_rows(files[0]))
 ([], [])
@@ -9,24 +9,26 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rsjax import noise
+from rsjax import bounds, noise
 from rsjax.analysis import looks
 from rsjax.analysis.reanalysis import decided_anew, lacking_settings
 from rsjax.data import Dataset, Selection
+from rsjax.data.named import SETS
 from rsjax.errors import InputError
 from rsjax.procedures import AUTO
 from rsjax.results import Results, plural
 
-_RADIUS = 1.5e-6  # rounding: of a radius,
+_ABOVE, _BELOW = 0.5e-6, 1.5e-6  # rounding: of a radius, which is rounded down to six decimals,
 _P = 2e-10  # of pABar,
 _P_VALUE = 1e-5  # and, relative, of a p-value
-# What every manifest of the commands says of a run, besides the numbers of its noise and procedure.
+# The settings that every manifest of the commands has, besides those of its noise and procedure.
 _ALWAYS = ("command", "dataset", "checkpoint", "seed", "precision")
+_OF_A_SPLIT = ("split", "skip", "dtype")  # and of a run of a split of a data set
 
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-  """One thing that was checked: what, what contradicts it, and what else is worth knowing."""
+  """One thing that was checked: its name, what contradicts it, and what else a reader should know."""
 
   what: str
   contradictions: tuple[str, ...] = ()
@@ -34,7 +36,7 @@ class Checked:
 
 
 def checked(f: Results) -> list[Checked]:
-  """All that a file with its manifest says of itself, each held against the rest."""
+  """Everything that a file and its manifest say about themselves, checked against each other."""
   wrong = (*of_settings(f), *of_whole_manifest(f))
   told = "" if wrong else f": {procedure_words(f)}, seed {f.settings['seed']}"
   incomplete = f"incomplete, {len(f)} of {plural(f.expected or 0, 'image')}"
@@ -48,22 +50,22 @@ def checked(f: Results) -> list[Checked]:
 
 
 def selection_of(f: Results) -> Selection | None:
-  """Which images the manifest says were asked for; None where it does not say it, as of a run from Python.
+  """Which images were asked for, by the manifest; None if it does not say so, as for a run from Python.
 
   Raises:
-    InputError: for what no selection says.
+    InputError: if the manifest asks for a selection that is not possible.
   """
   return Selection.from_settings(f.settings) if f.settings.get("skip") is not None else None
 
 
 def of_images(f: Results) -> Iterator[str]:
-  """Rows that are of other images than the manifest says, or another number of rows that are due."""
+  """Rows of other images than those that the manifest asks for, and too many rows."""
   index = f.columns["idx"]
   if f.expected is not None and len(f) > f.expected:
-    yield f"it has {plural(len(f), 'row')}, and {f.expected} are expected"
+    yield f"it has {plural(len(f), 'row')}, but {f.expected} are expected"
   images, about = f.manifest["about"].get("images"), f.manifest["about"]
   if len(np.unique(index)) < len(index):
-    yield "images stand there twice"
+    yield "some images occur twice"
   try:
     selection = selection_of(f)
     if selection is None or not isinstance(images, int):
@@ -71,27 +73,29 @@ def of_images(f: Results) -> Iterator[str]:
     joined = "joined" in about
     should = selection.all_shards(images) if joined else selection.of(images)
   except InputError as error:
-    yield f"its manifest asks for images that cannot be: {error}"
+    yield f"its manifest asks for an impossible choice of images: {error}"
     return
   fits = np.isin(index, should).all() if joined else np.array_equal(index, should[: len(index)])
   if f.expected != len(should) or not fits:
-    yield f"its images, or their number, are not those of {_asked(selection)}"
+    yield f"its images, or their number, do not match {selection.flags}"
 
 
 def of_settings(f: Results) -> Iterator[str]:
-  """Settings and sessions that a file with votes needs and lacks, and a plan of looks that cannot be."""
+  """Settings or sessions that a file with votes needs but lacks, and a bound or a plan that is not valid."""
   if "votes" not in f.columns:
     return
   if lacking := lacking_settings(f):
-    yield f"its manifest lacks {', '.join(lacking)}: the votes cannot be held against them"
+    yield f"its manifest lacks {', '.join(lacking)}: the rows cannot be checked against the votes"
   if not f.manifest["sessions"]:
-    yield "its manifest tells of no session: which versions and devices computed it is not known"
-  if not looks.is_by_looks(f.settings):
-    n = f.columns.get("n", f.columns["idx"][:0])
-    if f.settings.get("stop") is not None or (n[:1] != n).any():
-      yield "its images ended after different numbers of draws, and its manifest has no plan of looks for that"
+    yield "its manifest lists no session: it is not known which versions and devices computed the file"
+  try:
+    bounds.bound_from_settings(f.settings)
+  except InputError as error:
+    yield str(error)
     return
-  if lacking:
+  if looks.lacks_plan(f):
+    yield "its images ended after different numbers of draws, and its manifest has no plan of looks for that"
+  if lacking or not looks.is_by_looks(f.settings):
     return
   try:
     plan = looks.plan_of(f.settings)
@@ -99,18 +103,26 @@ def of_settings(f: Results) -> Iterator[str]:
   except InputError as error:
     yield str(error)
     return
-  if not looks.is_usual(plan):
-    yield "its plan of looks is not the one that rsjax makes of its n and alpha: was it fixed beforehand?"
+  if not looks.is_usual(plan, "radius" in f.columns):
+    yield "its plan of looks is not the one that rsjax makes for this n and alpha: was it fixed beforehand?"
 
 
 def of_whole_manifest(f: Results) -> Iterator[str]:
-  """What every file of the commands says, and this one's manifest does not; stricter than `of_settings`."""
+  """Settings that every file of the commands has, but this one lacks; stricter than `of_settings`."""
   needed = [*_ALWAYS, *(["n0"] if f.settings.get("command") == "certify" else [])]
+  needed += _OF_A_SPLIT if is_of_a_split(f) else ()
   if lacking := [name for name in needed if f.settings.get(name) is None]:
     yield f"its manifest lacks {', '.join(lacking)}"
   command = "certify" if "radius" in f.columns else "predict"
   if f.settings.get("command") not in (None, command):
-    yield f"its columns are those of {command}, its manifest says {f.settings['command']}"
+    yield f"its columns are those of {command}, but its manifest says {f.settings['command']}"
+
+
+def is_of_a_split(f: Results) -> bool:
+  """Whether a file is of a split of a data set and a checkpoint, not of arrays in Python."""
+  return "checkpoint" in f.manifest["about"] or any(
+    f.settings.get(name) is not None for name in ("split", "skip")
+  )
 
 
 def of_rows(f: Results) -> Iterator[str]:
@@ -125,20 +137,20 @@ def of_rows(f: Results) -> Iterator[str]:
       if strange.any():
         rows = plural(int(strange.sum()), "row has", "rows have")
         first = f"image {index[strange][0]} with {columns['n'][strange][0]:,}"
-        yield f"{rows} a number of draws that is none of the plan's looks, the first is {first}"
+        yield f"{rows} a number of draws that is not one of the plan's looks; the first is {first}"
         return
     due = decided_anew(f)
   except InputError as error:
-    yield f"its rows cannot be held against their votes: {error}"
+    yield f"its rows cannot be checked against their votes: {error}"
     return
   if "radius" in due:
     for word, wrong in (
-      ("above", columns["radius"] > due["radius"] + _RADIUS),
-      ("below", columns["radius"] < due["radius"] - _RADIUS),
+      ("above", columns["radius"] > due["radius"] + _ABOVE),
+      ("below", columns["radius"] < due["radius"] - _BELOW),
     ):
       if wrong.any():
         radii = plural(int(wrong.sum()), "radius is", "radii are")
-        yield f"{radii} {word} what the votes certify, the first of image {index[wrong][0]}"
+        yield f"{radii} {word} what the votes certify; the first is of image {index[wrong][0]}"
   wrong = columns["predict"] != due["predict"]
   if "nA" in due:
     wrong |= (columns["nA"] != due["nA"]) | (np.abs(columns["pABar"] - due["pABar"]) > _P)
@@ -146,51 +158,45 @@ def of_rows(f: Results) -> Iterator[str]:
     wrong |= ~np.isclose(columns["pvalue"], due["pvalue"], rtol=_P_VALUE, atol=0)
   if wrong.any():
     rows = plural(int(wrong.sum()), "row does not follow from its", "rows do not follow from their")
-    yield f"{rows} votes, the first of image {index[wrong][0]}"
+    yield f"{rows} votes; the first is of image {index[wrong][0]}"
 
 
 def of_data(f: Results, dataset: Dataset) -> Iterator[str]:
-  """Digest, number of images and labels that are not those of the data set."""
+  """A digest, a number of images or labels that differ from those of the data set."""
   images, index = f.manifest["about"].get("images"), f.columns["idx"]
+  named = f.manifest["about"].get("dataset")
+  if named != dataset.name and {named, dataset.name} & {"digits", *SETS}:
+    yield f"its manifest names the data set {named}, not {dataset.name}"
   if f.settings.get("dataset") != dataset.digest:
-    yield f"its data set has digest {f.settings.get('dataset')}, that of {dataset.name} is {dataset.digest}"
+    yield f"its data set has digest {f.settings.get('dataset')}, but {dataset.name} has {dataset.digest}"
   if images is not None and images != len(dataset):
-    yield f"its manifest tells of {images} images, {dataset.name} has {len(dataset)}"
+    yield f"its manifest says {images} images, but {dataset.name} has {len(dataset)}"
   outside = index >= len(dataset)
   if outside.any():
-    yield f"image {index[outside][0]} is none of the {len(dataset)} of {dataset.name}"
+    yield f"image {index[outside][0]} does not exist: {dataset.name} has {len(dataset)} images"
   known, labels = index[~outside], f.columns["label"][~outside]
   wrong = dataset.labels[known] != labels
   if wrong.any():
-    is_not = plural(int(wrong.sum()), "label is not that", "labels are not those")
+    is_not = plural(int(wrong.sum()), "label differs from that", "labels differ from those")
     first = f"image {known[wrong][0]}: {dataset.labels[known][wrong][0]}, not {labels[wrong][0]}"
-    yield f"{is_not} of {dataset.name}, the first of {first}"
+    yield f"{is_not} of {dataset.name}; the first is of {first}"
 
 
 def procedure_words(f: Results) -> str:
-  """The settings that the bound is of, in words."""
+  """The settings that fix the bound, in words."""
   s = f.settings
   kind = noise.from_settings(s)
   numbers = ", ".join(f"{name} = {getattr(kind, name):g}" for name in noise.parameter_names(s))
   n0 = "" if "n0" not in s else f"n0 = {s['n0'] if s['n0'] == AUTO else format(s['n0'], ',')}, "
   most = " at most" if looks.is_by_looks(s) else ""
-  return f"{kind.name} noise with {numbers}, {n0}n = {s['n']:,}{most}, alpha = {s['alpha']:g}"
+  bound = ", multi-class bound" if s.get("bound") == bounds.MULTI else ""
+  return f"{kind.name} noise with {numbers}, {n0}n = {s['n']:,}{most}, alpha = {s['alpha']:g}{bound}"
 
 
 def _as_asked(f: Results) -> str:
-  """Of which images, in words; "" where the manifest does not say it."""
+  """Which images the rows are of, in words; "" if the manifest does not say so."""
   try:
     selection = selection_of(f)
   except InputError:
     return ""
-  return "" if selection is None else f", those of {_asked(selection)}"
-
-
-def _asked(selection: Selection) -> str:
-  """The flags that ask for these images."""
-  parts = [] if selection.indices is None else ["--indices"]
-  if selection.indices is None:
-    parts += [f"--skip {selection.skip}"] + ([f"--start {selection.start}"] if selection.start else [])
-  parts += [f"--max {selection.max_images}"] if selection.max_images else []
-  parts += ["--shard {}/{}".format(*selection.shard)] if selection.shard else []
-  return " ".join(parts)
+  return "" if selection is None else f", those of {selection.flags}"

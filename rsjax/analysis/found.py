@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rsjax.analysis import looks, plots, statistics, tables
+from rsjax import bounds
+from rsjax.analysis import contradictions, looks, plots, referee, reports, statistics, tables
 from rsjax.errors import InputError
 from rsjax.results import Results, plural, save
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
   from matplotlib.axes import Axes
   from matplotlib.figure import Figure
 
+_USUAL_ALPHA = 0.001
 _SHOWN = 10  # rows of the HTML form
 
 
@@ -53,6 +55,8 @@ class Found:
   def __getitem__(self, name: str) -> np.ndarray:
     if name in ("label", "correct"):
       statistics.check_labels(self.results)
+    if name not in self.results.columns:
+      raise KeyError(f"no column {name!r}, only {', '.join(self.results.columns)}; to_pandas() gives rows")
     return self.results.columns[name]
 
   def __dir__(self) -> list[str]:
@@ -96,11 +100,7 @@ class Found:
     Raises:
       InputError: if pandas is missing; the message gives the command that installs it.
     """
-    try:
-      import pandas
-    except ImportError as error:
-      raise InputError("to_pandas needs pandas: pip install pandas") from error
-    return pandas.DataFrame(self.columns)
+    return self.results.to_pandas()
 
   def plot(
     self, path: str | pathlib.Path | None = None, title: str = "", *, ax: "Axes | None" = None
@@ -118,6 +118,19 @@ class Found:
     self.certified_accuracy(0.0)
     return plots.plot([self.results], () if path is None else path, title, ax=ax)
 
+  def report(self, path: str | pathlib.Path, title: str = "") -> None:
+    """Writes a report as one HTML page; `analysis.report` does so for several files, and takes more settings.
+
+    Args:
+      path: where to write it.
+      title: title of the page; "": the data set and the classifier.
+
+    Raises:
+      InputError: without labels, for predictions, or if Jinja2 or Matplotlib is missing.
+    """
+    self.certified_accuracy(0.0)
+    reports.report([self.results], path, title=title)
+
   def save(self, path: str | pathlib.Path) -> None:
     """Writes a result file and its manifest, as `rsjax.certify` does; neither may exist already.
 
@@ -126,10 +139,25 @@ class Found:
     """
     save(self.results, path)
 
-  def table(self, radii: Sequence[float] | None = None) -> str:
+  def contradictions(self) -> list[str]:
+    """What contradicts itself: images, settings, rows that do not follow from votes; one sentence each."""
+    f = self.results
+    return [*contradictions.of_images(f), *contradictions.of_settings(f), *contradictions.of_rows(f)]
+
+  def warnings(self, radii: Sequence[float] | None = None) -> list[str]:
+    """What a referee would ask about these results and their table at some radii; one sentence each."""
+    if "radius" not in self.columns:
+      return referee.warnings([self.results], [self.results.path], [])
+    chosen = statistics.grid(self.results) if radii is None else radii
+    return referee.warnings([self.results], [self.results.path], chosen)
+
+  def table(self, radii: float | Sequence[float] | None = None) -> str:
     """Certified accuracy at some radii with its intervals, ACR and abstentions, as text."""
     statistics.check_labels(self.results)
-    chosen = statistics.grid(self.results) if radii is None else radii
+    statistics.check_radii(self.results)
+    chosen = (
+      statistics.grid(self.results) if radii is None else np.atleast_1d(np.asarray(radii, float)).tolist()
+    )
     return tables.text(tables.summarize([self.results], chosen))
 
   def __repr__(self) -> str:
@@ -137,6 +165,14 @@ class Found:
     text = f"{plural(len(self), 'image')} {'certified' if certified else 'predicted'}"
     if (sigma := self.settings.get("sigma")) is not None:
       text += f", sigma = {sigma:g}"
+    if certified and self.settings.get("bound") == bounds.MULTI:
+      text += ", multi-class bound"
+    if certified and (k := self.settings.get("top_k")) is not None:
+      text += f", top-{k}"
+    if self.settings.get("alpha") not in (None, _USUAL_ALPHA):
+      text += f", alpha = {self.settings['alpha']:g}"
+    if self.results.manifest["about"].get("manifest") == "missing":
+      text += " (no manifest: it is not known whether all images are there)"
     if not len(self):
       return text
     parts = []
@@ -151,6 +187,8 @@ class Found:
     parts += [f"{statistics.abstention_rate(self.results):.2f} abstained"]
     if looks.is_by_looks(self.settings):
       parts += [f"{statistics.mean_draws(self.results):,.0f} draws per image"]
+    if ended := int(looks.undecided(self.results).sum()):
+      parts += [f"{plural(ended, 'image')} ended before drawing was done"]
     whole = "" if self.results.complete else f" (only {len(self)} of {self.results.expected})"
     return f"{text}{whole}: {', '.join(parts)}"
 

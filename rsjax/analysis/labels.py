@@ -7,11 +7,20 @@ from typing import Any
 
 from rsjax import noise
 from rsjax.analysis import looks
+from rsjax.bounds import MULTI, ONE_SIDED
+from rsjax.data import Selection
 from rsjax.errors import InputError
 from rsjax.results import Results, plural
 
 _PARTS = 3  # of a path, at most, by which a file is named
 _SHOWN = 3  # names, at most, that a sentence lists
+_CALLED: dict[str, str] = {MULTI: "multi-class"}  # bounds, where not as in the settings
+
+
+def as_results(files: Any) -> list[Results]:
+  """One or several results, also in the form that certify and predict return them."""
+  several = [files] if isinstance(files, Results) or hasattr(files, "results") else files
+  return [getattr(f, "results", f) for f in several]
 
 
 def facts(results: Results) -> dict[str, Any]:
@@ -28,10 +37,40 @@ def facts(results: Results) -> dict[str, Any]:
     "split": settings.get("split"),
     "n": settings.get("n"),
     "alpha": settings.get("alpha"),
+    "bound": _bound(results),
+    "top_k": settings.get("top_k"),
     "dtype": settings.get("dtype"),
+    "seed": settings.get("seed"),
+    "digest": settings.get("dataset"),
+    "selection": _selection(settings),
     "plan": settings["plan"].get("id") if isinstance(settings.get("plan"), dict) else None,
     "stop": looks.stopped_by(settings),
   }
+
+
+def _selection(settings: dict[str, Any]) -> str | None:
+  """The flags that chose the images; None if they are not known, or all images were asked for."""
+  if settings.get("skip") is None:
+    return None
+  try:
+    flags = Selection.from_settings(settings).flags
+  except InputError:  # said elsewhere
+    return None
+  return None if flags == "--skip 1" else flags
+
+
+def _bound(results: Results) -> str | None:
+  """Which bound the radii are of; None where there are none, or the file does not say how they were made."""
+  if "radius" not in results.columns or "votes" not in results.columns:
+    return None
+  if (k := results.settings.get("top_k")) is not None:
+    return f"top-{k}"
+  return str(results.settings.get("bound", ONE_SIDED))
+
+
+def bound_called(bound: str) -> str:
+  """What tables call a bound."""
+  return _CALLED.get(bound, bound)
 
 
 def all_facts(files: Sequence[Results]) -> list[dict[str, Any]]:
@@ -48,7 +87,8 @@ def all_facts(files: Sequence[Results]) -> list[dict[str, Any]]:
 def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list[str]:
   """One text per file: sigma, what else differs among the files, and whether the file is incomplete.
 
-  The text always says if images stopped at grid radii, because the radii are then lower bounds.
+  The text always says if images stopped at grid radii, because the radii are then lower bounds, and if the
+  radii are multi-class ones.
 
   Args:
     files: `results.Results`.
@@ -88,6 +128,7 @@ def _settings(files: Sequence[Results]) -> list[str]:
       for name in ("n", "alpha")
       if name in differ and k[name] is not None
     ]
+    parts += _bounded(k, "bound" in differ)
     parts += _stop(k, "stop" in differ)
     parts += [k[name] for name in ("arch", "dataset", "split", "dtype") if name in differ and k[name]]
     texts.append(", ".join(parts))
@@ -98,12 +139,21 @@ def _with_sigma(files: Sequence[Results], names: Sequence[str]) -> list[str]:
   known = [facts(f) for f in files]
   several = len({k["sigma"] for k in known}) > 1
   grids = len({k["stop"] for k in known if _stop(k, False)}) > 1
+  bounds = len({k["bound"] for k in known}) > 1
   texts = []
   for name, k in zip(names, known):
     sigma = [] if k["sigma"] is None or not several else [f"sigma = {k['sigma']:g}"]
-    more = [part for part in (*sigma, *_stop(k, grids)) if part not in name]
+    more = [part for part in (*sigma, *_bounded(k, bounds), *_stop(k, grids)) if part not in name]
     texts.append(", ".join([name, *more]))
   return texts
+
+
+def _bounded(known: dict[str, Any], differs: bool) -> list[str]:
+  """Which bound a file's radii are of: where files differ in it, or it is not the paper's."""
+  bound = known["bound"]
+  if known["top_k"] is not None:
+    return [f"top-{known['top_k']}"]
+  return [f"{bound_called(bound)} bound"] if bound is not None and (differs or bound != ONE_SIDED) else []
 
 
 def _stop(known: dict[str, Any], differs: bool) -> list[str]:

@@ -79,8 +79,9 @@ def _percents(row: dict[str, Any], value: float) -> str:
 def _caption(rows: list[dict[str, Any]], intervals: bool) -> str:
   norm = rows[0]["norm"].removeprefix("l").replace("inf", r"\infty")
   rule = ">" if rows[0]["rule"] == "open" else r"\geq"
+  name, counted = tables.called(row["top_k"] for row in rows)
   parts = [
-    rf"Certified accuracy (\%): right, and certified radius ${rule} r$ "
+    rf"{name.capitalize()} (\%): {counted}, and certified radius ${rule} r$ "
     rf"($\ell_{{{norm}}}$, pixels in $[0, 1]$)"
   ]
   common = tables.common(rows)

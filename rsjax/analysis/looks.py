@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rsjax import bounds, noise
 from rsjax.bounds import Plan
 from rsjax.errors import InputError
-from rsjax.procedures import Anytime, Radii, StopRule, Tolerance
+from rsjax.procedures import Anytime, CertifyByLooks, PredictByLooks, Radii, StopRule, Tolerance
 from rsjax.results import Results, parse_column, plural
 
 _ANSWER = "answer"  # the rule of PREDICT
@@ -28,6 +28,12 @@ AT_GRID = "stopped at grid radii"  # how tables and plots call files whose radii
 def is_by_looks(settings: dict[str, Any]) -> bool:
   """Whether the settings are of a run that looked at the votes repeatedly."""
   return settings.get("plan") is not None
+
+
+def lacks_plan(results: Results) -> bool:
+  """Whether images ended after different numbers of draws, and the manifest has no plan of looks for that."""
+  n = results.columns.get("n", results.columns["idx"][:0])
+  return not is_by_looks(results.settings) and (results.settings.get("stop") is not None or (n[:1] != n).any())
 
 
 def plan_of(settings: dict[str, Any]) -> Plan:
@@ -45,9 +51,10 @@ def plan_of(settings: dict[str, Any]) -> Plan:
   return plan
 
 
-def is_usual(plan: Plan) -> bool:
-  """Whether a plan is the one that rsjax makes of its n and alpha."""
-  usual = bounds.default_plan(plan.looks[-1], plan.alpha, plan.looks[0])
+def is_usual(plan: Plan, certified: bool) -> bool:
+  """Whether a plan is the one that rsjax makes of its n and alpha, for CERTIFY (`certified`) or PREDICT."""
+  first = (CertifyByLooks if certified else PredictByLooks).first
+  usual = bounds.default_plan(plan.looks[-1], plan.alpha, first)
   return usual.looks == plan.looks and np.allclose(usual.alphas, plan.alphas, rtol=1e-9, atol=0)
 
 
@@ -83,20 +90,24 @@ def stop_rule(settings: dict[str, Any]) -> StopRule | None:
 
 
 def undecided(results: Results) -> NDArray[np.bool_]:
-  """bool[rows]: which images of CERTIFY by looks were ended before their rule for stopping was satisfied.
+  """bool[rows]: which images of CERTIFY by looks ended before their rule, by the file's bound, was satisfied.
 
   Raises:
-    InputError: for a rule or a plan that is not valid.
+    InputError: for a rule, a plan or a bound that is not valid.
   """
   columns, rule = results.columns, stop_rule(results.settings)
   found = np.zeros(len(results), np.bool_)
-  if rule is None or "nA" not in columns:
+  if rule is None or "nA" not in columns or results.settings.get("top_k") is not None:  # no rule goes by these
     return found
   plan, kind = plan_of(results.settings), noise.from_settings(results.settings)
+  other = None
+  if bounds.bound_from_settings(results.settings) == bounds.MULTI:
+    selected = np.maximum(parse_column(columns["votes0"]).leaders(), 0)
+    other = parse_column(columns["votes"]).strongest_other(selected)
   for look, n in enumerate(plan.looks[:-1]):
     here = columns["n"] == n
     if here.any():
-      found[here] = ~rule.stops(look, columns["nA"][here], plan, kind)
+      found[here] = ~rule.stops(look, columns["nA"][here], plan, kind, None if other is None else other[here])
   return found
 
 
@@ -123,6 +134,15 @@ def told(results: Results, radii: Sequence[float]) -> Iterator[str]:
   Raises:
     InputError: as for `undecided`.
   """
+  if (k := results.settings.get("top_k")) is not None:
+    early = int((results.columns["n"] < results.settings["n"]).sum())
+    if is_by_looks(results.settings) and early:
+      images = plural(early, "image", "images")
+      yield (
+        f"{images} ended early, by the radius of the class that was certified: with more draws, top-{k} radii "
+        "might be larger, so that certified accuracy and ACR are lower bounds"
+      )
+    return
   ended = int(undecided(results).sum())
   if ended:
     images = plural(ended, "image was", "images were")

@@ -12,7 +12,8 @@ import numpy as np
 
 from rsjax import files as local_files
 from rsjax.analysis import statistics
-from rsjax.analysis.labels import facts, labels
+from rsjax.analysis.labels import as_results, facts, labels
+from rsjax.analysis.tables import called
 from rsjax.errors import InputError
 from rsjax.results import Results
 
@@ -56,11 +57,15 @@ def plot(
     Matplotlib's figure: that of `ax` if it was given.
 
   Raises:
-    InputError: if Matplotlib is missing (the message gives the command that installs it), or for several panels
-      in one `ax`.
+    InputError: if Matplotlib is missing (the message gives the command that installs it), for several panels
+      in one `ax`, or for a path whose ending is no kind of picture.
   """
   targets = [local_files.local(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
   FigureCanvasAgg, Figure = _matplotlib()
+  for path in targets:
+    if path.suffix.removeprefix(".").lower() not in FigureCanvasAgg.filetypes:
+      raise InputError(f"{path} must end in .png, .pdf or .svg, which says what to write")
+  files = as_results(files)
   for f in files:
     statistics.check_rows(f)
   names = [_drawable(name) for name in labels(files, names)]
@@ -111,7 +116,7 @@ def plot(
     legend = axes.legend(handles, texts, fontsize="small", handlelength=3.5)
     for text in legend.get_texts():
       text.set_parse_math(False)
-  all_axes[0].set_ylabel("certified accuracy")
+  all_axes[0].set_ylabel(called(facts(f)["top_k"] for f in files)[0])
   if ax is None:
     figure.suptitle(_drawable(title), fontsize="large", parse_math=False)
   elif title:
@@ -122,6 +127,11 @@ def plot(
     except OSError as error:
       raise local_files.unwritable(path, error) from error
   return figure
+
+
+def check_matplotlib() -> None:
+  """Raises InputError if Matplotlib is missing; the message gives the command that installs it."""
+  _matplotlib()
 
 
 def _matplotlib():

@@ -1,24 +1,29 @@
-"""The same votes at another alpha, or as fewer draws: no forward pass is needed.
+"""The same votes at another alpha, with another bound, for top-k, or as fewer draws: no forward pass is needed.
 
   >>> stricter = with_alpha(results.read("out.tsv"), 1e-5)
   >>> cheaper = with_draws(results.read("out.tsv"), 10_000)
   >>> stricter.settings["alpha"], cheaper.settings["n"]
   (1e-05, 10000)
 
-alpha and n must be chosen without looking at the result: a bound holds for one look. Files of other tools do
-not keep the votes and cannot be analysed again, nor can files whose votes decided when their images ended.
+alpha, n and the bound must be chosen without looking at the result: a bound holds for one look. Files of other
+tools do not keep the votes and cannot be analysed again. If votes decided when the images of a file ended, only
+the bound can be changed, and top-k radii computed, because the bounds of its plan's looks hold whatever ended
+the images.
 """
 
 import dataclasses
+import numbers
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsjax import bounds, noise, procedures
 from rsjax.analysis import looks
+from rsjax.bounds import BoundKind
 from rsjax.errors import InputError
 from rsjax.procedures import Counts
-from rsjax.results import Results, format_counts, parse_column
+from rsjax.results import Results, format_counts, manifest_path, parse_column
 
 
 def with_alpha(results: Results, alpha: float) -> Results:
@@ -31,6 +36,22 @@ def with_alpha(results: Results, alpha: float) -> Results:
   looks.check_fixed(results, "at another alpha")
   bounds.check_alpha(alpha)
   return _decide(results, {"alpha": float(alpha)}, {})
+
+
+def at_share(results: Results, share: float) -> Results:
+  """The file's certificates, with its own bound, at a share, in (0, 1], of its alpha; valid by looks, too.
+
+  The bounds of a plan's looks hold together, and so do those of the same looks at this share of each alpha,
+  whatever ended the images. The share is chosen before anything of the file has been seen.
+
+  Raises:
+    InputError: for a file that keeps no votes, or has no valid plan of looks where it needs one.
+  """
+  check_has_votes(results)
+  settings: dict[str, Any] = {"alpha": share * results.settings["alpha"]}
+  if looks.is_by_looks(results.settings):
+    settings["plan"] = looks.plan_of(results.settings).scaled(share).settings()
+  return _decide(results, settings, {})
 
 
 def with_draws(results: Results, n: int, seed: int = 0) -> Results:
@@ -66,6 +87,96 @@ def with_draws(results: Results, n: int, seed: int = 0) -> Results:
   return _decide(results, {"n": int(n)}, changed)
 
 
+def with_bound(results: Results, bound: BoundKind) -> Results:
+  """The file's certificates with the one-sided bound or the multi-class one, from its votes.
+
+  It is valid where the bound is chosen before anything of the file has been seen, as `certify` has to choose
+  it: the shares of alpha are fixed, and the second count is the largest, whichever class has it. The larger of
+  the two radii, image by image or file by file, is not valid. By looks it is valid, too: the bounds of all the
+  plan's looks, with these shares, hold together, whatever stopped the images. They stopped by the file's own
+  bound, so that more draws might have certified more.
+
+  Args:
+    results: a file of CERTIFY of rsjax.
+    bound: "one-sided" or "multi".
+
+  Raises:
+    InputError: for a file that keeps no votes, is of PREDICT, or has no plan of looks where it needs one, or
+      one that cannot be.
+  """
+  bounds.check_bound(bound)
+  check_has_votes(results)
+  if "radius" not in results.columns:
+    raise InputError(f"{results.path} is of PREDICT, which has no such bound: give a file of CERTIFY")
+  if looks.lacks_plan(results):
+    raise InputError(
+      f"{results.path} cannot be analysed with another bound: its images ended after different numbers of "
+      "draws, and its manifest has no plan of looks"
+    )
+  settings = _without_bound(results.settings) | bounds.bound_settings(bound)
+  changed = dataclasses.replace(results, manifest=results.manifest | {"settings": settings})
+  try:
+    return _decide(changed, {}, {})
+  except InputError as error:
+    raise InputError(f"{results.path} cannot be analysed with another bound: {error}") from error
+
+
+def with_top_k(results: Results, k: int) -> Results:
+  """The radii within which each image's label stays among the k most probable classes, from the file's votes.
+
+  `predict` is then the label where it is shown to be among them at the image itself, else -1; `radius`, `nA`
+  and `pABar` are the label's. They are false, for each image, with probability at most alpha. The label is a
+  constant, so that its votes need no selection; who does not know it does not get such a certificate. See
+  `bounds.topk`. k is chosen before anything of the file has been seen. By looks it is valid, too. Images
+  stopped by the radius of the class that was certified, so that more draws might have given larger radii.
+
+  Args:
+    results: a file of CERTIFY of rsjax.
+    k: at least 1, and below the number of classes; where a file does not say that, the classes that it shows.
+
+  Returns:
+    Results to look at, which are not saved: the votes of the file itself say the same.
+
+  Raises:
+    InputError: for a k out of range, a file that keeps no votes or no labels, is of PREDICT, or has no plan of
+      looks where it needs one.
+  """
+  if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
+    raise InputError(f"k of top-k must be an integer of at least 1, got {k!r}")
+  if "radius" not in results.columns:
+    raise InputError(f"{results.path} is of PREDICT, which certifies no radius: give a file of CERTIFY")
+  check_has_votes(results)
+  if "label" not in results.columns:
+    raise InputError("top-k radii are of the labels: give `labels` when certifying")
+  if looks.lacks_plan(results):
+    raise InputError(
+      f"{results.path} cannot be analysed for top-k: its images ended after different numbers of draws, and "
+      "its manifest has no plan of looks"
+    )
+  classes, said = _classes(results)
+  if k >= classes:
+    raise InputError(f"k of top-k must be below the number of classes, {classes} as {said}, got {k}")
+  settings = _without_bound(results.settings) | {"top_k": int(k)}
+  changed = dataclasses.replace(results, manifest=results.manifest | {"settings": settings})
+  try:
+    return _decide(changed, {}, {})
+  except InputError as error:
+    raise InputError(f"{results.path} cannot be analysed for top-k: {error}") from error
+
+
+def _classes(results: Results) -> tuple[int, str]:
+  """How many classes there are, at least, and who says it."""
+  checkpoint = results.manifest["about"].get("checkpoint")
+  known = checkpoint.get("num_classes") if isinstance(checkpoint, dict) else None
+  if isinstance(known, int):
+    return known, f"the manifest of {results.path} says"
+  seen = [
+    results.columns["label"],
+    *(parse_column(results.columns[name]).classes for name in ("votes0", "votes")),
+  ]
+  return 1 + int(np.concatenate(seen).max(initial=0)), f"{results.path} shows in labels and votes"
+
+
 def as_predictions(results: Results, alpha: float | None = None) -> Results:
   """What PREDICT answers from the estimation draws of a file of CERTIFY, at its own alpha or another.
 
@@ -76,7 +187,10 @@ def as_predictions(results: Results, alpha: float | None = None) -> Results:
   looks.check_fixed(results, "as PREDICT")
   kept = ("idx", "label", "predict", "correct", "n", "votes")
   columns = {name: column for name, column in results.columns.items() if name in kept}
-  settings = results.settings | {"command": "predict", "alpha": alpha or results.settings["alpha"]}
+  settings = _without_bound(results.settings) | {
+    "command": "predict",
+    "alpha": alpha or results.settings["alpha"],
+  }
   as_predict = dataclasses.replace(results, columns=columns, manifest=results.manifest | {"settings": settings})
   return _decide(as_predict, {}, {})
 
@@ -92,7 +206,7 @@ def decided_anew(results: Results) -> dict[str, np.ndarray]:
   """{column: values} that follow from the file's votes under its settings: what its rows should say.
 
   Raises:
-    InputError: if the plan of looks is not valid, or a row's number of draws is not one of its looks.
+    InputError: if the plan of looks or the bound is not valid, or a row's draws are not one of its looks.
   """
   settings, columns = results.settings, results.columns
   votes, alpha = parse_column(columns["votes"]), settings["alpha"]
@@ -101,11 +215,19 @@ def decided_anew(results: Results) -> dict[str, np.ndarray]:
     answers = procedures.predict_at_looks(votes, plan) if plan else procedures.predict(votes, alpha)
     return {"predict": answers.prediction, "pvalue": answers.p_value}
   votes0, kind = parse_column(columns["votes0"]), noise.from_settings(settings)
-  certificates = (
-    procedures.certify_at_looks(votes0, votes, plan, kind)
-    if plan
-    else procedures.certify(votes0, votes, alpha, kind)
-  )
+  bound, top_k = bounds.bound_from_settings(settings), settings.get("top_k")
+  if top_k is not None:
+    certificates = (
+      procedures.certify_top_k_at_looks(votes, columns["label"], top_k, plan, kind)
+      if plan
+      else procedures.certify_top_k(votes, columns["label"], top_k, alpha, kind)
+    )
+  else:
+    certificates = (
+      procedures.certify_at_looks(votes0, votes, plan, kind, bound)
+      if plan
+      else procedures.certify(votes0, votes, alpha, kind, bound)
+    )
   return {
     "predict": certificates.prediction,
     "radius": certificates.radius,
@@ -124,11 +246,22 @@ def _decide(results: Results, settings: dict, changed: dict[str, np.ndarray]) ->
   return dataclasses.replace(results, columns=columns)
 
 
+def _without_bound(settings: dict[str, Any]) -> dict[str, Any]:
+  others = {*bounds.bound_settings(bounds.MULTI), "top_k"}
+  return {key: value for key, value in settings.items() if key not in others}
+
+
 def check_has_votes(results: Results) -> None:
   """Raises InputError if a file keeps no votes, or its manifest lacks the settings that explain them."""
+  if results.manifest["about"].get("manifest") == "missing":
+    raise InputError(
+      f"{results.path} has no manifest {manifest_path(results.path).name} beside it, and votes cannot be "
+      "analysed without one: put it back, or give a file of rsjax with its manifest"
+    )
   if "votes" not in results.columns:
     raise InputError(
-      f"{results.path} keeps no votes: only files of rsjax can be analysed at another n or alpha"
+      f"{results.path} keeps no votes of the classes: only files of rsjax can be analysed at another n or "
+      "alpha, with another bound, for top-k, or combined"
     )
   if lacking := lacking_settings(results):
     raise InputError(f"the manifest of {results.path} lacks {', '.join(lacking)}: its votes cannot be analysed")

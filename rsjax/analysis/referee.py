@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from rsjax import bounds
 from rsjax.analysis import contradictions, looks
-from rsjax.analysis.labels import all_facts, some
+from rsjax.analysis.labels import all_facts, as_results, bound_called, some
 from rsjax.analysis.spacing import looks_cut, order_and_gaps
 from rsjax.analysis.statistics import (
   accuracy_interval,
@@ -16,6 +17,7 @@ from rsjax.analysis.statistics import (
   counted,
   counted_radii,
 )
+from rsjax.data.coverage import few_classes
 from rsjax.results import Results, plural
 
 _FEW = 100  # images
@@ -31,6 +33,7 @@ def warnings(
   confidence: float = 0.95,
 ) -> list[str]:
   """Sentences about the files, which are called `names`; radii are those of the table."""
+  files = as_results(files)
   said: list[tuple[str, str]] = []
   for f, name, cut in zip(files, names, looks_cut(files)):
     check_labels(f)
@@ -76,10 +79,15 @@ def _about_one(f: Results, radii: Sequence[float]) -> Iterator[str]:
     share = np.mean(label == classes[counts.argmax()])
     if counts.max() >= _CONSTANT * len(answers) and share < _CONSTANT:
       yield f"answers nearly always class {classes[counts.argmax()]}: radii and ACR say nothing then"
+  if told := few_classes(label, _classes(f)):
+    yield told
+  if f.settings.get("indices") is not None:
+    yield "its images were chosen one by one (--indices): the numbers are of these, not of the data set"
   if not _images_are_listed(f):
     yield from order_and_gaps(f.columns["idx"])
   yield from contradictions.of_images(f)
   yield from contradictions.of_settings(f)
+  yield from contradictions.of_whole_manifest(f) if "votes" in f.columns else ()
   yield from contradictions.of_rows(f)
   if "votes" in f.columns and not [*contradictions.of_settings(f)]:
     yield from looks.told(f, radii)
@@ -87,6 +95,14 @@ def _about_one(f: Results, radii: Sequence[float]) -> Iterator[str]:
     values = {str(session.get(setting)) for session in f.manifest["sessions"]}
     if len(values) > 1:
       yield f"its rows were computed with more than one {setting}: {', '.join(sorted(values))}"
+
+
+def _classes(f: Results) -> int:
+  """How many classes there are: the checkpoint's, or at least as many as labels and answers show."""
+  checkpoint = f.manifest["about"].get("checkpoint")
+  told = checkpoint.get("num_classes") if isinstance(checkpoint, dict) else None
+  seen = 1 + max(int(f.columns["label"].max()), int(f.columns["predict"].max()))
+  return max(seen, told) if isinstance(told, int) else seen
 
 
 def _images_are_listed(f: Results) -> bool:
@@ -98,10 +114,15 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
   if len(files) < 2:
     return
   known = all_facts(files)
-  for setting in ("dataset", "split", "n", "alpha", "dtype"):
+  yield from _given_twice(files, names)
+  for setting in ("dataset", "split", "n", "alpha", "dtype", "seed"):
     values = {k[setting] for k in known if k[setting] is not None}
     if len(values) > 1:
       yield f"the files differ in {setting}: {', '.join(str(v) for v in sorted(values))}"
+  kinds = {k["bound"] or "not known" for k in known}
+  if len(kinds) > 1 and bounds.MULTI in kinds:
+    called = ", ".join(sorted(map(bound_called, kinds)))
+    yield f"the files differ in bound: {called}; the larger of two bounds of the same votes is no certificate"
   plans = {k["plan"] for f, k in zip(files, known) if "votes" in f.columns}
   stops = {k["stop"] or "n fixed beforehand" for f, k in zip(files, known) if "votes" in f.columns}
   if len(stops) > 1:
@@ -113,13 +134,31 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
     yield "the files are of data sets of one name, but with other images or labels"
   first = files[0].columns["idx"]
   others = []
-  for f, name in zip(files[1:], names[1:]):
-    if not np.array_equal(f.columns["idx"], first):
+  for f, k, name in zip(files[1:], known[1:], names[1:]):
+    if not np.array_equal(f.columns["idx"], first) and _same_data(k, known[0]):
       both = len(np.intersect1d(first, f.columns["idx"]))
       others.append(f"{name} is of other images than {names[0]}: {len(f)} and {len(first)}, {both} in common")
   yield from others[:_APART]
   if len(others) > _APART:
     yield f"{plural(len(others) - _APART, 'more file is', 'more files are')} of other images than {names[0]}"
+
+
+def _same_data(one: dict[str, Any], other: dict[str, Any]) -> bool:
+  """Whether two files may be of the same data: by its digest, or the names of data set and split."""
+  if None not in (one["digest"], other["digest"]):
+    return one["digest"] == other["digest"]
+  return all(None in (one[key], other[key]) or one[key] == other[key] for key in ("dataset", "split"))
+
+
+def _given_twice(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
+  """Of files that hold the rows of another one."""
+  rows: dict[int, list[str]] = {}
+  for f, name in zip(files, names):
+    own = tuple(tuple(f.columns[c]) for c in ("idx", "predict", "radius", "votes") if c in f.columns)
+    rows.setdefault(hash(own), []).append(name)
+  for same in rows.values():
+    if len(same) > 1:
+      yield f"{some(same)} hold the same rows: one run was given {len(same)} times"
 
 
 def _too_close(
@@ -146,22 +185,29 @@ def _too_close(
 
 
 def _p_of_accuracies(one: Results, other: Results, right: np.ndarray, right_other: np.ndarray) -> float:
-  """Two-sided p-value that two accuracies are equal: on the same images McNemar's exact test, else Fisher's."""
+  """Two-sided p-value that two accuracies are equal: McNemar's on images in common, exact, else Fisher's."""
   from scipy import stats  # late: it takes a second, which most commands need not wait for
 
-  if np.array_equal(one.columns["idx"], other.columns["idx"]):
-    only = int((right & ~right_other).sum())
-    return float(bounds.binomial_p_value(only, only + int((right_other & ~right).sum())))
+  _, ours, theirs = np.intersect1d(one.columns["idx"], other.columns["idx"], return_indices=True)
+  if len(ours) and _same_data(*all_facts([one, other])):
+    only, only_other = _only(right[ours], right_other[theirs]), _only(right_other[theirs], right[ours])
+    return float(bounds.binomial_p_value(only, only + only_other))
   table = [[r.sum(), (~r).sum()] for r in (right, right_other)]
   return float(stats.fisher_exact(table).pvalue)
 
 
+def _only(one: np.ndarray, other: np.ndarray) -> int:
+  return int((one & ~other).sum())
+
+
 def _p_of_acr(one: Results, other: Results) -> float:
-  """The same for ACRs, by Student's t: of the images' differences, else Welch's; approximate for few images."""
+  """The same for ACRs, by Student's t: of differences on images in common, else Welch's; approximate if few."""
   from scipy import stats  # late, as above
 
   a, b = counted_radii(one), counted_radii(other)
-  if np.array_equal(one.columns["idx"], other.columns["idx"]):
+  _, ours, theirs = np.intersect1d(one.columns["idx"], other.columns["idx"], return_indices=True)
+  if len(ours) > 1 and _same_data(*all_facts([one, other])):
+    a, b = a[ours], b[theirs]
     if np.ptp(a - b) == 0:
       return float(a[0] == b[0])
     return float(stats.ttest_rel(a, b).pvalue)

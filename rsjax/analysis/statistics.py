@@ -41,8 +41,7 @@ def certified(results: Results, radii: ArrayLike, rule: str = "open") -> NDArray
   check_labels(results)
   if rule not in RULES:
     raise InputError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
-  if "radius" not in results.columns:
-    raise InputError(f"{results.path} is from PREDICT, which certifies no radius: give a file from CERTIFY")
+  check_radii(results)
   radii = np.asarray(radii, np.float64)
   if not np.all((radii >= 0) & np.isfinite(radii)):
     raise InputError(f"radii must be numbers >= 0, got {radii.tolist()}")
@@ -116,6 +115,22 @@ def high_probability_accuracy(
   return np.maximum(0.0, np.asarray(accuracy) - wrong)
 
 
+def most_wrong(images: int, alpha: float, rho: float) -> int:
+  """How many of the images' certificates are wrong at most, with probability 1 - rho over the noise.
+
+  Each is wrong with probability alpha at most, independently of the others, so that their number is at most
+  that of a binomial variable: this is the smallest b with P(Binomial(images, alpha) > b) <= rho. It holds for
+  any part of the images, also for those that count as certified. It is exact, where
+  `high_probability_accuracy` is an inequality.
+
+  Source: the correction of Cohen et al. 2019, appendix, with the binomial distribution itself.
+  """
+  bounds.check_alpha(alpha)
+  bounds.check_alpha(rho)
+  more = special.bdtrc(np.arange(images + 1), images, alpha)  # P(more than b), for each b
+  return int(np.argmax(more <= rho))
+
+
 def grid(results: Results, most: int = 10) -> list[float]:
   """Radii for a table: multiples of 0.25, or of a finer step if all radii are small, up to the largest.
 
@@ -152,6 +167,12 @@ def check_rows(results: Results) -> None:
   if not len(results):
     of = "" if results.expected is None else f", of {results.expected}"
     raise InputError(f"{results.path} has no rows yet{of}")
+
+
+def check_radii(results: Results) -> None:
+  """Raises InputError for results of PREDICT."""
+  if "radius" not in results.columns:
+    raise InputError(f"{results.path} is from PREDICT, which certifies no radius: give a file from CERTIFY")
 
 
 def check_labels(results: Results) -> None:

@@ -8,7 +8,7 @@
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from rsjax.analysis import looks, statistics
 from rsjax.analysis.columns import fitted
-from rsjax.analysis.labels import all_facts, labels
+from rsjax.analysis.labels import all_facts, as_results, bound_called, labels
 from rsjax.errors import InputError
 from rsjax.results import Results
 
@@ -46,10 +46,13 @@ def summarize(
   Raises:
     InputError: for files whose radii are in different norms, or that have no rows or no labels.
   """
+  files = as_results(files)
   known = all_facts(files)
   norms = sorted({k["norm"] for k in known})
   if len(norms) > 1:
     raise InputError(f"radii in {' and '.join(norms)} cannot be in one table: give files of one norm")
+  first = files[0].columns["idx"]
+  same_images = all(np.array_equal(f.columns["idx"], first) for f in files)
   rows = []
   for f, name, settings in zip(files, labels(files, names), known):
     hits = statistics.certified(f, radii, rule)
@@ -59,6 +62,7 @@ def summarize(
       "file": f.path,
       **settings,
       "images": len(f),
+      "same_images": same_images,
       "expected": f.expected,
       "radii": [float(r) for r in radii],
       "certified_accuracy": (hits / len(f)).tolist(),
@@ -125,12 +129,28 @@ def caption(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The caption of a table: the rule, and what the rows have in common."""
   same = common(rows)
   rule = ">" if rows[0]["rule"] == "open" else ">="
-  parts = [f"Certified accuracy: right, and certified radius {rule} R ({rows[0]['norm']}, pixels in [0, 1])"]
+  name, counted = called(row["top_k"] for row in rows)
+  parts = [
+    f"{name.capitalize()}: {counted}, and certified radius {rule} R ({rows[0]['norm']}, pixels in [0, 1])"
+  ]
   parts += [", ".join(f"{key} {value}" for key, value in same.items())] if same else []
   parts += of_draws(rows)
+  if any(row["top_k"] is not None for row in rows):
+    parts.append("abstained, of top-k: this is not shown of the label")
   if intervals:
     parts.append(intervals_of(rows))
   return "; ".join(parts) + "."
+
+
+def called(top_k: Iterable[int | None]) -> tuple[str, str]:
+  """What certified accuracy is called, and what it asks of an image besides a radius; by each file's top-k."""
+  numbers = set(top_k)
+  if numbers == {None}:
+    return "certified accuracy", "right"
+  if len(numbers) == 1:
+    most = "the most probable class" if (k := numbers.pop()) == 1 else f"among the {k} most probable classes"
+    return f"certified top-{k} accuracy", f"the label is {most}"
+  return "certified accuracy", "right (of top-k: the label is among the k most probable classes)"
 
 
 def of_draws(rows: list[dict[str, Any]]) -> list[str]:
@@ -157,12 +177,18 @@ def shown_draws(row: dict[str, Any]) -> str:
 
 def common(rows: list[dict[str, Any]]) -> dict[str, Any]:
   """{setting: value} of what all rows have in common; sigma only if their names do not say it."""
-  keys = ["dataset", "split", "arch", "sigma", "n", "alpha", "stop", "dtype"]
+  keys = ["dataset", "split", "selection", "arch", "sigma", "n", "alpha", "bound", "stop", "dtype"]
   if all("sigma = " in row["name"] for row in rows):
     keys.remove("sigma")
   same = {key: rows[0][key] for key in keys
           if rows[0][key] is not None and len({row[key] for row in rows}) == 1}  # fmt: skip
+  if rows[0]["top_k"] is not None:  # it is in the name
+    same.pop("bound", None)
   stop = same.pop("stop", None)
+  if "selection" in same:
+    same = {"images" if key == "selection" else key: value for key, value in same.items()}
+  if "bound" in same:
+    same["bound"] = bound_called(same["bound"])
   if "n" in same:
     most = f" at most, {stop}" if stop else " at most (images may stop earlier)" if has_draws(rows) else ""
     same["n"] = f"{same['n']:,}{most}"
@@ -207,6 +233,8 @@ def marked(
 ) -> list[list[str]]:
   """Text of each row's accuracies and ACR; the best of several in a column, as shown, is marked.
 
+  Nothing is marked if the rows are of different images.
+
   Args:
     rows: from `summarize`.
     mark: from the text of the best cell to its marked text.
@@ -218,7 +246,8 @@ def marked(
   best = [max(map(float, column)) for column in zip(*texts)]
   lines = []
   for row, line in zip(rows, texts):
-    cells = [mark(v) if len(rows) > 1 and float(v) == b > 0 else v for v, b in zip(line, best)]
+    compared = len(rows) > 1 and row["same_images"]
+    cells = [mark(v) if compared and float(v) == b > 0 else v for v, b in zip(line, best)]
     if with_interval:
       ends = [[show(row, end) for end in pair] for pair in row["interval"]]
       ends.append([f"{end:.3f}" for end in row["ACR_interval"]])

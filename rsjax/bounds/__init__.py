@@ -8,7 +8,8 @@
   1.144999
 
 binomial: bounds and tests of a proportion. sequential: bounds that hold at several looks at the votes at once.
-radii: from a bound to a radius, by noise.
+radii: from a bound to a radius, by noise. multiclass: the two-sided radius, from two counts. topk: the radius
+within which a class is among the k most probable.
 """
 
 from rsjax.bounds.binomial import (
@@ -18,6 +19,22 @@ from rsjax.bounds.binomial import (
   lower_confidence_bound,
   smallest_n_to_certify,
   smallest_n_to_predict,
+)
+from rsjax.bounds.multiclass import (
+  LOWER_SHARE,
+  MULTI,
+  ONE_SIDED,
+  UPPER_SHARE,
+  BoundKind,
+  bound_from_settings,
+  bound_settings,
+  check_bound,
+  check_multiclass_noise,
+  multiclass_bounds,
+  multiclass_bounds_at_look,
+  multiclass_distance,
+  multiclass_radius,
+  shows_more,
 )
 from rsjax.bounds.radii import (
   RADIUS_DIGITS,
@@ -36,25 +53,51 @@ from rsjax.bounds.sequential import (
   votes_to_certify,
   votes_to_predict,
 )
+from rsjax.bounds.topk import (
+  shows_top_k,
+  top_k_bounds,
+  top_k_bounds_at_look,
+  top_k_distance,
+  top_k_radius,
+)
 
 __all__ = [
+  "LOWER_SHARE",
+  "MULTI",
+  "ONE_SIDED",
   "RADIUS_DIGITS",
+  "UPPER_SHARE",
+  "BoundKind",
   "Plan",
   "abstains",
   "answers_at_look",
   "binomial_p_value",
+  "bound_from_settings",
+  "bound_settings",
   "certified_radius",
   "check_alpha",
+  "check_bound",
+  "check_multiclass_noise",
   "check_noise",
   "check_sigma",
   "default_plan",
   "interval",
   "lower_bound_at_look",
   "lower_confidence_bound",
+  "multiclass_bounds",
+  "multiclass_bounds_at_look",
+  "multiclass_distance",
+  "multiclass_radius",
   "radius",
   "round_down",
+  "shows_more",
+  "shows_top_k",
   "smallest_n_to_certify",
   "smallest_n_to_predict",
+  "top_k_bounds",
+  "top_k_bounds_at_look",
+  "top_k_distance",
+  "top_k_radius",
   "votes_to_certify",
   "votes_to_predict",
 ]

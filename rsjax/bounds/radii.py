@@ -91,8 +91,14 @@ def check_sigma(sigma: float) -> None:
     raise InputError(f"sigma must be a number > 0 (in units of [0, 1] pixels), got {sigma}")
 
 
+def drawn_sigma(noise: Gaussian) -> float:
+  """The sigma of which a radius is: the smaller of that given and its float32, which scales the noise."""
+  check_sigma(noise.sigma)
+  return min(noise.sigma, float(np.float32(noise.sigma)))
+
+
 def _gaussian(p_lower: ArrayLike, noise: Gaussian) -> NDArray[np.float64]:
-  return certified_radius(p_lower, min(noise.sigma, float(np.float32(noise.sigma))))
+  return certified_radius(p_lower, drawn_sigma(noise))
 
 
 _RADII: dict[type, Callable[[ArrayLike, Any], NDArray[np.float64]]] = {Gaussian: _gaussian}

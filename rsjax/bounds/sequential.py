@@ -108,6 +108,16 @@ class Plan:
       raise InputError(f"the plan is called {said!r}, but its looks and alphas are those of {plan.plan_id!r}")
     return plan
 
+  def scaled(self, share: float) -> "Plan":
+    """The plan of the same looks with this share, in (0, 1], of each alpha: any of its bounds fails with less.
+
+    Raises:
+      InputError: for a share out of range, or alphas that get too small.
+    """
+    if not (isinstance(share, numbers.Real) and 0 < share <= 1):
+      raise InputError(f"share must be a number above 0 and at most 1, got {share!r}")
+    return Plan(self.looks, tuple(share * a for a in self.alphas))
+
   def index(self, n: ArrayLike) -> NDArray[np.intp]:
     """The number of the look that has n draws, from 0 on; elementwise.
 

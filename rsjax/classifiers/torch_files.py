@@ -37,6 +37,7 @@ class File:
     tensors: name without prefix to torch tensor: those of the network.
     normalization: (mean, std) if the file holds it, else None.
     about: what else the file records: epoch, arch; the key of the network if the file holds several.
+    unused: {place in the file: number} of tensors that are part of no network, and of no optimiser.
   """
 
   path: str
@@ -47,6 +48,7 @@ class File:
   tensors: dict
   normalization: tuple | None
   about: dict
+  unused: dict[str, int]
 
 
 def read(path: str | pathlib.Path, key: str | None = None) -> File:
@@ -72,7 +74,9 @@ def read(path: str | pathlib.Path, key: str | None = None) -> File:
   _check_shapes(path, own, rest, arch, num_classes, image_shape)
   pair = normalization.held(path, rest) or about.pop("normalization", None)
   digest = hashlib.sha256(path.read_bytes()).hexdigest()
-  return File(str(path), digest, arch, num_classes, image_shape, own, pair, about)
+  return File(
+    str(path), digest, arch, num_classes, image_shape, own, pair, about, torch_states.elsewhere(content)
+  )
 
 
 def to_variables(file: File) -> Any:

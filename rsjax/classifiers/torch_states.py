@@ -25,6 +25,9 @@ _CUT = re.compile(
 )
 _LAYERS = re.compile(r"(conv1|bn1|layer\d|fc)\.")
 _COMPILED = re.compile(r"(^|\.)_orig_mod(?=\.)")  # what torch.compile puts into names
+_TRAINING = re.compile(
+  "(?i)optim|sched|scaler|rng|random|history|loss|acc"
+)  # keys of what training keeps beside
 _DEPTH = 4  # of dictionaries within dictionaries that are searched
 
 
@@ -76,7 +79,7 @@ def load(path: pathlib.Path) -> Any:
   except InputError:
     raise
   except Exception as error:  # many kinds, by what is wrong; nothing was executed
-    reason = " ".join(str(error).split()).partition("WeightsUnpickler error: ")[2] or type(error).__name__
+    reason = " ".join(str(error).split()).partition("WeightsUnpickler error: ")[2]
     if code := re.match(r"Unsupported (?:global|class):? (?:GLOBAL )?(\S+)", reason):
       raise InputError(
         f"{path} holds more than weights ({code[1]}), which could run code, so it was not read: if you trust "
@@ -84,6 +87,11 @@ def load(path: pathlib.Path) -> Any:
       ) from error
     if _CUT.search(str(error)) or isinstance(error, EOFError):
       raise InputError(f"{path} is cut short or damaged ({reason[:100]}): copy or download it again") from error
+    with path.open("rb") as file:
+      known = file.read(1) in (b"P", b"\x80")  # as a zip archive and a pickle begin
+    if not known:
+      reason = "it is not a file that PyTorch wrote"
+    reason = reason or type(error).__name__
     raise InputError(f"{path} cannot be read as PyTorch's weights: {reason[:100]}") from error
 
 
@@ -110,6 +118,16 @@ def choose(path: Any, copies: list[Copy], key: str | None) -> Copy:
   return first
 
 
+def elsewhere(content: Any) -> dict[str, int]:
+  """{keys: number} of tensors outside the networks' state_dicts, except an optimiser's and the like."""
+  found: dict[str, int] = {}
+  for keys, count in _tensors(content, ()):
+    if not any(_TRAINING.search(key) for key in keys):
+      place = "/".join(key for key in keys if not key.isdecimal())
+      found[place] = found.get(place, 0) + count
+  return found
+
+
 def is_state(value: Any) -> bool:
   """Whether something read is a state_dict: a dictionary from names to tensors."""
   if not isinstance(value, dict) or not value:
@@ -125,6 +143,19 @@ def _states(content: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
     parts = content.items() if isinstance(content, dict) else enumerate(content)
     for key, value in parts:
       yield from _states(value, (*keys, str(key)))
+
+
+def _tensors(content: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+  """(keys that lead to them, how many) of tensors that are not within a network's state_dict."""
+  if is_state(content):
+    if not [*_copies(keys, content)]:
+      yield keys, len(content)
+  elif hasattr(content, "dtype") and hasattr(content, "shape"):
+    yield keys, int(content.numel() > 1)
+  elif isinstance(content, dict | list | tuple):
+    parts = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in parts:
+      yield from _tensors(value, (*keys, str(key)))
 
 
 def _copies(keys: tuple[str, ...], state: dict[str, Any]) -> Iterator[Copy]:

@@ -66,6 +66,11 @@ def program(command: str) -> str:
   return f"python -m rsjax.{command}"
 
 
+def typed(command: str, argv: list[str]) -> str:
+  """A command's line, as it was typed."""
+  return f"{program(command)} {shlex.join(argv)}"
+
+
 def as_typed(text: str) -> str:
   """A text with each `python -m rsjax.COMMAND` in it written in the way this command was typed."""
   return text.replace("python -m rsjax.", program(""))
@@ -104,7 +109,7 @@ def type_command(command: str, main: Callable[[list[str]], int], *arguments: Any
   If it fails, this process ends with its exit code.
   """
   argv = [str(a) for a in arguments]
-  print(f"\n$ {program(command)} {shlex.join(argv)}", flush=True)
+  print(f"\n$ {typed(command, argv)}", flush=True)
   code = main(argv)
   if code in interrupts.CODES.values():
     raise KeyboardInterrupt

@@ -13,6 +13,7 @@ _DEVICES = (
   "rsjax uses all devices that JAX finds: set CUDA_VISIBLE_DEVICES=0 to use one GPU, JAX_PLATFORMS=cpu the CPU"
 )
 _DEVICE_FLAGS = ("--gpu", "--gpus", "--device", "--devices", "--cuda", "--tpu", "--cpu", "--platform")
+LEADERBOARD = "leaderboard"  # stands for the radii of a data set's columns there
 _THOUSANDS = {"": 1, "k": 10**3, "m": 10**6}
 
 
@@ -95,9 +96,14 @@ class Parser(argparse.ArgumentParser):
     return f"did you mean {alike[near[0]]}?" if near else None
 
 
+def radius(text: str) -> float | str:
+  """The argparse type of a radius, or the word `leaderboard`."""
+  return text if text == LEADERBOARD else float(text)
+
+
 def _number_meant(text: str, action: argparse.Action) -> str:
   """A hint at the number that a text may have been meant for; "" if there is none."""
-  whole = action.type is not float
+  whole = action.type not in (float, radius)
   if found := re.fullmatch(r"([\d.]+)([kKmM]?)", text.replace(",", "") if whole else text):
     try:
       value = float(found[1]) * _THOUSANDS[found[2].lower()]

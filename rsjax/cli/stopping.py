@@ -39,8 +39,8 @@ def add_stop(made: argparse.ArgumentParser) -> None:
   group.add_argument(
     "--time-budget",
     metavar="2h",
-    help="end the run after this time, such as 2h, 90m or 1h30m; each image gets the radius that it has "
-    "reached (implies --stop anytime if no other rule is given)",
+    help="end the run after this time, with its unit: 2h, 90m, 45s or 1h30m; each image gets the radius that "
+    "it has reached (implies --stop anytime if no other rule is given)",
   )
   group.add_argument(
     "--give-up",
@@ -73,8 +73,8 @@ def certify_procedure(args: argparse.Namespace) -> Any:
   elif args.N0 == "auto":
     raise InputError("--N0 auto needs --radii, --tolerance or --stop: with N fixed, give a number of draws")
   else:
-    return Certify(args.N0, args.N, args.alpha)
-  return CertifyByLooks(args.N0, args.N, args.alpha, stop)
+    return Certify(args.N0, args.N, args.alpha, args.bound)
+  return CertifyByLooks(args.N0, args.N, args.alpha, stop, bound=args.bound)
 
 
 def _above_zero(tolerance: float) -> float:

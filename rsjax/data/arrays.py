@@ -55,7 +55,7 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
   if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
     raise InputError(
       f"{name}: x_{split} must be uint8[images, height, width, channels] with pixels 0..255, "
-      f"got {images.dtype}{list(images.shape)}"
+      f"got {images.dtype}{list(images.shape)}{_how_to_convert(images, f'x_{split}')}"
     )
   if images.shape[1] <= 4 < images.shape[3]:
     raise InputError(
@@ -84,6 +84,27 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
     notes.append(f"{name}: no label is below {lowest}, though labels are taken as counted from 0")
   num_classes = most if classes else highest + 1
   return _in_memory(name, split, images, labels.astype(np.int64), num_classes, classes, tuple(notes))
+
+
+def _how_to_convert(images: np.ndarray, name: str) -> str:
+  """What makes pixels of another dtype uint8, judged by their range; "" for what is not pixels."""
+  if images.dtype == np.uint8 or not np.issubdtype(images.dtype, np.number) or images.size == 0:
+    return ""
+  if np.issubdtype(images.dtype, np.complexfloating):
+    return ""
+  lowest, highest = float(images.min()), float(images.max())
+  within = f" from {lowest:.3g} to {highest:.3g}"
+  if not (np.isfinite(lowest) and np.isfinite(highest)):
+    return ", some of it NaN or infinite"
+  if lowest < 0:
+    return (
+      f"{within}, as of normalised images: give the pixels before that; the classifier normalises them itself"
+    )
+  if highest <= 1:
+    return f"{within}: give np.rint(255 * {name}).astype(np.uint8)"
+  if highest <= 255:
+    return f"{within}: give np.rint({name}).astype(np.uint8)"
+  return f"{within}, which are no pixels of 8 bits: scale them to 0..255"
 
 
 def _in_memory(name, split, images, labels, num_classes, classes, notes=()):

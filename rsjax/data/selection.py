@@ -63,6 +63,16 @@ class Selection:
     if repeated:
       raise InputError(f"indices must be of different images, but {repeated[0]} occurs more than once")
 
+  @property
+  def flags(self) -> str:
+    """The flags of the commands that ask for these images; indices are not listed."""
+    parts = [] if self.indices is None else ["--indices"]
+    if self.indices is None:
+      parts += [f"--skip {self.skip}"] + ([f"--start {self.start}"] if self.start else [])
+    parts += [f"--max {self.max_images}"] if self.max_images else []
+    parts += ["--shard {}/{}".format(*self.shard)] if self.shard else []
+    return " ".join(parts)
+
   def all_shards(self, size: int) -> list[int]:
     """The positions that all shards together take of a split of `size` images.
 

@@ -14,7 +14,7 @@ A procedure is a frozen dataclass with a generator, `steps`, that asks for fresh
 their votes, as often as needed, and returns an outcome. How the draws are made is not its concern (see
 `rsjax.smoothing.scheduling`). counts: votes of many rows. fixed: procedures whose number of draws is fixed
 beforehand. sequential: procedures that look at the votes and stop. stopping: their rules for stopping.
-outcomes: what procedures return.
+outcomes: what procedures return. topk: what votes say of a class that is given.
 """
 
 from rsjax.procedures.counts import Counts
@@ -30,6 +30,7 @@ from rsjax.procedures.sequential import (
   predict_at_looks,
 )
 from rsjax.procedures.stopping import Anytime, Radii, StopRule, Tolerance
+from rsjax.procedures.topk import certify_top_k, certify_top_k_at_looks
 
 __all__ = [
   "ABSTAIN",
@@ -53,6 +54,8 @@ __all__ = [
   "Tolerance",
   "certify",
   "certify_at_looks",
+  "certify_top_k",
+  "certify_top_k_at_looks",
   "end_now",
   "is_anytime",
   "predict",

@@ -55,6 +55,26 @@ class Counts:
     found[self._row[chosen]] = self.votes[chosen]
     return found
 
+  def strongest_other(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64[rows], the largest count of each row besides its own one of `classes`; the invalid are one, too."""
+    found = self.invalid.copy()
+    others = self.classes != classes[self._row]
+    np.maximum.at(found, self._row[others], self.votes[others])
+    return found
+
+  def largest_others(self, classes: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """int64[rows, k], the largest counts of each row besides its own one of `classes`; the invalid are one."""
+    others = self.classes != classes[self._row]
+    rows = np.concatenate([self._row[others], np.arange(len(self))])
+    votes = np.concatenate([self.votes[others], self.invalid])
+    order = np.lexsort((-votes, rows))
+    rows, votes = rows[order], votes[order]
+    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    found = np.zeros((len(self), k), np.int64)
+    kept = place < k
+    found[rows[kept], place[kept]] = votes[kept]
+    return found
+
   @functools.cached_property
   def _by_votes(self) -> NDArray[np.int64]:
     """int64[k], the pairs with each row's largest count first; at a tie the lowest class."""

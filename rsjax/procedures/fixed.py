@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsjax import bounds
+from rsjax.bounds import MULTI, ONE_SIDED, BoundKind
 from rsjax.errors import InputError
 from rsjax.noise import WORD, Noise, make_plain
 from rsjax.procedures.counts import Counts
@@ -21,6 +22,11 @@ from rsjax.procedures.procedure import Steps
 
 # Of votes int64[rows] for a class and draws int64[rows]: lower bounds float64[rows] of its probability.
 Bound: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+# Of votes int64[rows] for a class, for the strongest other one, and draws: lower bounds float64[rows] of the
+# first's probability, and upper bounds of every other's.
+Bounds: TypeAlias = Callable[
+  [NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np.float64]]
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Certify:
     n0: draws to select the class with.
     n: draws to estimate with.
     alpha: probability, per image, with which the answer may be wrong.
+    bound: "one-sided", of the selected class's votes, as in the paper; or "multi", the multi-class radius, of
+      those of the strongest other class, too (`bounds.multiclass`). It is chosen before any votes are seen.
 
   Raises:
     InputError: for values out of range, or an n with which no vote could certify at this alpha.
@@ -39,6 +47,7 @@ class Certify:
   n0: int = 100
   n: int = 100_000
   alpha: float = 0.001
+  bound: BoundKind = ONE_SIDED
 
   command: ClassVar[str] = "certify"
   n_varies: ClassVar[bool] = False
@@ -46,16 +55,14 @@ class Certify:
   def __post_init__(self) -> None:
     make_plain(self)
     check_draws(self, "n0", "n")
-    smallest = bounds.smallest_n_to_certify(self.alpha)
-    if self.n < smallest:
-      raise InputError(f"n = {self.n} draws can never certify at alpha = {self.alpha}: give n >= {smallest}")
+    check_enough(self)
 
   @property
   def most_draws(self) -> int:
     return self.n0 + self.n
 
   def settings(self) -> dict[str, Any]:
-    return {"n0": self.n0, "n": self.n, "alpha": self.alpha}
+    return {"n0": self.n0, "n": self.n, "alpha": self.alpha, **bounds.bound_settings(self.bound)}
 
   def steps(self, noise: Noise) -> Steps:
     votes0, votes = yield self.n0, self.n
@@ -63,7 +70,7 @@ class Certify:
 
   def outcome(self, votes0: NDArray[np.int64], votes: NDArray[np.int64], noise: Noise) -> Certificate:
     """The certificate that int64[classes] selection and estimation votes give."""
-    found = certify(Counts.of_one(votes0, self.n0), Counts.of_one(votes, self.n), self.alpha, noise)
+    found = certify(Counts.of_one(votes0, self.n0), Counts.of_one(votes, self.n), self.alpha, noise, self.bound)
     return Certificate.of_one(found, votes0, self.n0, votes, self.n)
 
 
@@ -108,13 +115,18 @@ class Predict:
     return Prediction.of_one(predict(Counts.of_one(votes, self.n), self.alpha), votes, self.n)
 
 
-def certify(votes0: Counts, votes: Counts, alpha: float, noise: Noise) -> Certificates:
+def certify(
+  votes0: Counts, votes: Counts, alpha: float, noise: Noise, bound: BoundKind = ONE_SIDED
+) -> Certificates:
   """CERTIFY's answers from selection and estimation votes, for each row at its own number of draws.
 
   Each row's bound holds with probability at least 1 - alpha if its number of draws did not depend on the votes.
 
-  Source: CERTIFY in Cohen et al. 2019, section 3.2.2.
+  Source: CERTIFY in Cohen et al. 2019, section 3.2.2; for the multi-class bound see `bounds.multiclass`.
   """
+  if bound == MULTI:
+    both = lambda k, m, n: bounds.multiclass_bounds(k, m, n, alpha)
+    return multiclass_certificates(votes0, votes, both, noise)
   return certificates(votes0, votes, lambda k, n: bounds.lower_confidence_bound(k, n, alpha), noise)
 
 
@@ -129,6 +141,18 @@ def certificates(votes0: Counts, votes: Counts, bound: Bound, noise: Noise) -> C
   p_lower = bound(n_a, votes.draws())
   prediction = np.where(bounds.abstains(p_lower), ABSTAIN, selected)
   return Certificates(prediction, bounds.radius(p_lower, noise), selected, n_a, p_lower)
+
+
+def multiclass_certificates(votes0: Counts, votes: Counts, both: Bounds, noise: Noise) -> Certificates:
+  """The same with an upper bound of every other class, made of the votes of the strongest of them.
+
+  It answers where the lower bound is above the upper one, also where it is below 1/2.
+  """
+  selected = np.maximum(votes0.leaders(), 0)
+  n_a = votes.of(selected)
+  lower, upper = both(n_a, votes.strongest_other(selected), votes.draws())
+  prediction = np.where(bounds.shows_more(lower, upper), selected, ABSTAIN)
+  return Certificates(prediction, bounds.multiclass_radius(lower, upper, noise), selected, n_a, lower)
 
 
 def predict(votes: Counts, alpha: float) -> Predictions:
@@ -152,4 +176,19 @@ def check_draws(procedure: Any, *names: str) -> None:
   if total > WORD:
     raise InputError(f"{' + '.join(names)} must be at most 2**32, got {total}")
   bounds.check_alpha(procedure.alpha)
-  object.__setattr__(procedure, "alpha", float(procedure.alpha))
+  alpha = float(procedure.alpha)
+  if alpha > 0.5:
+    raise InputError(
+      f"alpha is the probability that an answer is wrong, at most 0.5, got {alpha:g}: for a confidence of "
+      f"{alpha:g}, give {1 - alpha:.6g}"
+    )
+  object.__setattr__(procedure, "alpha", alpha)
+
+
+def check_enough(procedure: Any) -> None:
+  """Raises InputError for an unknown bound, or where even a unanimous vote of n draws would not certify."""
+  bounds.check_bound(procedure.bound)
+  n, alpha = procedure.n, procedure.alpha
+  smallest = bounds.smallest_n_to_certify(bounds.LOWER_SHARE * alpha if procedure.bound == MULTI else alpha)
+  if n < smallest:
+    raise InputError(f"n = {n} draws can never certify at alpha = {alpha}: give n >= {smallest}")

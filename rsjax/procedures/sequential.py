@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsjax import bounds
-from rsjax.bounds import Plan
+from rsjax.bounds import MULTI, ONE_SIDED, BoundKind, Plan
 from rsjax.errors import InputError
 from rsjax.noise import WORD, Noise, make_plain
 from rsjax.procedures.counts import Counts
-from rsjax.procedures.fixed import certificates, check_draws
+from rsjax.procedures.fixed import certificates, check_draws, check_enough, multiclass_certificates
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Prediction, Predictions
 from rsjax.procedures.procedure import EndNow, Procedure, Steps
 from rsjax.procedures.stopping import GIVE_UP, Anytime, StopRule, check_give_up, hopeless
@@ -51,6 +51,7 @@ class CertifyByLooks:
     alpha: probability, per image, with which the answer may be wrong, whatever stops the draws.
     stop: when to stop before n draws.
     first: draws of the first look.
+    bound: "one-sided" or "multi", as for `Certify`; the rule for stopping goes by the radius of this bound.
 
   Raises:
     InputError: for values out of range, an n with which no vote could certify at this alpha, or a rule for
@@ -62,6 +63,7 @@ class CertifyByLooks:
   alpha: float = 0.001
   stop: StopRule = dataclasses.field(default_factory=Anytime)
   first: int = 100
+  bound: BoundKind = ONE_SIDED
 
   command: ClassVar[str] = "certify"
   n_varies: ClassVar[bool] = True
@@ -74,9 +76,7 @@ class CertifyByLooks:
     check_draws(self, "first")
     if self.most_draws > WORD:
       raise InputError(f"n0 + n must be at most 2**32, got {self.most_draws}")
-    smallest = bounds.smallest_n_to_certify(self.alpha)
-    if self.n < smallest:
-      raise InputError(f"n = {self.n} draws can never certify at alpha = {self.alpha}: give n >= {smallest}")
+    check_enough(self)
     if len(self.plan.looks) == 1 and not isinstance(self.stop, Anytime):
       raise InputError(
         f"n = {self.n} draws leave no look before the last one, where a rule could stop (the first is at "
@@ -94,12 +94,12 @@ class CertifyByLooks:
 
   def settings(self) -> dict[str, Any]:
     auto = {"n0_auto": {"first": _FIRST, "more": _MORE, "close": _CLOSE}} if self.n0 == AUTO else {}
-    own = {"n0": self.n0, "n": self.n, "alpha": self.alpha}
+    own = {"n0": self.n0, "n": self.n, "alpha": self.alpha, **bounds.bound_settings(self.bound)}
     return {**own, **auto, "plan": self.plan.settings(), "stop": self.stop.settings()}
 
   def check(self, noise: Noise) -> None:
     """Raises InputError if the rule for stopping asks for what n draws of this noise cannot give."""
-    self.stop.check(self.plan, noise)
+    self.stop.check(self.plan, noise, self.bound)
 
   def steps(self, noise: Noise) -> Steps:
     """As in `Procedure`; the noise is checked at once, before the first `next`."""
@@ -122,7 +122,8 @@ class CertifyByLooks:
         (votes,) = yield (looks[0],)
     selected = int(np.argmax(votes0))
     for look, (n, following) in enumerate(itertools.pairwise(looks)):
-      if self.stop.stops(look, int(votes[selected]), self.plan, noise):
+      other = strongest_other(votes, selected, n) if self.bound == MULTI else None
+      if self.stop.stops(look, int(votes[selected]), self.plan, noise, other):
         return self.outcome(votes0, n0, votes, n, noise)
       try:
         (more,) = yield (following - n,)
@@ -140,7 +141,8 @@ class CertifyByLooks:
       votes0: int64[classes], votes of the n0 selection draws.
       votes: int64[classes], votes of the first n estimation draws; n is one of the plan's looks.
     """
-    found = certify_at_looks(Counts.of_one(votes0, n0), Counts.of_one(votes, n), self.plan, noise)
+    counts0, counts = Counts.of_one(votes0, n0), Counts.of_one(votes, n)
+    found = certify_at_looks(counts0, counts, self.plan, noise, self.bound)
     return Certificate.of_one(found, votes0, n0, votes, n)
 
 
@@ -225,8 +227,13 @@ class PredictByLooks:
     return Prediction.of_one(predict_at_looks(Counts.of_one(votes, n), self.plan), votes, n)
 
 
-def certify_at_looks(votes0: Counts, votes: Counts, plan: Plan, noise: Noise) -> Certificates:
+def certify_at_looks(
+  votes0: Counts, votes: Counts, plan: Plan, noise: Noise, bound: BoundKind = ONE_SIDED
+) -> Certificates:
   """CERTIFY's answers from votes, for each row at the look of its number of draws, whatever chose the look."""
+  if bound == MULTI:
+    both = lambda k, m, n: bounds.multiclass_bounds_at_look(k, m, n, plan)
+    return multiclass_certificates(votes0, votes, both, noise)
   return certificates(votes0, votes, lambda k, n: bounds.lower_bound_at_look(k, n, plan), noise)
 
 
@@ -237,6 +244,11 @@ def predict_at_looks(votes: Counts, plan: Plan) -> Predictions:
   return Predictions(
     np.where(answers, votes.leaders(), ABSTAIN), bounds.binomial_p_value(first, first + second)
   )
+
+
+def strongest_other(votes: NDArray[np.int64], selected: int, n: int) -> int:
+  """The largest count besides the selected class's, of int64[classes] votes of n draws; the invalid are one."""
+  return max(n - int(votes.sum()), int(np.delete(votes, selected).max(initial=0)))
 
 
 def is_anytime(procedure: Procedure) -> bool:

@@ -28,9 +28,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from rsjax import bounds
-from rsjax.bounds import Plan
+from rsjax.bounds import MULTI, ONE_SIDED, BoundKind, Plan
 from rsjax.errors import InputError
 from rsjax.noise import Noise
+from rsjax.procedures import prospects
 
 GIVE_UP = 0.01
 
@@ -48,16 +49,20 @@ class StopRule(Protocol):
     """The JSON values that describe it in a manifest, including its name as `rule`."""
     ...
 
-  def check(self, plan: Plan, noise: Noise) -> None:
+  def check(self, plan: Plan, noise: Noise, bound: BoundKind = ONE_SIDED) -> None:
     """Raises InputError if the rule asks for what this plan and noise cannot give."""
     ...
 
-  def stops(self, look: int, votes: ArrayLike, plan: Plan, noise: Noise) -> NDArray[np.bool_]:
+  def stops(
+    self, look: int, votes: ArrayLike, plan: Plan, noise: Noise, other: ArrayLike | None = None
+  ) -> NDArray[np.bool_]:
     """Whether to stop at a look of the plan that is not the last; elementwise.
 
     Args:
       look: the number of the look, from 0 on.
       votes: integer array, how many of all draws so far voted for the selected class.
+      other: integer array, the largest count among the other classes, where the rule is to go by the
+        multi-class radius; None: by the one-sided one.
     """
     ...
 
@@ -71,10 +76,12 @@ class Anytime:
   def settings(self) -> dict[str, Any]:
     return {"rule": self.name}
 
-  def check(self, plan: Plan, noise: Noise) -> None:
+  def check(self, plan: Plan, noise: Noise, bound: BoundKind = ONE_SIDED) -> None:
     bounds.check_noise(noise)
 
-  def stops(self, look: int, votes: ArrayLike, plan: Plan, noise: Noise) -> NDArray[np.bool_]:
+  def stops(
+    self, look: int, votes: ArrayLike, plan: Plan, noise: Noise, other: ArrayLike | None = None
+  ) -> NDArray[np.bool_]:
     return np.zeros(np.shape(votes), np.bool_)
 
 
@@ -110,21 +117,32 @@ class Radii:
   def settings(self) -> dict[str, Any]:
     return {"rule": self.name, "radii": list(self.radii), "give_up": self.give_up}
 
-  def check(self, plan: Plan, noise: Noise) -> None:
+  def check(self, plan: Plan, noise: Noise, bound: BoundKind = ONE_SIDED) -> None:
     """Raises InputError for a radius that no votes certify, naming the largest."""
     n = plan.looks[-1]
-    largest = float(bounds.radius(bounds.lower_bound_at_look(n, n, plan), noise))
+    if bound == MULTI:
+      largest = float(prospects.radius(n, 0, n, plan, noise))
+    else:
+      largest = float(bounds.radius(bounds.lower_bound_at_look(n, n, plan), noise))
     if self.radii[-1] >= largest:
       raise InputError(
         f"radii must be below {largest}, which {n:,} unanimous draws certify with this noise, got "
         f"{self.radii[-1]}: give smaller radii, or a larger `n`"
       )
 
-  def stops(self, look: int, votes: ArrayLike, plan: Plan, noise: Noise) -> NDArray[np.bool_]:
-    s, needed = np.asarray(votes), _needed(self.radii, plan, cast(Hashable, noise))
+  def stops(
+    self, look: int, votes: ArrayLike, plan: Plan, noise: Noise, other: ArrayLike | None = None
+  ) -> NDArray[np.bool_]:
+    s, n, n_max = np.asarray(votes), plan.looks[look], plan.looks[-1]
+    if other is not None:
+      radii = np.array(self.radii)
+      certified = np.sum(prospects.radius(s, other, n, plan, noise)[..., None] > radii, axis=-1)
+      following = radii[np.minimum(certified, len(radii) - 1)]
+      ended = prospects.hopeless(s, other, n, plan, noise, following, self.give_up)
+      return (certified == len(radii)) | ended
+    needed = _needed(self.radii, plan, cast(Hashable, noise))
     certified = np.sum(s[..., None] >= needed[look], axis=-1)
     next_radius = np.minimum(certified, len(self.radii) - 1)
-    n, n_max = plan.looks[look], plan.looks[-1]
     return (certified == len(self.radii)) | hopeless(s, n, n_max, needed[-1][next_radius], self.give_up)
 
 
@@ -164,13 +182,17 @@ class Tolerance:
   def settings(self) -> dict[str, Any]:
     return {"rule": self.name, "relative": self.relative, "floor": self.floor, "give_up": self.give_up}
 
-  def check(self, plan: Plan, noise: Noise) -> None:
+  def check(self, plan: Plan, noise: Noise, bound: BoundKind = ONE_SIDED) -> None:
     bounds.check_noise(noise)
 
-  def stops(self, look: int, votes: ArrayLike, plan: Plan, noise: Noise) -> NDArray[np.bool_]:
+  def stops(
+    self, look: int, votes: ArrayLike, plan: Plan, noise: Noise, other: ArrayLike | None = None
+  ) -> NDArray[np.bool_]:
     s, n, n_max = np.asarray(votes), plan.looks[look], plan.looks[-1]
-    now, expected = self.distances(s, n, plan)
+    now, expected = self.distances(s, n, plan) if other is None else prospects.distances(s, other, n, plan)
     close = now >= expected - np.maximum(self.floor, self.relative * expected)
+    if other is not None:
+      return np.where(now > 0, close, prospects.hopeless(s, other, n, plan, noise, 0.0, self.give_up))
     needed = _needed((0.0,), plan, cast(Hashable, noise))[-1, 0]
     return np.where(now > 0, close, hopeless(s, n, n_max, needed, self.give_up))
 

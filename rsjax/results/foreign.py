@@ -53,7 +53,7 @@ def read_foreign(path: str | pathlib.Path) -> Results:
   if "radius" in header:
     columns["radius"] = column(path, "radius", texts["radius"])
   told = {name: _from_path(path, name) for name in ("sigma", "noise")}
-  notes = list(_foreign_notes(texts, columns))
+  notes = list(_foreign_notes(path, texts, columns))
   notes += _of_radii(texts, columns, told["sigma"])
   notes += _of_unproved(columns, others)
   columns["correct"] = (columns["predict"] == columns["label"]).astype(np.int64)
@@ -62,7 +62,8 @@ def read_foreign(path: str | pathlib.Path) -> Results:
   manifest = {
     "settings": {"command": "certify" if "radius" in header else "predict"}
     | ({"sigma": told["sigma"]} if told["sigma"] else {}),
-    "about": {} if told["noise"] is None else {"checkpoint": {"noise_sd": told["noise"]}},
+    "about": ({} if told["noise"] is None else {"checkpoint": {"noise_sd": told["noise"]}})
+    | ({"manifest": "missing"} if "votes" in header else {}),
     "sessions": [],
   }
   return Results(str(path), manifest, columns, None, tuple(notes))
@@ -98,8 +99,17 @@ def _check_header(path: str | pathlib.Path, header: list[str]) -> list[str]:
   return others
 
 
-def _foreign_notes(texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray]) -> Iterator[str]:
+def _foreign_notes(
+  path: str | pathlib.Path, texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray]
+) -> Iterator[str]:
   yield "no manifest: it is not known whether all images are there"
+  if "votes" in texts:
+    yield f"its votes are not used: the manifest {manifest_path(path).name}, which explains them, is missing"
+  if len(set(texts.get("n", ()))) > 1:
+    yield (
+      "its images took different numbers of draws: radii and ACR may be lower bounds, and without a manifest "
+      "it is not known whether the bound allows for stopping early"
+    )
   correct = (columns["predict"] == columns["label"]).astype(np.int64)
   if "correct" in texts:
     differ = sum(text not in (str(c), f"{c}.0", str(bool(c))) for text, c in zip(texts["correct"], correct))

@@ -19,8 +19,10 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
   "command": lambda v: v in ("certify", "predict"),
   "n": lambda v: _is_count(v) and v > 0,
   "n0": lambda v: v == AUTO or (_is_count(v) and v > 0),
+  "seed": lambda v: _is_count(v),
   "alpha": lambda v: isinstance(v, float) and 0 < v < 1,
   **dict.fromkeys(("noise", "split", "dtype", "dataset", "checkpoint"), lambda v: isinstance(v, str)),
+  **dict.fromkeys(("top_k", "combined"), lambda v: False),  # of analyses, which are not saved
   "shard": lambda v: isinstance(v, str) and re.fullmatch(r"\d{1,9}/\d{1,9}", v) is not None,
 }
 _ABOUT: dict[str, Callable[[Any], bool]] = {
@@ -69,6 +71,10 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
   Raises:
     InputError: if it is missing or is not a manifest of rsjax.
   """
+  if files.local(path).is_file() and not manifest_path(path).exists():
+    raise InputError(
+      f"{path} has no manifest {manifest_path(path).name} beside it: only analyze reads such files"
+    )
   try:
     manifest = json.loads(manifest_path(path).read_text())
   except (OSError, ValueError) as error:

@@ -7,7 +7,7 @@ byte-order mark and line ends are accepted.
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from rsjax.procedures import AUTO
 from rsjax.results.manifest import read_manifest
 from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, with_n
 from rsjax.results.votes import parse_votes
+
+if TYPE_CHECKING:
+  import pandas
 
 _DTYPES: dict[str, Any] = {
   "radius": float,
@@ -72,6 +75,18 @@ class Results:
   def settings(self) -> dict[str, Any]:
     """What fixed the rows."""
     return self.manifest["settings"]
+
+  def to_pandas(self) -> "pandas.DataFrame":
+    """The columns as a pandas.DataFrame.
+
+    Raises:
+      InputError: if pandas is missing; the message gives the command that installs it.
+    """
+    try:
+      import pandas
+    except ImportError as error:
+      raise InputError("to_pandas needs pandas: pip install pandas") from error
+    return pandas.DataFrame(self.columns)
 
 
 def read(path: str | pathlib.Path) -> Results:

@@ -104,6 +104,15 @@ def save(results: Results, path: str | pathlib.Path) -> None:
   path = files.local(path)
   if "label" not in results.columns:
     raise InputError("a result file needs labels: give `labels` when certifying")
+  if "top_k" in results.settings:
+    raise InputError(
+      f"top-k radii of {results.path} are not saved, because `predict` would be taken for the classifier's "
+      "answer: save the results that they are of, whose votes say the same"
+    )
+  if "combined" in results.settings:
+    raise InputError(
+      f"{results.path} is not saved, because its rows follow from the votes of several files: keep these"
+    )
   if "votes" not in results.columns:
     raise InputError(f"{results.path} keeps no votes, which a result file needs: copy the file instead")
   if path.exists() or manifest_path(path).exists():
@@ -145,6 +154,11 @@ def _only_grows(key: str, begun: dict[str, Any], manifest: Manifest) -> bool:
   return key == "max" and was is not None and (now is None or now > was)
 
 
+def _shown(setting: Any) -> str:
+  """A setting in a message: a plan of looks by its id alone."""
+  return str(setting["id"]) if isinstance(setting, dict) and "id" in setting else json.dumps(setting)
+
+
 def _check_resumable(path: pathlib.Path, manifest: Manifest, columns: Sequence[str]) -> tuple[int, int]:
   """(rows done, length in bytes of what to keep) of the file that `manifest` would continue."""
   if not manifest_path(path).exists():
@@ -153,12 +167,14 @@ def _check_resumable(path: pathlib.Path, manifest: Manifest, columns: Sequence[s
     return 0, 0
   begun = read_manifest(path)
   differing = [
-    f"{key} was {json.dumps(begun['settings'].get(key))}, is now {json.dumps(manifest.settings.get(key))}"
+    f"{key} was {_shown(begun['settings'].get(key))}, is now {_shown(manifest.settings.get(key))}"
     for key in sorted(begun["settings"].keys() | manifest.settings.keys())
     if begun["settings"].get(key) != manifest.settings.get(key) and not _only_grows(key, begun, manifest)
   ]
   if differing:
-    raise InputError(f"{path} was begun with other settings ({'; '.join(differing)}): give another path")
+    digest = ". dataset is the digest of the chosen images and labels"
+    hint = digest if any(text.startswith("dataset was") for text in differing) else ""
+    raise InputError(f"{path} was begun with other settings ({'; '.join(differing)}): give another path{hint}")
   if not path.exists():
     return 0, 0
   header, rows, end = read_rows(path)

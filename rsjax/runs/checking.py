@@ -12,27 +12,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsjax import data, devices, noise
+from rsjax import bounds, data, devices, noise
 from rsjax.analysis.contradictions import Checked, selection_of
 from rsjax.classifiers.classifier import Classifier
 from rsjax.errors import InputError
 from rsjax.noise import Noise, check_seed
 from rsjax.procedures import ABSTAIN, AUTO, Certificate, CertifyByLooks, Prediction, Steps
 from rsjax.procedures.sequential import is_close
-from rsjax.results import Results, parse_votes, plural
+from rsjax.results import Results, parse_column, parse_votes, plural
 from rsjax.runs import certification, split
 from rsjax.runs.job import Job
 from rsjax.runs.progress import Progress
 
 _ROUNDING = 0.01  # of the draws of an image, at most, vote otherwise by rounding
+_CHANCE = 1e-6  # of so many images in which rounding favours the class that was selected
+_DESCRIBED = ("arch", "num_classes", "classes", "image_shape", "mean", "std", "noise_sd", "epoch", "step")
 _DTYPES = ("float32", "bfloat16")
 
 
 def against_checkpoint(f: Results, classifier: Classifier) -> Checked:
-  """The digest of the classifier held against the file's."""
-  said = f.settings.get("checkpoint")
-  other = f"its checkpoint has digest {said}, the one given {classifier.digest}"
-  return Checked(f"checkpoint: digest {classifier.digest}", () if said == classifier.digest else (other,))
+  """Whether the file is of the classifier, by its digest, and what its manifest says about the classifier."""
+  digest, said = f.settings.get("checkpoint"), f.manifest["about"].get("checkpoint", {})
+  wrong = []
+  if digest != classifier.digest:
+    wrong.append(f"its checkpoint has digest {digest}, the one given {classifier.digest}")
+  else:
+    wrong += [
+      f"its manifest says that the checkpoint's {name} is {said[name]}, but it is {classifier.metadata[name]}"
+      for name in _DESCRIBED
+      if name in said and name in classifier.metadata and said[name] != classifier.metadata[name]
+    ]
+  return Checked(f"checkpoint: digest {classifier.digest}", (*wrong,))
 
 
 def redrawn(
@@ -69,10 +79,12 @@ def redrawn(
     job = dataclasses.replace(_job(f, dataset, classifier, procedure), indices=indices)
     found = certification.into_memory(job, progress=progress)
     same, other = _environments(f, job)
-  contradictions, notes = [], []
+  contradictions, notes, gained, changed = [], [], 0, 0
   for place, (row, index) in enumerate(zip(rows, indices)):
     names = [name for name in ("votes0", "votes") if name in f.columns]
     pairs = [(f.columns[name][row], found.columns[name][place]) for name in names]
+    more = _net(f, found, row, place)
+    gained, changed = gained + (more > 0), changed + (more != 0)
     if differing := sum(_differing(*pair) for pair in pairs):
       draws = sum(asked[place])
       text = f"image {index}: {differing:,} of {draws:,} draws vote otherwise when they are drawn again"
@@ -83,6 +95,11 @@ def redrawn(
     if _other_n0(f, asked[place], procedure.first[place]):
       text = f"image {index}: its first draws ask for another number of selection draws"
       (contradictions if same else notes).append(text)
+  if 2 * gained > changed and bounds.binomial_p_value(gained, changed) < _CHANCE:
+    contradictions.append(
+      f"the file has more votes for the class it selected than are drawn again for {gained} of the {changed} "
+      "images where their number differs: rounding would be fair"
+    )
   images = f"image{'s' * (len(indices) > 1)} {', '.join(map(str, indices))}"
   what = f"votes drawn again: {images}, {plural(sum(map(sum, asked)), 'draw')}, chosen by --seed {seed}"
   return Checked(what, (*contradictions,), (*notes,))
@@ -129,6 +146,13 @@ def _environments(f: Results, job: Job) -> tuple[bool, str]:
     if before != {str(now.session[name])}:
       differing.append(f"{name} was {' and '.join(sorted(before)) or 'not told'}, is {now.session[name]}")
   return not differing, "; ".join(differing)
+
+
+def _net(f: Results, again: Results, row: int, place: int) -> int:
+  """How many more votes the file's row has for its leading class than those drawn again."""
+  leader = parse_column(f.columns["votes"][[row]]).leaders()
+  before, now = (parse_column(r.columns["votes"][[at]]).of(leader) for r, at in ((f, row), (again, place)))
+  return int(before[0] - now[0])
 
 
 def _differing(one: str, other: str) -> int:

@@ -11,7 +11,7 @@ import operator
 import pathlib
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,16 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from rsjax import devices, files, models
 from rsjax.analysis import Found
 from rsjax.classifiers import checkpoint
-from rsjax.errors import InputError
+from rsjax.errors import InputError, ResultWarning
 from rsjax.noise import Gaussian, check_seed, grey_levels
-from rsjax.procedures import (
-  Certify,
-  CertifyByLooks,
-  Predict,
-  PredictByLooks,
-  Procedure,
-  StopRule,
-)
+from rsjax.procedures import Predict, PredictByLooks, Procedure, StopRule
 from rsjax.runs import certification, given, split
 from rsjax.runs.progress import Noted, Shown
 from rsjax.smoothing import Execution, Smoothed, inspection, scheduling, tuning
@@ -44,6 +37,7 @@ class SmoothedClassifier(Smoothed):
     apply, variables, noise: as for `smoothing.Smoothed`.
     name: the name by which result files identify the classifier; None: they identify it by its variables.
     image_shape: (h, w, c) of the images that it takes; None: not known.
+    dtype: what it computes in, as files record it; None: not known.
 
   Raises:
     InputError: as for `smoothing.Smoothed`, for a name that is empty or not a string, and for variables that
@@ -52,6 +46,7 @@ class SmoothedClassifier(Smoothed):
 
   name: str | None = None
   image_shape: tuple[int, int, int] | None = None
+  dtype: str | None = None
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -118,6 +113,7 @@ class SmoothedClassifier(Smoothed):
     n0: int | Literal["auto"] = 100,
     n: int = 100_000,
     alpha: float = 0.001,
+    bound: Literal["one-sided", "multi"] = "one-sided",
     radii: float | Sequence[float] | None = None,
     tolerance: float | None = None,
     stop: StopRule | Literal["anytime"] | None = None,
@@ -142,6 +138,8 @@ class SmoothedClassifier(Smoothed):
         close.
       n: draws to estimate with; with a rule for stopping, the maximum.
       alpha: probability, per image, with which the answer may be wrong.
+      bound: "multi": the votes for the strongest other class count, too, which certifies more where there are
+        many classes (`bounds.multiclass`). To be chosen before any results are seen.
       radii: stop when it is settled which of these radii, increasing, are certified; the radius of an image is
         then a lower bound.
       tolerance: stop when the radius is within this share of what n draws are expected to certify, or within
@@ -167,9 +165,7 @@ class SmoothedClassifier(Smoothed):
         images of the batch. Exceptions of `apply` itself are passed on.
     """
     rule = given.rule(radii, tolerance, stop, give_up, time_budget)
-    if rule is None and n0 == "auto":
-      raise InputError('n0="auto" needs a rule for stopping: give radii, tolerance or stop, or a number')
-    procedure = Certify(cast(int, n0), n, alpha) if rule is None else CertifyByLooks(n0, n, alpha, rule)
+    procedure = given.certification(n0, n, alpha, bound, rule)
     return self._run(procedure, images, labels, seed, indices, file, progress, execution, time_budget)
 
   def predict(
@@ -228,7 +224,6 @@ class SmoothedClassifier(Smoothed):
     chosen = given.chosen(len(images), indices)
     if known is None and file is not None:
       raise InputError("a result file needs labels: give `labels`")
-    named = pathlib.Path(file).stem if file is not None else "images"
     job = certification.Job(
       self,
       images,
@@ -237,7 +232,8 @@ class SmoothedClassifier(Smoothed):
       procedure,
       seed,
       classifier=self.name,
-      about={"dataset": named, "images": len(images)},
+      about={"images": len(images)},
+      dtype=self.dtype,
     )
     if chosen:
       self._check_fit(job.first_image(), known)
@@ -284,13 +280,14 @@ def load(path: str | pathlib.Path, *, sigma: float, dtype: str | None = None) ->
   noise = _noise(sigma)
   classifier = checkpoint.load(path)
   for note in split.notes(noise, classifier.metadata):
-    warnings.warn(note, stacklevel=2)
-  apply, variables = models.inference(classifier.model(dtype or devices.default_dtype()), classifier.variables)
-  return SmoothedClassifier(apply, variables, noise, image_shape=classifier.spec.image_shape)
+    warnings.warn(note, ResultWarning, stacklevel=2)
+  dtype = dtype or devices.default_dtype()
+  apply, variables = models.inference(classifier.model(dtype), classifier.variables)
+  return SmoothedClassifier(apply, variables, noise, None, classifier.spec.image_shape, dtype)
 
 
 def _noise(sigma: float) -> Gaussian:
   noise = Gaussian(sigma)
   if told := grey_levels(noise.sigma):
-    warnings.warn(told, stacklevel=3)
+    warnings.warn(told, ResultWarning, stacklevel=3)
   return noise

@@ -2,15 +2,27 @@
 
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rsjax.bounds import BoundKind
 from rsjax.errors import InputError
 from rsjax.noise import WORD
-from rsjax.procedures import Anytime, Radii, StopRule, Tolerance
+from rsjax.procedures import Anytime, Certify, CertifyByLooks, Procedure, Radii, StopRule, Tolerance
+
+
+def certification(
+  n0: int | Literal["auto"], n: int, alpha: float, bound: BoundKind, stop: StopRule | None
+) -> Procedure:
+  """CERTIFY with n fixed, or by looks if there is a rule for stopping."""
+  if stop is not None:
+    return CertifyByLooks(n0, n, alpha, stop, bound=bound)
+  if n0 == "auto":
+    raise InputError('n0="auto" needs a rule for stopping: give radii, tolerance or stop, or a number')
+  return Certify(n0, n, alpha, bound)
 
 
 def rule(
@@ -54,6 +66,11 @@ def checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] |
   """The labels as an array, or None; refuses images that are not a sequence, and labels that do not fit."""
   if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
     raise InputError(f"images must be a sequence of arrays, got {type(images).__name__}")
+  if isinstance(images, np.ndarray) and images.ndim in (2, 3):
+    raise InputError(
+      f"images must be [images, height, width, channels], got {list(images.shape)}: give images[None] if it is "
+      "one image, and images[..., None] if channels are missing"
+    )
   if labels is None:
     return None
   known = np.asarray(labels)
@@ -68,6 +85,8 @@ def checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] |
 
 def chosen(count: int, indices: Iterable[int] | None) -> list[int]:
   """The indices as a list; refuses an index that is not one of the images, or is repeated."""
+  if indices is not None and not isinstance(indices, Iterable):
+    raise InputError(f"indices must be a sequence of integers, got {indices!r}: give [{indices!r}]")
   try:
     positions = list(range(count)) if indices is None else [operator.index(i) for i in indices]
   except TypeError as error:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsjax import devices
+from rsjax import bounds, devices
 from rsjax.procedures import CertifyByLooks, Procedure
 from rsjax.results import Manifest
 from rsjax.runs import provenance
@@ -30,6 +30,7 @@ class Job:
     seed: of the noise.
     settings: what else fixes the rows: data set, checkpoint, dtype; None: digests of images and variables.
     classifier: the name of a classifier that settings do not identify; None: its variables do.
+    dtype: what the classifier computes in, if settings do not say so; None: not known.
     about: what else is worth knowing of the file.
     name: the name under which the choice of rows is remembered; None: a digest of the program.
     notes: about things that are allowed, but often a mistake.
@@ -46,6 +47,7 @@ class Job:
   seed: int = 0
   settings: dict[str, Any] | None = None
   classifier: str | None = None
+  dtype: str | None = None
   about: dict[str, Any] = dataclasses.field(default_factory=dict)
   name: Callable[[], str] | None = None
   notes: Sequence[str] = ()
@@ -53,6 +55,8 @@ class Job:
   def __post_init__(self) -> None:
     if isinstance(self.procedure, CertifyByLooks):
       self.procedure.check(self.smoothed.noise)
+    if getattr(self.procedure, "bound", None) == bounds.MULTI:
+      bounds.check_multiclass_noise(self.smoothed.noise)
 
   def manifest(self, **session: Any) -> Manifest:
     """The manifest of its result file; `session` holds further facts about this run."""
@@ -78,6 +82,7 @@ class Job:
     labels = [None] * len(self.indices) if self.labels is None else [self.labels[i] for i in self.indices]
     data = [(i, self.images[i], label) for i, label in zip(self.indices, labels)]
     named = {} if self.classifier is None else {"classifier": self.classifier}
+    named |= {} if self.dtype is None else {"dtype": self.dtype}
     return {
       "dataset": provenance.digest(data),
       "checkpoint": provenance.digest(self.smoothed.variables),

@@ -4,6 +4,8 @@ import sys
 import warnings
 from typing import Any
 
+from rsjax.errors import ResultWarning
+
 
 class Progress:
   """What a certification reports; this class is silent."""
@@ -80,7 +82,7 @@ class Noted(Progress):
   """Silent, except for notes, which become Python warnings."""
 
   def note(self, text: str) -> None:
-    warnings.warn(text, stacklevel=6)
+    warnings.warn(text, ResultWarning, stacklevel=6)
 
 
 class Shown(Noted, Bar):

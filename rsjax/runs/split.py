@@ -17,6 +17,7 @@ from typing import Any
 from rsjax import data, devices, files, models
 from rsjax.classifiers import checkpoint
 from rsjax.classifiers.classifier import Classifier
+from rsjax.data import coverage
 from rsjax.devices import processes
 from rsjax.errors import InputError
 from rsjax.noise import Gaussian, Noise, check_seed
@@ -161,7 +162,7 @@ def job_from(
       "checkpoint": classifier.metadata,
     },
     name=lambda: f"{classifier.spec.arch} {dtype}",
-    notes=[*dataset.notes, *notes(noise, classifier.metadata)],
+    notes=[*dataset.notes, *notes(noise, classifier.metadata), *_coverage(dataset, indices)],
   )
 
 
@@ -173,6 +174,12 @@ def notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
   epoch, epochs = metadata.get("epoch"), metadata.get("training", {}).get("epochs")
   if epoch != epochs:
     yield f"the classifier's training stands at epoch {epoch} of {epochs}"
+
+
+def _coverage(dataset: data.Dataset, indices: list[int]) -> Iterator[str]:
+  """A note if the images that were asked for are of a part of the classes only."""
+  if told := coverage.few_classes(dataset.labels[indices], dataset.num_classes):
+    yield f"{dataset.name}: {told}"
 
 
 def check_match(dataset: data.Dataset, classifier: Classifier) -> None:

@@ -27,6 +27,7 @@ from rsjax.smoothing.votes import class_count
 
 _ROUNDING, _COUPLED = 1e-4, 1e-2  # of the logits' size: what may differ unsaid, and what is refused
 _ROWS = 8  # of the one small program that looks
+_DARK = 16  # the largest grey level of raw sets such as scikit-learn's digits
 FEWEST = 16  # images, below which answers say too little
 _NEARLY_ALL = 0.95  # of the answers, for one class
 _LUCK = 0.05  # accuracies that guessing reaches with at least this probability are at chance
@@ -152,6 +153,8 @@ def odd_pixels(images: Sequence[np.ndarray]) -> Iterator[str]:
   first, brightest = images[0], max(image.max() for image in images)
   if first.dtype == np.uint8 and brightest <= 1:
     yield "no uint8 pixel is above 1, but pixels are taken as 0..255: are they 0 and 1, or divided by 255?"
+  elif first.dtype == np.uint8 and brightest <= _DARK:
+    yield f"no uint8 pixel is above {brightest}, but pixels are taken as 0..255: have they another scale?"
   if first.dtype == np.float32 and brightest <= 1 / 255:
     yield "no float32 pixel is above 1/255: were they divided by 255 twice?"
   if first.shape[0] <= 4 < first.shape[2]:

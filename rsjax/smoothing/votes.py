@@ -125,7 +125,10 @@ def class_count(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> i
   try:
     logits = jax.eval_shape(apply, variables, rows)
   except Exception as error:
-    error.add_note(f"raised by the classifier, called as apply(variables, float32{list(rows.shape)})")
+    error.add_note(
+      f"raised by the classifier, called as apply(variables, float32{list(rows.shape)}) while JAX compiles it: "
+      "it must be written with jax.numpy, not with NumPy, scikit-learn or PyTorch"
+    )
     raise
   if not hasattr(logits, "shape") or logits.ndim != 2 or logits.shape[0] != 2:
     raise InputError(f"apply(variables, float32[2, h, w, c]) must return logits[2, classes], got {logits}")

@@ -27,6 +27,10 @@ def made(expected=5, path="r.tsv", **settings):
   return Results(path, {"settings": settings, "about": {}, "sessions": []}, columns, expected)
 
 
+_RUN = {"precision": "default", "dataset": "d", "checkpoint": "c", "split": "test", "skip": 2, "max": None}
+_RUN |= {"dtype": "float32"}
+
+
 def sampled(images=40, n=1000, classes=4, alpha=0.001, seed=0, noise=0.25, **settings):
   """A file as CERTIFY writes it, from votes drawn at random."""
   rng = np.random.default_rng(seed)
@@ -44,7 +48,8 @@ def sampled(images=40, n=1000, classes=4, alpha=0.001, seed=0, noise=0.25, **set
     "nA": n_a, "pABar": p_lower,
     "votes0": as_text(votes0), "votes": as_text(votes),
   }  # fmt: skip
-  settings = {"command": "certify", "sigma": 0.25, "n0": 100, "n": n, "alpha": alpha} | settings
+  numbers = {"n": n, "alpha": alpha, "seed": 0}
+  settings = {"command": "certify", "sigma": 0.25, "n0": 100, **numbers, **_RUN} | settings
   about = {"checkpoint": {"noise_sd": noise}}
   return Results(f"{seed}.tsv", {"settings": settings, "about": about, "sessions": [{}]}, columns, images)
 
@@ -156,7 +161,7 @@ def test_tables_say_the_same_in_every_format():
   files, radii = [made(), sampled()], [0.0, 0.25]
   rows = analysis.summarize(files, radii, names=["a_b", "c"], rho=0.001)
   short = analysis.table(files, radii).splitlines()
-  assert len(short) == 4  # the second name is too long for a line with numbers
+  assert len(short) == 5  # the second name is too long for a line with numbers
   assert "0.60" in short[1] and "0.20" in short[1] and "0.150" in short[1]
   accuracy = [f"{v:.2f}" for row in rows for v in row["certified_accuracy"]]
   for text in (analysis.text(rows), analysis.markdown(rows), analysis.markdown(rows, True)):
@@ -165,7 +170,10 @@ def test_tables_say_the_same_in_every_format():
   assert r"a\_b &" in analysis.latex(rows)
   assert "99.9 % from" in analysis.text(analysis.summarize(files, radii, confidence=0.999))
   assert "95 % from" in analysis.text(rows) and "for all, 0.999" in analysis.text(rows)
+  assert "**" not in analysis.markdown(rows, True)  # they are of different images
+  rows = analysis.summarize([sampled(), sampled(seed=1)], radii, rho=0.001)
   assert re.search(r"\*\*0\.\d\d\*\* \(0\.\d\d–0\.\d\d\)", analysis.markdown(rows, True))  # noqa: RUF001
+  rows = analysis.summarize(files, radii, names=["a_b", "c"], rho=0.001)
   read = list(csv.DictReader(io.StringIO(analysis.csv(rows))))
   [first, *_] = [r for r in read if r["quantity"] == "certified_accuracy" and r["name"] == "a_b"]
   assert (float(first["value"]), float(first["radius"])) == (0.6, 0.0)
@@ -253,6 +261,8 @@ def test_agreement_of_predictions_with_more_draws():
   assert shares["abstain"] > analysis.abstention_rate(truth)
   with pytest.raises(InputError, match="fewer than"):
     analysis.agreement(truth, analysis.with_draws(truth, 50))
+  with pytest.raises(InputError, match="no more draws than"):
+    analysis.agreement(truth, truth)
   with pytest.raises(InputError, match="another sigma"):
     analysis.agreement(truth, sampled(images=400, sigma=0.5))
   with pytest.raises(InputError, match="lacks image 40"):
@@ -297,7 +307,7 @@ def test_what_a_referee_would_ask():
   for name, value in (("nA", 1000), ("nA", 0)):
     edited = sampled(images=200)
     edited.columns[name][7] = value
-    assert "1 row does not follow from its votes, the first of image 14" in said([edited])
+    assert "1 row does not follow from its votes; the first is of image 14" in said([edited])
   digests = [sampled(images=200, dataset="a"), sampled(images=200, dataset="b")]
   assert "of one name, but with other images" in said(digests)
   other = sampled(images=300)
@@ -307,6 +317,12 @@ def test_what_a_referee_would_ask():
   mixed = sampled(images=200)
   mixed.manifest["sessions"][:] = [{"jax": "0.7.2"}, {"jax": "0.10.2"}]
   assert "more than one jax: 0.10.2, 0.7.2" in said([mixed])
+
+
+def test_one_run_given_twice_is_told():
+  one, other, copy = sampled(seed=0), sampled(seed=1), sampled(seed=0)
+  assert "same rows" not in said([one, other])
+  assert "hold the same rows: one run was given 2 times" in said([one, other, copy])
 
 
 def test_differences_that_may_be_chance_are_named():
@@ -340,12 +356,26 @@ def test_differences_on_the_same_images_are_judged_image_by_image():
   assert f"(p = {p:.2g})" in said([with_hits(more), with_hits(mixed)], [0.25])
 
 
+def test_images_in_common_are_compared_and_no_others():
+  """Of 60 images each, 30 are common and the same in both: nothing else tells the files apart."""
+  one, other = with_hits([0] * 5 + [1] * 55), with_hits([1] * 30 + [0] * 30, first=30)
+  assert "(p = 1)" in said([one, other], [0.25])
+  for f, split in ((one, "train"), (other, "test")):
+    f.settings["split"] = split
+  text = said([one, other], [0.25])
+  assert "differ in split" in text and "in common" not in text and "(p = 1)" not in text
+
+
 def test_a_manifest_that_does_not_fit_its_rows_is_named():
   whole = sampled(images=300)
-  whole.manifest["about"]["images"] = 300
+  whole.manifest["about"]["images"] = 600
   assert said([whole]) == ""
-  whole.settings.update(skip=2)
-  assert "not those of --skip 2" in said([whole])
+  for name in ("seed", "split", "precision"):
+    value = whole.settings.pop(name)
+    assert f"its manifest lacks {name}" in said([whole])
+    whole.settings[name] = value
+  whole.settings.update(skip=3)
+  assert "do not match --skip 3" in said([whole])
   bold = sampled(images=300)
   bold.settings.update(sigma=0.5)
   assert "are below what the votes certify" in said([bold])
@@ -355,7 +385,7 @@ def test_a_manifest_that_does_not_fit_its_rows_is_named():
     with pytest.raises(InputError, match="lacks n: its votes cannot be analysed"):
       again()
   whole.manifest["sessions"].clear()
-  assert "tells of no session" in said([whole])
+  assert "lists no session" in said([whole])
 
 
 def test_a_table_says_what_it_is_of():
@@ -416,13 +446,16 @@ def test_images_missing_in_between_are_counted():
 
 
 def test_data_of_one_digest_is_the_same_under_any_name():
-  files = [sampled(images=200, dataset=digest, split=split) for digest, split in (("d", "test"), ("d", "val"))]
+  files = [
+    sampled(images=200, n=n, dataset=digest, split=split)
+    for n, digest, split in ((1000, "d", "test"), (2000, "d", "val"))
+  ]
   for f, name in zip(files, ("mine.npz", "copy.npz")):
     f.manifest["about"]["dataset"] = name
-  assert "differ in" not in said(files) and "of one name" not in said(files)
+  assert "differ in d" not in said(files) and "of one name" not in said(files)
   assert not any("npz" in label for label in analysis.labels(files))
   assert "copy.npz" not in analysis.caption(analysis.summarize(files, [0.0]))
-  assert sum(analysis.agreement(*files).values()) == pytest.approx(1)
+  assert sum(analysis.agreement(*map(analysis.as_predictions, files)).values()) == pytest.approx(1)
   foreign = of_images(2 * np.arange(200))
   assert "differ in dataset" not in said([*files, foreign])
   files[1].settings["dataset"] = "e"

@@ -99,7 +99,7 @@ def test_a_radius_of_clopper_and_pearson_at_alpha_is_caught(name, files):
   one = file.columns["radius"].copy()
   one[row] = radius[row]
   text = said(changed(file, radius=one))
-  assert f"1 radius is above what the votes certify, the first of image {file.columns['idx'][row]}" in text
+  assert f"1 radius is above what the votes certify; the first is of image {file.columns['idx'][row]}" in text
   assert "radii are above what the votes certify" in said(changed(file, radius=radius))
 
 
@@ -117,7 +117,9 @@ def test_votes_at_a_number_of_draws_that_is_no_look_contradict(files):
   n = file.columns["n"].copy()
   n[3] = 120
   text = said(changed(file, n=n))
-  assert "1 row has a number of draws that is none of the plan's looks, the first is image 6 with 120" in text
+  assert (
+    "1 row has a number of draws that is not one of the plan's looks; the first is image 6 with 120" in text
+  )
 
 
 def other_plan(plan, looks=None, alphas=None, id=None):

@@ -2,8 +2,6 @@
 
 import functools
 import json
-import subprocess
-import sys
 
 import helpers
 import pytest
@@ -89,6 +87,11 @@ def test_other_alpha_and_fewer_draws(capsys):
     ([DIGITS[0], "--radii", "-1"], ["radii must be numbers >= 0"]),
     ([*DIGITS, "--label", "one"], ["--label was given 1 time for 3 files"]),
     ([DIGITS[0], "-o", DIGITS[0]], ["cannot be used as a directory"]),
+    ([DIGITS[0], "--claim", "61 at 0.25"], ["claim", "give 61% at 0.25"]),
+    (["missing.tsv", "--html", "none/report.html"], ["there is no folder"]),
+    ([DIGITS[0], "--html", "gs://bucket/report.html"], ["is not on this machine"]),
+    ([DIGITS[0], "--data", "digits"], ["--data belongs to the report"]),
+    ([DIGITS[0], "--reference", DIGITS[0], "--claim", "0.5 at 0"], ["--claim", "PREDICT"]),
     ([str(helpers.ROOT / "README.md")], ["line "]),
   ],
 )
@@ -112,14 +115,40 @@ def test_predictions_against_more_draws(tmp_path, capsys):
 
 
 def test_analyze_runs_where_jax_is_not_installed(tmp_path):
-  code = (
-    "import sys\n"
-    "for name in ('jax', 'jaxlib', 'flax', 'optax', 'orbax', 'tensorflow'): sys.modules[name] = None\n"
-    "from rsjax import analyze\n"
-    f"sys.exit(analyze.main({[*DIGITS, '-o', str(tmp_path)]!r}))\n"
-  )
-  subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+  helpers.run_without_jax("analyze", [*DIGITS, "-o", tmp_path, "--html", tmp_path / "report.html"])
   assert (tmp_path / "certified_accuracy.svg").exists()
+  assert "</html>" in (tmp_path / "report.html").read_text()
+
+
+def test_claims_decide_the_exit_code(tmp_path, capsys):
+  claims = ["--claim", "0.81 at 0.25", "--claim", "93% at 0"]
+  said = ran([DIGITS[1], *claims, "-o", tmp_path], capsys).out
+  assert said.count(": supported by") == 2 and all(len(line) <= 80 or "/" in line for line in said.splitlines())
+  stored = json.loads((tmp_path / "certified_accuracy.json").read_text())["claims"]
+  assert [claim["supported"] for claim in stored] == [True, True]
+  assert analyze.main([*DIGITS, *claims]) == 1  # each file must support each claim
+  assert ": not supported by sigma = 0.5" in capsys.readouterr().out
+  assert analyze.main([DIGITS[1], "--claim", "0.81 at 0.25", "--rho", "0.001"]) == 1
+  assert "less 2 that may be wrong" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_leaderboards_radii(tmp_path, capsys):
+  theirs = foreign(tmp_path / "cifar10" / "noise_0.25" / "sigma_0.25")
+  assert "radius 0.25 1 2 ACR" in " ".join(ran([theirs, "--radii", "leaderboard"], capsys).out.split())
+  refused([DIGITS[0], "--radii", "leaderboard"], capsys, "cifar10 and imagenet", "'digits'")
+  refused([DIGITS[0], "--radii", "leaderboard", "1"], capsys, "the word leaderboard alone")
+  refused(
+    [DIGITS[0], "--radii", "0,25"], capsys, "invalid radius value", "give 0 25, separated by spaces, or 0.25"
+  )
+
+
+def test_images_of_a_part_of_the_classes_are_told(tmp_path, capsys):
+  some = foreign(tmp_path / "some.tsv")
+  header, *rows = some.read_text().splitlines()
+  rows[0] = rows[0].replace("\t0\t0\t", "\t0\t9\t", 1)  # an answer shows that there are ten classes
+  some.write_text("\n".join([header, *rows]) + "\n")
+  assert "its 120 images are of 3 of 10 classes only" in ran([some], capsys).err
+  assert "classes only" not in ran([DIGITS[1]], capsys).err
 
 
 def test_a_file_without_rows_is_left_out_and_said(tmp_path, capsys):

@@ -4,8 +4,6 @@ import functools
 import json
 import re
 import shutil
-import subprocess
-import sys
 import types
 
 import helpers
@@ -17,7 +15,7 @@ import rsjax
 from rsjax import analyze, certify, check, data, predict, results, train
 from rsjax.noise import Gaussian
 from rsjax.procedures import Certify, CertifyByLooks, PredictByLooks, Radii, Tolerance
-from rsjax.runs import split
+from rsjax.runs import checking, split
 
 DIGITS = str(helpers.DIGITS[1])
 refused = functools.partial(helpers.refused, check.main)
@@ -160,6 +158,24 @@ def no_sessions(path):
   edit_manifest(path, lambda m: m["sessions"].clear())
 
 
+def one_unit_more(path):
+  edit_row(path, radius=lambda text: f"{float(text) + 1e-6:.6f}")
+
+
+def other_looks(path):
+  """The plan of another first look, as if it had been chosen; the rows follow from it."""
+
+  def change(manifest):
+    procedure = CertifyByLooks(n0="auto", n=2000, stop=Radii((0.1, 0.25)), first=50)
+    manifest["settings"] |= procedure.settings()
+
+  edit_manifest(path, change)
+
+
+def no_split(path):
+  edit_manifest(path, lambda manifest: manifest["settings"].pop("split"))
+
+
 def no_seed(path):
   edit_manifest(path, lambda m: m["settings"].pop("seed"))
 
@@ -167,16 +183,19 @@ def no_seed(path):
 @pytest.mark.parametrize(
   ("name", "tamper", "said"),
   [
-    ("c.tsv", raised, "1 radius is above what the votes certify, the first of image 0"),
-    ("looks.tsv", raised, "1 radius is above what the votes certify, the first of image 0"),
-    ("c.tsv", edited_votes, "the first of image 0"),
-    ("p.tsv", edited_votes, "1 row does not follow from its votes, the first of image 0"),
+    ("c.tsv", raised, "1 radius is above what the votes certify; the first is of image 0"),
+    ("looks.tsv", raised, "1 radius is above what the votes certify; the first is of image 0"),
+    ("c.tsv", edited_votes, "the first is of image 0"),
+    ("p.tsv", edited_votes, "1 row does not follow from its votes; the first is of image 0"),
     ("c.tsv", too_many_votes, "line 2: votes are 305, not 300"),
     ("c.tsv", correct, "line 2: correct does not say whether predict is the label"),
     ("c.tsv", another_sigma, "are below what the votes certify"),
-    ("c.tsv", cut, "its images, or their number, are not those of --skip 60"),
+    ("c.tsv", cut, "its images, or their number, do not match --skip 60"),
     ("looks.tsv", another_plan, "the plan is called"),
-    ("c.tsv", no_sessions, "tells of no session"),
+    ("c.tsv", one_unit_more, "1 radius is above what the votes certify"),
+    ("looks.tsv", other_looks, "its plan of looks is not the one that rsjax makes"),
+    ("c.tsv", no_split, "its manifest lacks split"),
+    ("c.tsv", no_sessions, "lists no session"),
     ("p.tsv", no_seed, "its manifest lacks seed"),
   ],
 )
@@ -232,7 +251,7 @@ def test_an_edited_label_is_found_with_the_data(copy, trained, capsys):
   assert "nothing contradicts" in ran(0, capsys, path)
   for flags in (["--data", "digits"], ["--checkpoint", trained, "--rows", "1"]):
     out = ran(1, capsys, path, *flags)
-    assert f"1 label is not that of digits, the first of image {60 * row}" in out
+    assert f"1 label differs from that of digits; the first is of image {60 * row}" in out
 
 
 def test_another_data_set_and_another_checkpoint_contradict(made, trained, small_npz, tmp_path, capsys):
@@ -243,6 +262,35 @@ def test_another_data_set_and_another_checkpoint_contradict(made, trained, small
   capsys.readouterr()
   out = ran(1, capsys, made / "c.tsv", "--checkpoint", other)
   assert "its checkpoint has digest" in out and "nothing is drawn again" in out
+
+
+def test_what_the_manifest_says_of_checkpoint_and_data_set_is_compared(copy, trained, capsys):
+  for name, value in (("arch", "cifar_resnet110"), ("noise_sd", 0.5), ("epoch", 90)):
+    path = copy()
+    edit_manifest(path, lambda manifest, new={name: value}: manifest["about"]["checkpoint"].update(new))
+    said = ran(1, capsys, path, "--checkpoint", trained, "--rows", 1)
+    assert f"its manifest says that the checkpoint's {name} is {value}, but it is" in said
+  path = copy()
+  edit_manifest(path, lambda manifest: manifest["about"].update(dataset="cifar10"))
+  assert "its manifest names the data set cifar10, not digits" in ran(1, capsys, path, "--data", "digits")
+  edit_manifest(path, lambda manifest: manifest["settings"].pop("split"))
+  refused([path, "--data", "digits"], capsys, "lacks split")
+
+
+def test_rounding_that_always_favours_the_selected_class_contradicts(copy, trained, capsys, monkeypatch):
+  monkeypatch.setattr(checking, "_CHANCE", 0.05)  # as for more rows than these six
+  path = copy()
+  file = results.read(path)
+  for row, text in enumerate(file.columns["votes"]):
+    votes = dense(text)
+    leader = int(votes.argmax())
+    others = np.delete(np.arange(10), leader)
+    loser = int(others[votes[others].argmax()])
+    moved = min(int(votes[loser]), 2)
+    votes[leader], votes[loser] = votes[leader] + moved, votes[loser] - moved
+    consistent(path, row, dense(file.columns["votes0"][row]), votes, Certify(n=300))
+  edit_manifest(path, lambda manifest: manifest["sessions"][0].update(jax="0.0"))
+  assert "rounding would be fair" in ran(1, capsys, path, "--checkpoint", trained, "--rows", 6)
 
 
 def test_votes_may_differ_by_rounding_on_another_device_and_no_further(copy, trained, capsys):
@@ -308,7 +356,7 @@ def test_a_file_made_in_python_is_checked_without_a_checkpoint(tmp_path, linear_
   ("flags", "said"),
   [
     (["missing.tsv"], ["missing.tsv.json", "cannot be read"]),
-    ([str(helpers.ROOT / "README.md")], ["manifest of", "cannot be read"]),
+    ([str(helpers.ROOT / "README.md")], ["has no manifest README.md.json beside it"]),
     ([DIGITS, "--rows", "3"], ["give --checkpoint"]),
     ([DIGITS, "--checkpoint", "missing"], ["no checkpoint at"]),
     ([DIGITS, "--checkpoint", "missing", "--rows", "0"], ["--rows must be at least 1"]),
@@ -322,13 +370,7 @@ def test_bad_input(flags, said, capsys, tmp_path, monkeypatch):
 
 
 def test_check_runs_where_jax_is_not_installed():
-  code = (
-    "import sys\n"
-    "for name in ('jax', 'jaxlib', 'flax', 'optax', 'orbax', 'tensorflow'): sys.modules[name] = None\n"
-    "from rsjax import check\n"
-    f"sys.exit(check.main([{DIGITS!r}, '--data', 'digits']))\n"
-  )
-  subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+  helpers.run_without_jax("check", [DIGITS, "--data", "digits"])
 
 
 JUNK = (None, "x", -1, 0, 1.5, [], {}, True, [1], {"rule": "radii"}, {"id": "1"}, 10**30, float("inf"))

@@ -169,6 +169,36 @@ def test_the_flag_takes_the_sets_names_and_no_grey_levels(tmp_path, capsys):
   assert found.metadata["mean"] == pytest.approx([0.507075, 0.486549, 0.440918])
 
 
+def test_a_swapped_normalisation_is_told(tmp_path, capsys):
+  path = save(tmp_path / "c", published("cifar_resnet8", 10)[1])
+  text = lambda *groups: ",".join(f"{v:.4f}" for group in groups for v in group)
+  for name, normalization, swapped in (("a", text(STD, MEAN), True), ("b", text(MEAN, STD), False)):
+    converted([path, tmp_path / name, "--normalization", normalization])
+    assert ("are they swapped?" in capsys.readouterr().err) == swapped
+  for name in ("cifar10", "imagenet", "cifar100", "svhn_cropped", "center", "none"):
+    converted([path, tmp_path / name, "--normalization", name])
+    assert "are they swapped" not in capsys.readouterr().err
+
+
+def test_tensors_that_are_not_converted_are_told(tmp_path, capsys):
+  state = published("cifar_resnet8", 10)[1]
+  count = sum(tensor.numel() > 1 for tensor in state.values())
+  average = {"decay": 0.999, "shadow_params": [tensor.clone() for tensor in state.values()]}
+  beside = {
+    "optimizer": {"state": {0: {"momentum_buffer": torch.zeros(16, 3, 3, 3)}}},
+    "rng_state": torch.zeros(10),
+    "best_acc": torch.tensor(0.5),
+  }
+  path = tmp_path / "c.pth"
+  torch.save({"state_dict": state, "ema": average} | beside, path)
+  converted([path, tmp_path / "a", "--normalization", "none"])
+  err = capsys.readouterr().err
+  assert f"not converted: ema/shadow_params ({count} tensors)" in err and "(EMA)" in err
+  torch.save({"state_dict": state} | beside, path)
+  converted([path, tmp_path / "b", "--normalization", "none"])
+  assert "not converted" not in capsys.readouterr().err
+
+
 def test_what_is_not_the_papers_is_not_written_as_such(tmp_path, capsys):
   path = save(tmp_path / "c", published("cifar_resnet8", 10)[1])
   converted([path, tmp_path / "out", "--normalization", "none"])
@@ -364,7 +394,7 @@ def hostile(kind, path):
     ("a variance below 0", "variances must be at least 0, these are not: layer1.0.bn1.running_var"),
     ("ten gigabytes", "c.pth"),
     ("ten gigabytes by strides", "c.pth"),
-    ("text", "cannot be read as PyTorch's weights"),
+    ("text", "it is not a file that PyTorch wrote"),
     ("empty", "cut short or damaged"),
     ("no weights", "holds no state_dict of tensors: it has epoch, arch"),
     ("NaN", "weights are not finite: layer2.0.conv1.weight"),

@@ -11,6 +11,8 @@ import time
 import pytest
 from helpers import without_time
 
+from rsjax import results
+
 
 def start(argv, count, index, port):
   """python -m rsjax.ARGV as one of `count` processes of four devices; of its own where port is None."""
@@ -52,16 +54,18 @@ def certify(checkpoint, outfile, *flags):
 
 
 def test_two_processes_give_the_file_of_one_and_continue_it(trained, tmp_path, port):
+  """By looks, where each process decides by the votes what it draws next."""
   alone, shared = tmp_path / "alone.tsv", tmp_path / "shared.tsv"
-  kept = tmp_path / "programs"
-  [(code, _, said)] = finish(start(certify(trained, alone, "--compilation-cache", kept), 1, 0, None))
+  kept, rule = tmp_path / "programs", ("--radii", "0.1,0.2,0.4", "--N", 20_000)
+  [(code, _, said)] = finish(start(certify(trained, alone, *rule, "--compilation-cache", kept), 1, 0, None))
   assert code == 0, said
   assert list(kept.iterdir())
   # process 1 has another name for the file: only process 0 may write, and only it knows how far it is
   other = tmp_path / "other.tsv"
-  both = finish(*(start(certify(trained, (shared, other)[i]), 2, i, port) for i in (0, 1)))
+  both = finish(*(start(certify(trained, (shared, other)[i], *rule), 2, i, port) for i in (0, 1)))
   assert [code for code, *_ in both] == [0, 0], both
   assert without_time(shared) == without_time(alone)
+  assert len(set(results.read(shared).columns["n"])) > 1
   assert not other.exists()
   assert "6 of 6 images" in both[0][1]
   assert "images" not in both[1][1] + both[1][2]
@@ -70,7 +74,7 @@ def test_two_processes_give_the_file_of_one_and_continue_it(trained, tmp_path, p
 
   lines = shared.read_bytes().splitlines(keepends=True)
   shared.write_bytes(b"".join(lines[:3]) + lines[3][:7])
-  both = finish(*(start(certify(trained, shared), 2, i, port) for i in (0, 1)))
+  both = finish(*(start(certify(trained, shared, *rule), 2, i, port) for i in (0, 1)))
   assert [code for code, *_ in both] == [0, 0], both
   assert without_time(shared) == without_time(alone)
 

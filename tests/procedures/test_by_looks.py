@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from looks import walk
+from looks import every_run, walk
 from scipy import special, stats
 
 from rsjax import bounds
@@ -325,25 +325,8 @@ def test_every_run_of_a_few_draws(stop):
   """All votes of all looks, through the procedure itself: how often its bound is above p is at most alpha."""
   procedure = CertifyByLooks(n0=1, n=14, alpha=0.3, stop=stop, first=4)
   noise, looks = Gaussian(1.0), procedure.plan.looks
-  ends = []  # (n, votes for the class, in how many orders, lower bound)
-
-  def follow(before, weight):
-    """All runs that begin with these votes of each step."""
-    steps = procedure.steps(noise)
-    counts = next(steps)
-    try:
-      for step, votes in enumerate(before):
-        more = np.array([votes, counts[-1] - votes])
-        counts = steps.send((np.array([1, 0]), more) if step == 0 else (more,))
-    except StopIteration as end:
-      ends.append((end.value.n, sum(before), weight, end.value.p_lower))
-      return
-    more = counts[-1]
-    for votes in range(more + 1):
-      follow([*before, votes], weight * special.comb(more, votes, exact=True))
-
-  follow([], 1)
-  n, s, orders, lower = (np.array(column, float) for column in zip(*ends))
+  n, s, orders, ends = every_run(procedure, noise)
+  lower = np.array([end.p_lower for end in ends])
   assert set(n) <= set(looks)
   assert len(set(n)) > 2
   for p in (*np.unique(np.nextafter(lower[lower > 0], 0)), 0.1, 0.5, 0.9):

@@ -33,6 +33,19 @@ def test_they_are_what_dense_votes_say(dense):
   assert [c.tolist() for c in counts.largest()] == [ordered[:, -1].tolist(), ordered[:, -2].tolist()]
 
 
+@pytest.mark.parametrize("k", [1, 3, 9])
+def test_the_largest_others_are_those_of_dense_votes_with_the_invalid_as_one_class(dense, k):
+  votes, draws = dense
+  wanted = np.random.default_rng(1).integers(0, 9, len(votes))
+  due = np.zeros((len(votes), 10), np.int64)
+  for row, own in enumerate(wanted):
+    others = [*(np.delete(votes[row], own) if own < 7 else votes[row]), draws[row] - votes[row].sum()]
+    due[row, : len(others)] = sorted(others, reverse=True)
+  found = sparse(votes, draws).largest_others(wanted, k)
+  assert found.tolist() == due[:, :k].tolist()
+  assert found[:, 0].tolist() == sparse(votes, draws).strongest_other(wanted).tolist()
+
+
 def test_one_row_is_its_part_of_many(dense):
   votes, draws = dense
   counts = sparse(votes, draws)
@@ -46,6 +59,7 @@ def test_no_rows_have_no_answers():
   none = parse_column([])
   assert len(none) == 0
   assert procedures.certify(none, none, 0.001, Gaussian(1.0)).radius.tolist() == []
+  assert procedures.certify_top_k(none, np.zeros(0, np.int64), 2, 0.001, Gaussian(1.0)).radius.tolist() == []
 
 
 def test_many_rows_are_answered_as_each_alone():

@@ -60,6 +60,16 @@ def test_a_file_of_rsjax_without_its_manifest_is_read(tmp_path):
     row = {"idx": 0, "label": 2, "predict": 2, "radius": 0.512345}
     path = foreign(tmp_path / "own.tsv", ",".join(columns), [row.get(name, 1) for name in columns])
     assert len(results.read_any(path)) == 1 and "not read" not in notes(path)
+    assert "its votes are not used: the manifest own.tsv.json, which explains them, is missing" in notes(path)
+    with pytest.raises(InputError, match=r"has no manifest own\.tsv\.json beside it"):
+      analysis.with_alpha(results.read_any(path), 0.01)
+
+
+def test_different_numbers_of_draws_are_told(tmp_path):
+  for counts, told in (([100, 100], False), ([100, 400], True)):
+    rows = [[i, 1, 1, 0.3, n] for i, n in enumerate(counts)]
+    path = foreign(tmp_path / "f.tsv", "idx,label,predict,radius,n", *rows)
+    assert ("took different numbers of draws" in notes(path)) == told
 
 
 def test_headers_are_read_exactly(tmp_path):

@@ -207,7 +207,9 @@ def test_directories_and_unwritable_paths_are_refused(tmp_path):
     write(tmp_path / "file" / "r.tsv", INDICES)
   with pytest.raises(InputError, match="cannot be written"):
     write(pathlib.Path("/proc/no/r.tsv"), INDICES)
-  with pytest.raises(InputError, match="cannot be written"):
+  with pytest.raises(InputError, match="cannot be written: no file can be created in /proc"):
+    write(pathlib.Path("/proc/r.tsv"), INDICES)
+  with pytest.raises(InputError, match="at most 240 bytes, got longlong"):
     write(tmp_path / ("long" * 100), INDICES)
   (tmp_path / "link").symlink_to(tmp_path / "nothing")
   with pytest.raises(InputError, match="link to nothing"):

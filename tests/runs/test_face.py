@@ -1,5 +1,6 @@
 """The Python face: `rsjax.smooth`, `load` and `read`, as a newcomer uses them."""
 
+import subprocess
 import sys
 import warnings
 
@@ -10,7 +11,7 @@ import pytest
 from helpers import linear, without_time
 
 import rsjax
-from rsjax import analysis, certify, procedures, results
+from rsjax import analysis, certify, data, procedures, results
 from rsjax.noise import Gaussian
 from rsjax.procedures import Certify, Predict
 from rsjax.smoothing import Smoothed
@@ -82,6 +83,44 @@ def test_a_file_is_written_continued_and_read(g, images, tmp_path):
     rsjax.smooth(linear, g.variables, sigma=0.5).certify(images, LABELS, n=1000, file=whole, progress=False)
 
 
+def test_a_file_that_contradicts_itself_is_warned_of_when_it_is_read(g, images, tmp_path):
+  path = tmp_path / "r.tsv"
+  g.certify(images, LABELS, n=1000, file=path, progress=False)
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    assert rsjax.read(path).contradictions() == []
+  lines = [line.split("\t") for line in path.read_text().splitlines()]
+  row = next(row for row in lines[1:] if float(row[3]) > 0)
+  row[3] = f"{float(row[3]) + 0.1:.6f}"
+  path.write_text("".join("\t".join(line) + "\n" for line in lines))
+  with pytest.warns(UserWarning, match="1 radius is above what the votes certify"):
+    found = rsjax.read(path)
+  assert "above what the votes certify" in "\n".join(found.warnings())
+
+
+def test_a_warning_is_shown_each_time(g, images):
+  with pytest.warns(rsjax.errors.ResultWarning, match="no uint8 pixel is above 15"):
+    g.certify(images // 16, LABELS, n=100, progress=False)
+  code = "import warnings, rsjax.errors as e\nfor _ in 'ab': warnings.warn('odd', e.ResultWarning)"
+  ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+  assert ended.stderr.count("odd") >= 2 and ended.stderr.count("ResultWarning: odd") == 2
+
+
+def test_results_are_taken_in_either_form_and_a_radius_alone(g, images, tmp_path):
+  found = g.certify(images, LABELS, n=1000, progress=False)
+  for files in (found, [found], [found.results]):
+    assert analysis.table(files, [0.25]) == analysis.table([found.results], [0.25])
+    assert analysis.plot(files)
+  assert found.table(0.25) == found.table([0.25])
+  with pytest.raises(KeyError, match="no column 0, only idx"):
+    found[0]
+  with pytest.raises(rsjax.InputError, match="CERTIFY"):
+    g.predict(images, LABELS, progress=False).table()
+  found.save(tmp_path / "r.tsv")
+  (tmp_path / "r.tsv.json").unlink()
+  assert "(no manifest: it is not known whether all images are there)" in repr(rsjax.read(tmp_path / "r.tsv"))
+
+
 def test_without_labels_there_are_radii_and_no_accuracy(g, images, tmp_path):
   found = g.certify(images, n=500, progress=False)
   assert "label" not in found.columns and "correct" not in found.columns
@@ -149,7 +188,7 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
     (dict(labels=np.zeros(6)), "labels must be 6 integers"),
     (dict(labels=[0, 1, 0, -5, 0, 1]), "labels must be 0 or more, got -5"),
     (dict(indices=[0.5]), "indices must be integers"),
-    (dict(indices=3), "indices must be integers"),
+    (dict(indices=3), r"a sequence of integers, got 3: give \[3\]"),
     (dict(images=None), "images must be a sequence"),
     (dict(n="100"), "n must be an integer of at least 1, got '100'"),
     (dict(indices=[0, 6]), "positions of the 6 images, from 0 on, got 6"),
@@ -157,6 +196,8 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
     (dict(n=9), "give n >= 10"),
     (dict(n0=0), "n0 must be"),
     (dict(alpha=1.0), "alpha"),
+    (dict(alpha=0.95), "probability that an answer is wrong.*for a confidence of 0.95, give 0.05"),
+    (dict(images=np.zeros((4, 4, 1), np.uint8)), r"give images\[None\] if it is one image"),
     (dict(seed=-1), "seed"),
   ],
 )
@@ -313,6 +354,9 @@ def test_labels_that_are_none_of_the_classes_are_refused(g, images):
 
 
 def test_a_checkpoint_is_used_as_it_was_made_for_or_told(trained, images):
+  own = rsjax.load(trained, sigma=0.25)
+  arrays = data.load("digits", "test").array()[:2]
+  assert own.certify(arrays, [0, 1], n=100, progress=False).settings["dtype"] == "float32"
   with pytest.warns(UserWarning, match=r"trained with noise_sd = 0.25, not 0.5"):
     other = rsjax.load(trained, sigma=0.5)
   for use in (other.check, lambda x: other.certify(x, n=100, progress=False)):
@@ -348,6 +392,12 @@ def test_drawing_stops_when_it_is_settled(g, images, linear_variables):
   assert several.settings["stop"]["radii"] == [0.0, 0.3]
   budget = g.certify(images, LABELS, n=10**8, time_budget=0.5, progress=False)
   assert len(budget) == 6 and budget.n.max() < 10**8 and budget.results.complete
+  w, b = linear_variables
+  exact = abs(float(linear((w, b), images[:1].astype(np.float32) / 255)[0, 1])) / float(jnp.linalg.norm(w))
+  # Votes hardly ever settle whether the exact radius is certified.
+  early = dict(n=10**8, radii=exact, give_up=0, time_budget=0.3, progress=False)
+  assert "1 image ended before drawing was done" in repr(g.certify(images[:1], LABELS[:1], **early))
+  assert "ended before" not in repr(several)
   looks, paper = g.predict(images, LABELS, progress=False), g.predict(images, fixed=True, progress=False)
   assert looks.settings["n"] == 100_000 and paper.settings["n"] == 1000
   both = (looks.predict >= 0) & (paper.predict >= 0)

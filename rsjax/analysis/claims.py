@@ -1,0 +1,222 @@
+"""Claims of a certified accuracy, such as "0.61 at 0.25", held against result files.
+
+  >>> claim = parse("93% at 0")
+  >>> claim.accuracy, claim.radius
+  (Fraction(93, 100), 0.0)
+  >>> judge(files[0], claim).supported
+  True
+
+A claim is compared as it is written: 305 of 500 images, 0.610, support "0.61". It is rounded to the nearest,
+as tables are: 0.606 supports "0.61" as well, and 0.604 does not.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from rsjax.analysis import contradictions, looks, statistics
+from rsjax.analysis.labels import facts
+from rsjax.errors import InputError
+from rsjax.results import Results, plural
+
+_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
+_CLAIM = re.compile(rf"\s*{_NUMBER}\s*(%?)\s*(?:at|@)\s*(?:(?:l2\s+)?radius\s+)?{_NUMBER}\s*", re.IGNORECASE)
+_COARSEST = Fraction(1, 200)  # half a point: what rounding may take off a claim, however few its digits
+USUAL_ALPHA, USUAL_RHO = 0.001, 0.001  # taken where a file does not record alpha, or a user gives no rho
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+  """A certified accuracy that is claimed.
+
+  Attributes:
+    text: as it was given.
+    accuracy: a fraction from 0 to 1, exact.
+    radius: at which radius.
+    half: half a unit of the last digit that was given, at most half a point: what rounding may account for.
+  """
+
+  text: str
+  accuracy: Fraction
+  radius: float
+  half: Fraction
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+  """Whether a file supports a claim.
+
+  Attributes:
+    supported: whether it does.
+    head: what was compared, and the verdict, in one line.
+    details: further sentences: the interval, the correction, and what limits the verdict.
+  """
+
+  supported: bool
+  head: str
+  details: tuple[str, ...]
+
+  def as_dict(self) -> dict[str, Any]:
+    """The verdict as JSON values."""
+    return {"supported": self.supported, "verdict": self.head, "details": list(self.details)}
+
+  def __str__(self) -> str:
+    return "\n".join([self.head, *(f"  {text}" for text in self.details)])
+
+
+def parse(text: str) -> Claim:
+  """The claim that a text such as "0.61 at 0.25" or "61% at 0.25" makes.
+
+  Raises:
+    InputError: if it is not such a text, or the accuracy is not from 0 to 1.
+  """
+  form = 'a claim must be ACCURACY at RADIUS, such as "0.61 at 0.25" or "61% at 0.25"'
+  if not (found := _CLAIM.fullmatch(text)):
+    raise InputError(f"{form}, got {text[:60]!r}")
+  number, percent, radius = found.groups()
+  scale = 100 if percent else 1
+  accuracy = Fraction(number) / scale
+  if accuracy > 1:
+    mend = f"for per cent give {number}% at {radius}" if not percent and accuracy <= 100 else form
+    raise InputError(f"the accuracy of the claim {text!r} is above {'100 %' if percent else '1'}: {mend}")
+  digits = len(number.partition(".")[2])
+  return Claim(text, accuracy, float(radius), min(Fraction(1, 2 * scale * 10**digits), _COARSEST))
+
+
+def judge(
+  results: Results,
+  claim: Claim,
+  *,
+  name: str | None = None,
+  rule: str = "open",
+  confidence: float = 0.95,
+  rho: float | None = None,
+) -> Verdict:
+  """Whether a file of CERTIFY supports a claim.
+
+  It does if enough of its images are right and certified at the radius, taking images that are missing for
+  wrong, and if the file does not contradict itself. With `rho`, as many images are taken off first as may be
+  certified wrongly, with probability 1 - rho (`statistics.most_wrong`).
+
+  Args:
+    results: the file.
+    claim: from `parse`.
+    name: what to call the file; None: its path.
+    rule: as for `statistics.certified_accuracy`.
+    confidence: of the interval that is told.
+    rho: None: the correction is told, at 0.001, and does not decide.
+
+  Raises:
+    InputError: for a file of PREDICT, or one without rows or labels.
+  """
+  [verdict] = judge_all([results], [name or results.path], [claim], rule=rule, confidence=confidence, rho=rho)
+  return verdict
+
+
+def judge_all(
+  files: Sequence[Results],
+  names: Sequence[str],
+  claims: Sequence[Claim],
+  *,
+  rule: str = "open",
+  confidence: float = 0.95,
+  rho: float | None = None,
+) -> list[Verdict]:
+  """`judge` for each file and claim."""
+  found: list[Verdict] = []
+  for f, name in zip(files, names) if claims else ():
+    statistics.check_rows(f)
+    odd = [*contradictions.of_images(f), *contradictions.of_settings(f), *contradictions.of_rows(f)]
+    found += [_judge(f, claim, name, odd, rule, confidence, rho) for claim in claims]
+  return found
+
+
+def _judge(
+  results: Results,
+  claim: Claim,
+  name: str,
+  odd: list[str],
+  rule: str,
+  confidence: float,
+  rho: float | None,
+) -> Verdict:
+  hits = int(statistics.certified(results, [claim.radius], rule)[0])
+  images, known = len(results), facts(results)
+  missing = max(0, (results.expected or 0) - images)
+  total = images + missing
+  alpha = known["alpha"] or USUAL_ALPHA
+  wrong = statistics.most_wrong(images, alpha, rho or USUAL_RHO)
+  sure = max(0, hits - wrong)
+  counted = hits if rho is None else sure
+  least = claim.accuracy - claim.half
+  enough = lambda count: Fraction(count, total) >= least
+  supported = enough(counted) and not odd
+  lower_bound = _why_lower_bound(results, claim.radius)
+  open_yet = not supported and not odd and (enough(counted + missing) or lower_bound is not None)
+  verdict = "supported" if supported else "not shown" if open_yet else "not supported"
+  sign = ">" if rule == "open" and claim.radius > 0 else ">="
+  less = "" if rho is None else f", less {wrong} that may be wrong"
+  compared = f"{_share(counted, total)} against {_text(claim)}"
+  head = (
+    f'claim "{claim.text.strip()}": {verdict} by {name}: {hits:,} of {plural(total, "image")} '
+    f"are right with a certified {known['norm']} radius {sign} {claim.radius:g}{less}, {compared}"
+  )
+  low, high = (float(v) for v in statistics.accuracy_interval(hits, images, confidence))
+  details = [
+    f"{100 * confidence:.6g} % interval (Clopper-Pearson) for the number of images: {low:.4f} to {high:.4f}"
+  ]
+  details.append(_correction(images, hits, wrong, alpha, known["alpha"] is None, rho, enough(sure)))
+  details += [f"the file contradicts itself: {text}" for text in odd]
+  if missing:
+    details.append(
+      f"incomplete: {missing:,} of {plural(total, 'image')} are missing and count as wrong; with them the "
+      f"accuracy would be {_share(hits, total)} to {_share(hits + missing, total)}"
+    )
+  if (of := results.manifest["about"].get("images")) and of > total:
+    details.append(f"a subset, {total:,} of the split's {of:,} images{_of_others(results)}")
+  elif results.expected is None:
+    details.append("no manifest: whether images are missing is not known")
+  details += [lower_bound] if lower_bound else []
+  return Verdict(supported, head, tuple(details))
+
+
+def _correction(images, hits, wrong, alpha, assumed, rho, enough):
+  """The sentence on certificates that may be wrong."""
+  taken = " (taken to be 0.001: the file does not record alpha)" if assumed else ""
+  decides = "" if rho is not None else ", which supports the claim, too" if enough else ", below the claim"
+  return (
+    f"each certificate may be wrong with probability {alpha:g}{taken}: "
+    f"with probability {1 - (rho or USUAL_RHO):g} at most {wrong} of "
+    f"{images:,} are, so that at least {max(0, hits - wrong):,} are right, "
+    f"{_share(max(0, hits - wrong), images)}{decides}"
+  )
+
+
+def _why_lower_bound(results: Results, radius: float) -> str | None:
+  grid = looks.grid_radii(results.settings)
+  if grid is None or radius in grid:
+    return None
+  return (
+    f"{looks.stopped_by(results.settings)}: at {radius:g} its certified accuracy is a lower bound; more draws "
+    "might have certified more"
+  )
+
+
+def _of_others(results: Results) -> str:
+  """What a subset says of the images that are not in it."""
+  if results.settings.get("indices") is not None:
+    return ", chosen one by one (--indices): it says nothing of the others"
+  return ": of the others it says what the interval says, if these are a fair choice, such as every 20th"
+
+
+def _share(count: int, total: int) -> str:
+  """A fraction as text, rounded down, so that no text is above what was counted."""
+  return f"{math.floor(10_000 * Fraction(count, total)) / 10_000:.4f}"
+
+
+def _text(claim: Claim) -> str:
+  rounded = f"{float(claim.accuracy):g}"
+  return f"{rounded} claimed, which stands for at least {float(claim.accuracy - claim.half):g}"

@@ -1,0 +1,173 @@
+"""Whether a file supports a claimed certified accuracy."""
+
+import dataclasses
+import math
+from fractions import Fraction
+
+import helpers
+import numpy as np
+import pytest
+
+from rsjax import results
+from rsjax.analysis import claims, leaderboard, statistics
+from rsjax.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def digits():
+  """72 images at sigma 0.25; 58 are right with a radius above 0.25: 0.8056."""
+  return results.read(helpers.DIGITS[1])
+
+
+def verdict(file, text, **settings):
+  return claims.judge(file, claims.parse(text), **settings)
+
+
+def cut(file, rows, **settings):
+  """The first rows of a file whose manifest expects all."""
+  manifest = file.manifest | {"settings": file.settings | settings}
+  columns = {name: column[:rows] for name, column in file.columns.items()}
+  return dataclasses.replace(file, columns=columns, manifest=manifest)
+
+
+@pytest.mark.parametrize(
+  ("text", "accuracy", "radius"),
+  [
+    ("0.61 at 0.25", Fraction(61, 100), 0.25),
+    ("61% at .25", Fraction(61, 100), 0.25),
+    (" 61.5 % @ l2 radius 1 ", Fraction(123, 200), 1.0),
+    ("1 at 0", Fraction(1), 0.0),
+  ],
+)
+def test_a_claim_is_an_accuracy_at_a_radius(text, accuracy, radius):
+  claim = claims.parse(text)
+  assert (claim.accuracy, claim.radius) == (accuracy, radius)
+
+
+@pytest.mark.parametrize(
+  ("text", "mend"),
+  [
+    ("61 at 0.25", "give 61% at 0.25"),
+    ("120% at 1", "above 100 %"),
+    ("0.61", "ACCURACY at RADIUS"),
+    ("0,61 at 0,25", "ACCURACY at RADIUS"),
+    ("-0.1 at 0.25", "ACCURACY at RADIUS"),
+    ("nan at 1", "ACCURACY at RADIUS"),
+    ("", "ACCURACY at RADIUS"),
+  ],
+)
+def test_what_is_no_claim_is_refused_with_the_mend(text, mend):
+  with pytest.raises(InputError, match=mend):
+    claims.parse(text)
+
+
+@pytest.mark.parametrize(
+  ("text", "supported"),
+  [
+    ("0.80 at 0.25", True),
+    ("0.81 at 0.25", True),  # as tables round 0.8056
+    ("0.8056 at 0.25", True),
+    ("80.6% at 0.25", True),
+    ("0.82 at 0.25", False),
+    ("0.8057 at 0.25", False),
+    ("81% at 0.26", False),
+    ("0.00 at 9", True),
+    ("1 at 0.25", False),  # few digits do not make a claim weak
+    ("0.9 at 0.25", False),
+  ],
+)
+def test_a_claim_is_compared_as_it_is_rounded(digits, text, supported):
+  assert verdict(digits, text).supported is supported
+
+
+def test_the_verdict_says_what_was_compared(digits):
+  said = str(verdict(digits, "0.81 at 0.25", name="mine"))
+  low, high = statistics.accuracy_interval(58, 72)
+  for text in (
+    "supported by mine: 58 of 72 images",
+    "radius > 0.25",
+    "0.8055 against 0.81",
+    f"95 % interval (Clopper-Pearson) for the number of images: {low:.4f} to {high:.4f}",
+    "at most 2 of 72 are, so that at least 56 are right, 0.7777, below the claim",
+    "a subset, 72 of the split's 360 images",
+  ):
+    assert text in said
+
+
+def more(b, images, alpha):
+  """The probability that a binomial variable is above b, as a sum."""
+  return sum(math.comb(images, k) * alpha**k * (1 - alpha) ** (images - k) for k in range(b + 1, images + 1))
+
+
+@pytest.mark.parametrize(
+  ("images", "alpha", "rho"), [(500, 0.001, 0.001), (72, 0.01, 0.05), (10, 0.5, 0.2), (3, 0.001, 0.5)]
+)
+def test_how_many_certificates_are_wrong_is_the_binomial_quantile(images, alpha, rho):
+  """The smallest number that is exceeded with probability rho at most."""
+  most = statistics.most_wrong(images, alpha, rho)
+  assert more(most, images, alpha) <= rho
+  assert most == 0 or more(most - 1, images, alpha) > rho
+  with pytest.raises(InputError):
+    statistics.most_wrong(images, 0.0, rho)
+
+
+def test_with_rho_what_may_be_wrong_is_taken_off_first(digits):
+  assert verdict(digits, "0.80 at 0.25").supported
+  corrected = verdict(digits, "0.80 at 0.25", rho=0.001)
+  assert not corrected.supported and "less 2 that may be wrong" in corrected.head
+  assert verdict(digits, "0.77 at 0.25", rho=0.001).supported  # 56 of 72
+
+
+def test_missing_images_count_as_wrong(digits):
+  part = cut(digits, 60)
+  there = int(statistics.certified(part, [0.25])[0])
+  said = verdict(part, "0.80 at 0.25")
+  assert not said.supported and "not shown" in said.head
+  assert "12 of 72 images are missing and count as wrong" in str(said)
+  assert f"the accuracy would be {math.floor(10_000 * there / 72) / 10_000}" in str(said)  # rounded down
+  assert verdict(part, "0.60 at 0.25").supported  # whatever the missing ones are
+  assert "not supported" in verdict(part, "0.99 at 0.25").head  # whatever they are
+
+
+def test_images_that_were_chosen_say_nothing_of_the_others(digits):
+  said = str(verdict(cut(digits, 72, indices="0,5-355"), "0.80 at 0.25"))
+  assert "says nothing of the others" in said
+
+
+def test_images_that_stopped_at_grid_radii_give_lower_bounds(digits):
+  plan = {"id": "x", "looks": [100, 100_000], "alphas": [0.0005, 0.0005]}
+  stopped = cut(digits, 72, plan=plan, stop={"rule": "radii", "radii": [0.0, 0.25], "give_up": 0.0})
+  columns = {name: column for name, column in stopped.columns.items() if "votes" not in name}
+  stopped = dataclasses.replace(stopped, columns=columns)
+  off, at = verdict(stopped, "0.99 at 0.3"), verdict(stopped, "0.99 at 0.25")
+  assert "not shown" in off.head and "a lower bound" in str(off)
+  assert "not supported" in at.head and "lower bound" not in str(at)
+
+
+def test_a_file_that_contradicts_itself_supports_nothing(digits):
+  columns = digits.columns | {"radius": digits.columns["radius"] + 0.1}
+  said = verdict(dataclasses.replace(digits, columns=columns), "0.50 at 0.25")
+  assert not said.supported and "contradicts itself" in str(said)
+
+
+def test_a_file_of_the_papers_code_is_judged_with_what_is_not_known_of_it(tmp_path):
+  path = tmp_path / "x.tsv"
+  path.write_text("idx\tlabel\tpredict\tradius\n" + "".join(f"{i}\t0\t0\t0.5\n" for i in range(100)))
+  said = verdict(results.read_any(path), "1.00 at 0.25")
+  assert said.supported and "taken to be 0.001" in str(said) and "no manifest" in str(said)
+  assert verdict(results.read_any(path), "1.00 at 0.5").supported is False
+  assert verdict(results.read_any(path), "1.00 at 0.5", rule="paper").supported
+
+
+def test_the_radii_of_the_leaderboard_are_those_of_the_data_set(digits):
+  named = lambda name: dataclasses.replace(digits, manifest=digits.manifest | {"about": {"dataset": name}})
+  assert leaderboard.radii_of([named("cifar10"), named("cifar10_exact.npz")]) == (0.25, 1.0, 2.0)
+  assert leaderboard.radii_of([named("imagenet")]) == (1.0, 2.0)
+  for wrong in (["cifar100"], ["digits"], ["cifar10", "imagenet"]):
+    with pytest.raises(InputError, match="leaderboard"):
+      leaderboard.radii_of([named(name) for name in wrong])
+
+
+def test_numpy_is_not_part_of_a_verdict(digits):
+  found = verdict(digits, "0.81 at 0.25").as_dict()
+  assert type(found["supported"]) is bool and not isinstance(found["supported"], np.bool_)
