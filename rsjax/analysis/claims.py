@@ -160,9 +160,11 @@ def _judge(
   sign = ">" if rule == "open" and claim.radius > 0 else ">="
   less = "" if rho is None else f", less {wrong} that may be wrong"
   compared = f"{_share(counted, total)} against {_text(claim)}"
+  k = known["top_k"]
+  right = "are right" if k is None else f"have their label among the top {k}"
   head = (
     f'claim "{claim.text.strip()}": {verdict} by {name}: {hits:,} of {plural(total, "image")} '
-    f"are right with a certified {known['norm']} radius {sign} {claim.radius:g}{less}, {compared}"
+    f"{right} with a certified {known['norm']} radius {sign} {claim.radius:g}{less}, {compared}"
   )
   low, high = (float(v) for v in statistics.accuracy_interval(hits, images, confidence))
   details = [
@@ -196,6 +198,8 @@ def _correction(images, hits, wrong, alpha, assumed, rho, enough):
 
 
 def _why_lower_bound(results: Results, radius: float) -> str | None:
+  if looks.stopped_by_others(results):
+    return "images ended early, by a rule for other radii: certified accuracy is a lower bound"
   grid = looks.grid_radii(results.settings)
   if grid is None or radius in grid:
     return None

@@ -183,16 +183,17 @@ def _results(
 ) -> Results:
   """Results for tables and plots, without votes."""
   first, notes = files[0], []
+  settings = {"command": "certify", "alpha": alpha, "combined": how}
+  settings |= {key: first.settings[key] for key in _OF_IMAGES if key in first.settings}
   for f in files:
     told = (*f.notes, *contradictions.of_images(f), *contradictions.of_settings(f), *contradictions.of_rows(f))
     notes += [f"{f.path}: {text}" for text in told]
     if looks.is_by_looks(f.settings) and (f.columns["n"] < f.settings["n"]).any():
+      settings["ended_early"] = True
       notes.append(
         f"{f.path}: images ended early, by a rule for a radius of their own at all of alpha: with more draws, "
         "radii might be larger, so that certified accuracy and ACR are lower bounds"
       )
-  settings = {"command": "certify", "alpha": alpha, "combined": how}
-  settings |= {key: first.settings[key] for key in _OF_IMAGES if key in first.settings}
   kept = ("dataset", "images", "selected", "joined")
   about = {key: value for key, value in first.manifest["about"].items() if key in kept}
   manifest = {"settings": settings, "about": about | {"files": [f.path for f in files]}, "sessions": []}

@@ -111,6 +111,14 @@ def undecided(results: Results) -> NDArray[np.bool_]:
   return found
 
 
+def stopped_by_others(results: Results) -> bool:
+  """Whether images ended by a rule for other radii than these: of top-k, or of files that were combined."""
+  settings, n = results.settings, results.columns.get("n")
+  if settings.get("top_k") is None or n is None or not is_by_looks(settings):
+    return bool(settings.get("ended_early", False))
+  return bool((n < settings["n"]).any())
+
+
 def stopped_by(settings: dict[str, Any]) -> str | None:
   """Why images ended, in words; None if their number of draws was fixed."""
   rule = rule_of(settings)
@@ -135,9 +143,8 @@ def told(results: Results, radii: Sequence[float]) -> Iterator[str]:
     InputError: as for `undecided`.
   """
   if (k := results.settings.get("top_k")) is not None:
-    early = int((results.columns["n"] < results.settings["n"]).sum())
-    if is_by_looks(results.settings) and early:
-      images = plural(early, "image", "images")
+    if stopped_by_others(results):
+      images = plural(int((results.columns["n"] < results.settings["n"]).sum()), "image", "images")
       yield (
         f"{images} ended early, by the radius of the class that was certified: with more draws, top-{k} radii "
         "might be larger, so that certified accuracy and ACR are lower bounds"

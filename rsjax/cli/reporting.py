@@ -48,9 +48,9 @@ def check(args: argparse.Namespace) -> None:
   if args.radii and parsing.LEADERBOARD in args.radii and len(args.radii) > 1:
     raise InputError("--radii takes numbers, or the word leaderboard alone")
   for flag in ("data", "data_dir"):
+    local(getattr(args, flag) or "")
     if getattr(args, flag) is not None and args.html is None:
       raise InputError(f"`{flag}` belongs to the report: give `html`, too")
-    local(getattr(args, flag) or "")
   if args.html is not None:
     analysis.check_report(args.html)
 

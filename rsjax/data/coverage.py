@@ -34,5 +34,5 @@ def few_classes(labels: ArrayLike, classes: int) -> str | None:
     return None
   return (
     f"its {len(labels):,} images are of {there:,} of {classes:,} classes only: were they cut from a set that "
-    "is sorted by class? Certified accuracy is then that of these classes; `skip` takes images evenly"
+    "is sorted by class? Certified accuracy is then that of these classes; take evenly spaced images"
   )

@@ -14,6 +14,7 @@ from helpers import DIGITS, contents, linear, ran, refused
 
 import rsjax
 from rsjax import analysis, analyze, certify, data, devices, prepare, results, train, visualize
+from rsjax.analysis.reports import images
 from rsjax.classifiers import checkpoint, torch_files
 from rsjax.data import preparation
 from rsjax.errors import InputError
@@ -40,7 +41,7 @@ GIVEN = {
 }
 # Any other argument that takes text is tested as a path: sort a new one in here where it is none.
 NO_PATHS = {"arch", "index", "key", "name", "split", "coordinator", "normalization", "label", "title", "shard",
-            "radii", "tolerance", "time_budget", "give_up"}  # fmt: skip
+            "radii", "tolerance", "time_budget", "give_up", "claim"}  # fmt: skip
 
 
 def text_arguments(command):
@@ -108,8 +109,15 @@ manifest = lambda: results.Manifest({"sigma": 0.25}, [0], {}, {})
 TAKING = {
   "__init__ read path": rsjax.read,
   "analysis/found Found.plot path": lambda p: found().plot(p),
+  "analysis/found Found.report path": lambda p: found().report(p),
   "analysis/found Found.save path": lambda p: found().save(p),
   "analysis/plots plot paths": lambda p: analysis.plot([results.read(DIGITS[0])], [p]),
+  "analysis/reports/__init__ report path": lambda p: analysis.report([results.read(DIGITS[0])], p),
+  "analysis/reports/__init__ report data_dir": lambda p: analysis.report(
+    [results.read(DIGITS[0])], "x.html", data_dir=p
+  ),
+  "analysis/reports/__init__ check_report path": analysis.check_report,
+  "analysis/reports/images extremes data_dir": lambda p: images.extremes(results.read(DIGITS[0]), {}, None, p),
   "classifiers/checkpoint save path": lambda p: checkpoint.save(p, {}, {}),
   "classifiers/checkpoint check_path path": checkpoint.check_path,
   "classifiers/checkpoint load path": checkpoint.load,
@@ -263,5 +271,6 @@ def test_an_argument_is_either_a_path_or_known_not_to_be():
   """A new argument that takes any text must be sorted into NO_PATHS, or it is tested above."""
   texts = {dest for command in test_architecture.COMMANDS for dest in text_arguments(command)}
   assert texts == {"dataset", "checkpoint", "outfile", "outdir", "data_dir", "compilation_cache", "init_from",
-                   "results", "out", "reference", "check", "source", "indices", "file", "data"}  # fmt: skip
+                   "results", "out", "reference", "check", "source", "indices", "file", "data",
+                   "html"}  # fmt: skip
   assert isinstance(certify.parser(), argparse.ArgumentParser)

@@ -113,6 +113,20 @@ def test_tables_plots_and_captions_name_it(tmp_path, capsys):
   assert "top-" not in plain and plain.startswith("certified accuracy of")
 
 
+def test_claims_are_judged_and_the_report_is_refused(tmp_path, capsys):
+  said = " ".join(ran(analyze.main, ["--top-k", 2, DIGITS[1], "--claim", "0.9 at 0.25"], capsys).out.split())
+  assert "supported by sigma = 0.25, top-2: 66 of 72 images have their label among the top 2 with" in said
+  for flags in (["--top-k", 2, DIGITS[1]], ["--combine", "cascade", *DIGITS]):
+    refused(
+      analyze.main, [*flags, "--html", tmp_path / "x.html"], capsys, "the report explains the certificates"
+    )
+  grid = write_file(tmp_path / "grid.tsv", CertifyByLooks(n=5000, stop=Radii((0.0, 0.25))))
+  for flags in (["--top-k", 2, grid.path], ["--combine", "dual", *[grid.path] * 5]):
+    assert analyze.main([str(a) for a in [*flags, "--claim", "0.99 at 0.25"]]) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "not shown by" in out and "by a rule for other radii: certified accuracy is a lower bound" in out
+
+
 def test_a_table_of_both_kinds_tells_them_apart():
   file = results.read(DIGITS[1])
   both = [file, analysis.with_top_k(file, 5)]

@@ -58,6 +58,12 @@ def report(
   """
   check_report(path)
   files = [getattr(f, "results", f) for f in files]
+  for f in files:
+    if "top_k" in f.settings or "combined" in f.settings:
+      raise InputError(
+        f"the report explains the certificates of one classifier's answers, not {_other_kind(f)}: "
+        "leave it out, or give the file as it is"
+      )
   radii = statistics.common_grid(files) if radii is None else radii
   rows = tables.summarize(files, radii, names=names, rule=rule, confidence=confidence, rho=rho)
   called = [row["name"] for row in rows]
@@ -90,6 +96,12 @@ def report(
       file.write(page)
   except OSError as error:
     raise local_files.unwritable(path, error) from error
+
+
+def _other_kind(f: Results) -> str:
+  return (
+    f"top-{f.settings['top_k']} radii" if "top_k" in f.settings else f"a {f.settings['combined']} of several"
+  )
 
 
 def check_report(path: str | pathlib.Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rsjax import data
+from rsjax import data, files
 from rsjax.analysis.reports.classes import called
 from rsjax.errors import InputError
 from rsjax.results import Results
@@ -33,6 +33,8 @@ def extremes(
   Raises:
     InputError: for a `dataset` that cannot be loaded.
   """
+  for path in (dataset or "", data_dir or ""):
+    files.local(path)
   columns = f.columns
   right = np.flatnonzero(columns["correct"] == 1)
   wrong = np.flatnonzero((columns["correct"] == 0) & (columns["predict"] >= 0))
