@@ -1,5 +1,6 @@
 """Every objective equals its authors' code, number by number; see published/README.md."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -52,6 +53,20 @@ class Tiny(nn.Module):
       means.value = 0.9 * means.value + 0.1 * mean
       variances.value = 0.9 * variances.value + 0.1 * var * n / (n - 1)
     return (h - mean[None]) / jnp.sqrt(var + 1e-5)[None]
+
+
+@contextlib.contextmanager
+def unrolled():
+  """Runs loops as Python does, one operation at a time: such small programs compile longer than they run."""
+
+  def loop(first, end, step, carry):
+    for k in range(first, end):
+      carry = step(jnp.asarray(k), carry)
+    return carry
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jax.lax, "fori_loop", loop)
+    yield
 
 
 def images_of(channels_first):
@@ -154,7 +169,7 @@ def step(family, name, dtype):
     seen["trace"] = passes.trace
     return loss.value, (loss, passes.trained_on)
 
-  with jax.disable_jit():  # these programs are so small that compiling them takes longer
+  with unrolled():
     (value, (loss, trained_on)), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
   assert set(loss.statistics) == set(objective.statistics)
   found = {"loss": value, **{f"g{key}": v for key, v in gradients.items()}, **loss.batch_stats}
@@ -244,7 +259,7 @@ def test_forms_of_consistency(name):
     return value - terms["xent"]
 
   for dtype, tolerance in ((np.float64, 1e-6), (np.float32, 2e-5)):
-    with x64(dtype == np.float64), jax.disable_jit():
+    with x64(dtype == np.float64):
       logits = np.swapaxes(wanted["logits"], 0, 1).astype(dtype)
       value, gradient = jax.value_and_grad(regularisation)(logits)
       assert float(value) == pytest.approx(float(wanted["loss"]), rel=tolerance)
@@ -320,11 +335,13 @@ def test_updates_by_the_step_of_training(name):
 @pytest.mark.parametrize("name", ["gaussian", "consistency", "smoothadv", "smoothadv_onenoise"])
 def test_updates_in_float64(name):
   recipe = Recipe(epochs=1, batch=6, lr=0.1, weight_decay=0.01)
-  with x64(True), jax.disable_jit():
+  with x64(True):
     objective, parts = sequence(name, np.float64)
     optimizer = make_optimizer(recipe, 1000)
     params, _ = weights_of({}, np.float64)
     opt_state = optimizer.init(params)
+    loss = lambda params, batch: Given(objective)(make_network(Tiny(False), params, {}), batch).value
+    gradient, update = jax.jit(jax.grad(loss)), jax.jit(optimizer.update)
     for images, labels, noise in parts:
       batch = Batch(
         images.astype(np.float64),
@@ -335,8 +352,7 @@ def test_updates_in_float64(name):
         jnp.int32(20),
         noise.astype(np.float64),
       )
-      loss = lambda params, batch: Given(objective)(make_network(Tiny(False), params, {}), batch).value
-      updates, opt_state = optimizer.update(jax.grad(loss)(params, batch), opt_state, params)
+      updates, opt_state = update(gradient(params, batch), opt_state, params)
       params = optax.apply_updates(params, updates)
     for key, value in params.items():
       right = NUMBERS[f"sequence/{name}/{key}"]
