@@ -13,19 +13,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
   from rsjax.errors import InputError
-  from rsjax.noise import Gaussian
+  from rsjax.noise import Gaussian, GridGaussian, Laplace, Uniform
   from rsjax.runs.face import SmoothedClassifier, load, smooth
   from rsjax.smoothing.execution import Execution
 
 __version__ = "0.2.0"
 
-__all__ = ["Execution", "Gaussian", "InputError", "SmoothedClassifier", "load", "read", "smooth"]
+__all__ = [
+  "Execution",
+  "Gaussian",
+  "GridGaussian",
+  "InputError",
+  "Laplace",
+  "SmoothedClassifier",
+  "Uniform",
+  "load",
+  "read",
+  "smooth",
+]
 
 _HOMES = {
   "Execution": "rsjax.smoothing.execution",
   "Gaussian": "rsjax.noise",
+  "GridGaussian": "rsjax.noise",
   "InputError": "rsjax.errors",
+  "Laplace": "rsjax.noise",
   "SmoothedClassifier": "rsjax.runs.face",
+  "Uniform": "rsjax.noise",
   "load": "rsjax.runs.face",
   "smooth": "rsjax.runs.face",
 }

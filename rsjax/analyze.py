@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     type=parsing.radius,
     nargs="+",
     metavar="R",
-    help="l2 radii of the table's columns, pixels in [0, 1]; or the word leaderboard, for those of the SoK "
+    help="radii of the table's columns, pixels in [0, 1]; or the word leaderboard, for those of the SoK "
     "leaderboard: 0.25 1 2 for CIFAR-10, 1 2 for ImageNet (default: multiples of 0.25, or of a finer step)",
   )
   add(

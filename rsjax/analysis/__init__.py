@@ -18,6 +18,7 @@ from rsjax.analysis.combined import cascade, combine, dual
 from rsjax.analysis.found import Found
 from rsjax.analysis.labels import labels, some
 from rsjax.analysis.latex import latex
+from rsjax.analysis.norms import with_norm
 from rsjax.analysis.plots import plot
 from rsjax.analysis.reanalysis import as_predictions, at_share, with_alpha, with_bound, with_draws, with_top_k
 from rsjax.analysis.referee import warnings
@@ -67,5 +68,6 @@ __all__ = [
   "with_alpha",
   "with_bound",
   "with_draws",
+  "with_norm",
   "with_top_k",
 ]

@@ -10,6 +10,7 @@ from rsjax.analysis import looks
 from rsjax.bounds import MULTI, ONE_SIDED
 from rsjax.data import Selection
 from rsjax.errors import InputError
+from rsjax.noise import Gaussian
 from rsjax.results import Results, plural
 
 _PARTS = 3  # of a path, at most, by which a file is named
@@ -29,8 +30,9 @@ def facts(results: Results) -> dict[str, Any]:
   checkpoint = about.get("checkpoint")
   checkpoint = checkpoint if isinstance(checkpoint, dict) else {}
   return {
-    "norm": noise.from_settings(settings).norm if not noise.lacking(settings) else "l2",
+    "norm": settings.get("norm") or _own_norm(settings),
     "sigma": settings.get("sigma"),
+    "kind": settings.get("noise", Gaussian.name),
     "noise": checkpoint.get("noise_sd"),
     "arch": checkpoint.get("arch") or settings.get("classifier"),
     "dataset": about.get("dataset"),
@@ -46,6 +48,17 @@ def facts(results: Results) -> dict[str, Any]:
     "plan": settings["plan"].get("id") if isinstance(settings.get("plan"), dict) else None,
     "stop": looks.stopped_by(settings),
   }
+
+
+def _own_norm(settings: dict[str, Any]) -> str:
+  return "l2" if noise.lacking(settings) else noise.from_settings(settings).norm
+
+
+def check_norms(files: Sequence[Results]) -> None:
+  """Raises InputError if the radii of files are in different norms: they are not to be compared."""
+  norms = sorted({facts(f)["norm"] for f in files})
+  if len(norms) > 1:
+    raise InputError(f"radii in {' and '.join(norms)} cannot be in one table: give files of one norm")
 
 
 def _selection(settings: dict[str, Any]) -> str | None:
@@ -121,6 +134,7 @@ def _settings(files: Sequence[Results]) -> list[str]:
   texts = []
   for f, k in zip(files, known):
     parts = [f"sigma = {k['sigma']:g}"] if k["sigma"] is not None else [_name(f.path)]
+    parts += _drawn(k, "kind" in differ)
     if ("noise" in differ or k["noise"] != k["sigma"]) and k["noise"] is not None:
       parts.append(f"training noise {k['noise']:g}")
     parts += [
@@ -139,13 +153,21 @@ def _with_sigma(files: Sequence[Results], names: Sequence[str]) -> list[str]:
   known = [facts(f) for f in files]
   several = len({k["sigma"] for k in known}) > 1
   grids = len({k["stop"] for k in known if _stop(k, False)}) > 1
-  bounds = len({k["bound"] for k in known}) > 1
+  bounds, kinds = (len({k[name] for k in known}) > 1 for name in ("bound", "kind"))
   texts = []
   for name, k in zip(names, known):
     sigma = [] if k["sigma"] is None or not several else [f"sigma = {k['sigma']:g}"]
-    more = [part for part in (*sigma, *_bounded(k, bounds), *_stop(k, grids)) if part not in name]
+    parts = (*sigma, *_drawn(k, kinds), *_bounded(k, bounds), *_stop(k, grids))
+    more = [part for part in parts if part not in name]
     texts.append(", ".join([name, *more]))
   return texts
+
+
+def _drawn(known: dict[str, Any], differs: bool) -> list[str]:
+  """Which noise a file is of: where files differ in it, or it is not the paper's."""
+  if known["kind"] == Gaussian.name:
+    return ["Gaussian noise"] if differs else []
+  return [f"{known['kind']} noise"]
 
 
 def _bounded(known: dict[str, Any], differs: bool) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from rsjax import files as local_files
 from rsjax.analysis import statistics
-from rsjax.analysis.labels import as_results, facts, labels
+from rsjax.analysis.labels import as_results, check_norms, facts, labels
 from rsjax.analysis.tables import called
 from rsjax.errors import InputError
 from rsjax.results import Results
@@ -66,6 +66,7 @@ def plot(
     if path.suffix.removeprefix(".").lower() not in FigureCanvasAgg.filetypes:
       raise InputError(f"{path} must end in .png, .pdf or .svg, which says what to write")
   files = as_results(files)
+  check_norms(files)
   for f in files:
     statistics.check_rows(f)
   names = [_drawable(name) for name in labels(files, names)]

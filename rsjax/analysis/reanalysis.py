@@ -228,9 +228,10 @@ def decided_anew(results: Results) -> dict[str, np.ndarray]:
       if plan
       else procedures.certify(votes0, votes, alpha, kind, bound)
     )
+  norm, dimension = settings.get("norm", kind.norm), settings.get("dimension")
   return {
     "predict": certificates.prediction,
-    "radius": certificates.radius,
+    "radius": bounds.in_norm(certificates.radius, kind, norm, dimension),
     "nA": certificates.n_a,
     "pABar": certificates.p_lower,
   }

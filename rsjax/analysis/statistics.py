@@ -143,6 +143,8 @@ def grid(results: Results, most: int = 10) -> list[float]:
   step = 0.25 if farthest > 0.5 else 0.05
   while farthest / step > most:
     step *= 2
+  while 0 < farthest <= step:  # as in l-infinity
+    step /= 10
   return np.arange(0, farthest, step).round(6).tolist() or [0.0]
 
 

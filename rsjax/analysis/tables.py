@@ -16,8 +16,7 @@ import numpy as np
 
 from rsjax.analysis import looks, statistics
 from rsjax.analysis.columns import fitted
-from rsjax.analysis.labels import all_facts, as_results, bound_called, labels
-from rsjax.errors import InputError
+from rsjax.analysis.labels import all_facts, as_results, bound_called, check_norms, labels
 from rsjax.results import Results
 
 _MANY = 1000  # images, from which on a third decimal is shown
@@ -48,9 +47,7 @@ def summarize(
   """
   files = as_results(files)
   known = all_facts(files)
-  norms = sorted({k["norm"] for k in known})
-  if len(norms) > 1:
-    raise InputError(f"radii in {' and '.join(norms)} cannot be in one table: give files of one norm")
+  check_norms(files)
   first = files[0].columns["idx"]
   same_images = all(np.array_equal(f.columns["idx"], first) for f in files)
   rows = []
@@ -98,12 +95,17 @@ def text(rows: list[dict[str, Any]], intervals: bool = True) -> str:
   lines: list[tuple[str, list[str]]] = []
   for row in rows:
     show = partial(shown, row)
-    tail = [f"{row['ACR']:.3f}", f"{row['abstained']:.2f}", *[shown_draws(row)] * drawn, str(row["images"])]
+    tail = [
+      shown_radius(row, row["ACR"]),
+      f"{row['abstained']:.2f}",
+      *[shown_draws(row)] * drawn,
+      str(row["images"]),
+    ]
     lines.append((row["name"], [*map(show, row["certified_accuracy"]), *tail]))
     if intervals:
       for end, word in enumerate(("from", "to")):
         ends = [show(pair[end]) for pair in row["interval"]]
-        lines.append((f"  {_percent(row)} {word}", [*ends, f"{row['ACR_interval'][end]:.3f}"]))
+        lines.append((f"  {_percent(row)} {word}", [*ends, shown_radius(row, row["ACR_interval"][end])]))
     if "rho" in row:
       lines.append((f"  {for_all(row)}", [*map(show, row["high_probability"])]))
   return fitted("radius", heads, widths, lines)
@@ -242,7 +244,7 @@ def marked(
     show: (row, accuracy) to text; None: `shown`.
   """
   show = show or shown
-  texts = [[*(show(row, v) for v in row["certified_accuracy"]), f"{row['ACR']:.3f}"] for row in rows]
+  texts = [[*(show(row, v) for v in row["certified_accuracy"]), shown_radius(row, row["ACR"])] for row in rows]
   best = [max(map(float, column)) for column in zip(*texts)]
   lines = []
   for row, line in zip(rows, texts):
@@ -250,7 +252,7 @@ def marked(
     cells = [mark(v) if compared and float(v) == b > 0 else v for v, b in zip(line, best)]
     if with_interval:
       ends = [[show(row, end) for end in pair] for pair in row["interval"]]
-      ends.append([f"{end:.3f}" for end in row["ACR_interval"]])
+      ends.append([shown_radius(row, end) for end in row["ACR_interval"]])
       cells = [with_interval.format(cell, *pair) for cell, pair in zip(cells, ends)]
     lines.append(cells)
   return lines
@@ -259,6 +261,11 @@ def marked(
 def shown(row: dict[str, Any], value: float) -> str:
   """An accuracy as text, with as many decimals as the number of images justifies."""
   return f"{value:.{decimals(row)}f}"
+
+
+def shown_radius(row: dict[str, Any], value: float) -> str:
+  """An ACR as text; l-infinity radii are small, and have more decimals."""
+  return f"{value:.{5 if row['norm'] == 'linf' else 3}f}"
 
 
 def decimals(row: dict[str, Any]) -> int:

@@ -36,6 +36,7 @@ from rsjax.bounds.multiclass import (
   multiclass_radius,
   shows_more,
 )
+from rsjax.bounds.norms import NORMS, in_norm
 from rsjax.bounds.radii import (
   RADIUS_DIGITS,
   abstains,
@@ -64,6 +65,7 @@ from rsjax.bounds.topk import (
 __all__ = [
   "LOWER_SHARE",
   "MULTI",
+  "NORMS",
   "ONE_SIDED",
   "RADIUS_DIGITS",
   "UPPER_SHARE",
@@ -81,6 +83,7 @@ __all__ = [
   "check_noise",
   "check_sigma",
   "default_plan",
+  "in_norm",
   "interval",
   "lower_bound_at_look",
   "lower_confidence_bound",

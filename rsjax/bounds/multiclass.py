@@ -35,7 +35,7 @@ from rsjax.bounds.binomial import lower_confidence_bound
 from rsjax.bounds.radii import RADIUS_DIGITS, drawn_sigma, round_down
 from rsjax.bounds.sequential import Plan, lower_bound_at_look
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian, Noise
+from rsjax.noise import Gaussian, GridGaussian, Noise
 
 BoundKind: TypeAlias = Literal["one-sided", "multi"]
 Pair: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -170,11 +170,18 @@ def _upper(lower: NDArray[np.float64], rest: NDArray[np.float64]) -> NDArray[np.
   return np.minimum(np.nextafter(1 - np.maximum(lower, rest), 2.0), 1.0)
 
 
-def _gaussian(lower: NDArray[np.float64], upper: NDArray[np.float64], noise: Gaussian) -> NDArray[np.float64]:
-  distance = drawn_sigma(noise) * multiclass_distance(lower, upper) * (1 - _SAFETY)
+def with_void_draws(upper: NDArray[np.float64], noise: Noise) -> NDArray[np.float64]:
+  """An upper bound of what votes say of other classes, with the votes that they may have lost to void draws."""
+  void = getattr(noise, "void", 0.0)
+  return np.minimum(np.nextafter(upper + void, 2.0), 1.0) if void else upper
+
+
+def _gaussian(lower: NDArray[np.float64], upper: NDArray[np.float64], noise: Any) -> NDArray[np.float64]:
+  distance = drawn_sigma(noise) * multiclass_distance(lower, with_void_draws(upper, noise)) * (1 - _SAFETY)
   return round_down(np.maximum(distance, 0.0), RADIUS_DIGITS)
 
 
 _RADII: dict[type, Callable[[NDArray[np.float64], NDArray[np.float64], Any], NDArray[np.float64]]] = {
-  Gaussian: _gaussian
+  Gaussian: _gaussian,
+  GridGaussian: _gaussian,
 }

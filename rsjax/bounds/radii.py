@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian, Noise
+from rsjax.noise import Gaussian, GridGaussian, Laplace, Noise, Uniform
 
 RADIUS_DIGITS = 6  # decimals kept of a radius: a millionth of a pixel's range
 
@@ -57,9 +57,7 @@ def certified_radius(p_lower: ArrayLike, sigma: float) -> NDArray[np.float64]:
   Source: Cohen et al. 2019, theorem 1 with p_B = 1 - p_A (CERTIFY).
   """
   check_sigma(sigma)
-  p = np.asarray(p_lower, np.float64)
-  if not np.all((p >= 0) & (p < 1)):
-    raise InputError(f"p_lower must be in [0, 1), got {p}")
+  p = _probability(p_lower)
   distance = sigma * special.ndtri(np.maximum(p, 0.5)) * (1 - _SAFETY)
   return round_down(np.maximum(distance, 0.0), RADIUS_DIGITS)
 
@@ -91,14 +89,45 @@ def check_sigma(sigma: float) -> None:
     raise InputError(f"sigma must be a number > 0 (in units of [0, 1] pixels), got {sigma}")
 
 
-def drawn_sigma(noise: Gaussian) -> float:
-  """The sigma of which a radius is: the smaller of that given and its float32, which scales the noise."""
+def drawn_sigma(noise: Gaussian | GridGaussian) -> float:
+  """The sigma of which a radius is: the smaller of that given and its float32, which scales the noise.
+
+  Grid noise is drawn by thresholds of the very sigma that is given.
+  """
   check_sigma(noise.sigma)
+  if isinstance(noise, GridGaussian):
+    return noise.sigma
   return min(noise.sigma, float(np.float32(noise.sigma)))
 
 
-def _gaussian(p_lower: ArrayLike, noise: Gaussian) -> NDArray[np.float64]:
+def _gaussian(p_lower: ArrayLike, noise: Gaussian | GridGaussian) -> NDArray[np.float64]:
   return certified_radius(p_lower, drawn_sigma(noise))
 
 
-_RADII: dict[type, Callable[[ArrayLike, Any], NDArray[np.float64]]] = {Gaussian: _gaussian}
+def _uniform(p_lower: ArrayLike, noise: Uniform) -> NDArray[np.float64]:
+  """2 lambda (p - 1/2), in l1: the cubes of x and y share at least 1 - |x - y|_1 / (2 lambda) (Yang 2020)."""
+  check_sigma(noise.sigma)
+  distance = 2 * noise.reach * (_probability(p_lower) - 0.5) * (1 - _SAFETY)
+  return round_down(np.maximum(distance, 0.0), RADIUS_DIGITS)
+
+
+def _laplace(p_lower: ArrayLike, noise: Laplace) -> NDArray[np.float64]:
+  """-b ln(2 (1 - p)), in l1 (Teng et al. 2020)."""
+  check_sigma(noise.sigma)
+  distance = -noise.scale * np.log(2 * (1 - np.maximum(_probability(p_lower), 0.5))) * (1 - _SAFETY)
+  return round_down(np.maximum(distance, 0.0), RADIUS_DIGITS)
+
+
+def _probability(p_lower: ArrayLike) -> NDArray[np.float64]:
+  p = np.asarray(p_lower, np.float64)
+  if not np.all((p >= 0) & (p < 1)):
+    raise InputError(f"p_lower must be in [0, 1), got {p}")
+  return p
+
+
+_RADII: dict[type, Callable[[ArrayLike, Any], NDArray[np.float64]]] = {
+  Gaussian: _gaussian,
+  GridGaussian: _gaussian,  # rounding to the grid is a part of the classifier
+  Uniform: _uniform,
+  Laplace: _laplace,
+}

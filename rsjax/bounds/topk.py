@@ -37,7 +37,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from rsjax.bounds.binomial import lower_confidence_bound
-from rsjax.bounds.multiclass import LOWER_SHARE, UPPER_SHARE, Pair, check_multiclass_noise
+from rsjax.bounds.multiclass import LOWER_SHARE, UPPER_SHARE, Pair, check_multiclass_noise, with_void_draws
 from rsjax.bounds.radii import RADIUS_DIGITS, drawn_sigma, round_down
 from rsjax.bounds.sequential import Plan, lower_bound_at_look
 from rsjax.errors import InputError
@@ -126,6 +126,7 @@ def top_k_radius(lower: ArrayLike, upper: ArrayLike, noise: Noise) -> NDArray[np
   low, high = np.asarray(lower, np.float64), np.asarray(upper, np.float64)
   if not (np.all((low >= 0) & (low < 1)) and np.all((high > 0) & (high <= 1)) and high.ndim == low.ndim + 1):
     raise InputError(f"lower must be in [0, 1), and each row of upper in (0, 1], got {low} and {high}")
+  high = with_void_draws(high, noise)
   distance = drawn_sigma(noise) * top_k_distance(low, high) * (1 - _SAFETY)  # type: ignore[arg-type]
   return round_down(np.maximum(distance, 0.0), RADIUS_DIGITS)
 

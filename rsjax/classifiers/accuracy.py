@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rsjax import devices, models
-from rsjax.noise import Noise, threefry
+from rsjax.noise import Noise, images_and_valid, threefry
 
 
 def hits(
@@ -36,7 +36,8 @@ def hits(
   @devices.jit
   def answers(variables, x, index):
     x = x.astype(jnp.float32) / 255
-    noisy = noise.perturb(noise.parameters(), threefry.base_key(0), index, jnp.zeros_like(index), x)
+    perturbed = noise.perturb(noise.parameters(), threefry.base_key(0), index, jnp.zeros_like(index), x)
+    noisy, _ = images_and_valid(perturbed)
     return jnp.stack([apply(variables, x).argmax(-1), apply(variables, noisy).argmax(-1)])
 
   index, right = np.asarray(indices, np.uint32), np.zeros(2, int)

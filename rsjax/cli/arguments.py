@@ -14,6 +14,7 @@ DATASET_HELP = (
   "once rsjax.prepare has built it; a .npz file (x_train y_train x_test y_test, uint8 NHWC); or a folder with "
   "{train,test}/<class>/*.{png,jpg}"
 )
+NOISE_KINDS = ("gaussian", "grid", "uniform", "laplace")
 
 
 def add_dry_run(made: argparse.ArgumentParser) -> None:
@@ -55,6 +56,15 @@ def run_parser(command: str, description: str, epilog: str) -> argparse.Argument
   )
   made.add_argument(
     "outfile", metavar="OUTFILE", help="result file (TSV); continued if it was begun with these settings"
+  )
+  made.add_argument(
+    "--noise-kind",
+    choices=NOISE_KINDS,
+    default="gaussian",
+    help="gaussian: the paper's, added in floating point; grid: Gaussian noise rounded to multiples of 1/255 "
+    "and drawn exactly, whose certificates hold for any classifier in floating point; uniform, laplace: for "
+    "l1 radii. SIGMA is the standard deviation of each: uniform noise reaches to sqrt(3) SIGMA, and the scale "
+    "of laplace noise is SIGMA / sqrt(2) (default: gaussian)",
   )
   add_data_dir(made)
   made.add_argument("--split", default="test", help="train or test (default: test)")

@@ -22,9 +22,8 @@ def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[An
   files.local(args.outfile)
   import jax
 
-  from rsjax import devices
+  from rsjax import devices, noise
   from rsjax.devices import processes
-  from rsjax.noise import Gaussian
   from rsjax.runs import certification, split
   from rsjax.smoothing import Execution
 
@@ -42,7 +41,7 @@ def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[An
     job = split.job_of(
       args.dataset,
       args.checkpoint,
-      Gaussian(args.sigma),
+      noise.of_kind(args.noise_kind, args.sigma),
       procedure,
       arguments.selection(args),
       seed=args.seed,
@@ -110,13 +109,16 @@ def _say_what_it_takes(job: Any, outfile: str, taken: Any, done: int) -> None:
 
 def report_invalid(results: Any) -> None:
   """Warns about draws that voted for no class."""
+  from rsjax.noise import Gaussian, GridGaussian
   from rsjax.results import parse_column, plural
 
   columns = [results.columns[name] for name in ("votes0", "votes") if name in results.columns]
   invalid = sum(int(parse_column(column).invalid.sum()) for column in columns)
   if invalid:
+    on_grid = results.settings.get("noise", Gaussian.name) == GridGaussian.name
+    void = ", or noise that is not known exactly" if on_grid else ""
     print(
-      f"warning: {plural(invalid, 'draw')} gave logits that are not finite; "
+      f"warning: {plural(invalid, 'draw')} gave logits that are not finite{void}; "
       "these draws count in n and vote for no class",
       file=sys.stderr,
     )

@@ -1,4 +1,4 @@
-"""What `analyze` computes from stored votes: at another alpha, n or bound, for top-k, or of files combined."""
+"""What `analyze` computes anew: at another alpha, n or bound, for top-k, of files combined, in another norm."""
 
 import argparse
 from collections.abc import Sequence
@@ -33,6 +33,12 @@ def add(made: argparse.ArgumentParser) -> None:
     "classes: certified top-K accuracy, for data sets of many classes. Choose K before looking at the results",
   )
   add(
+    "--norm",
+    choices=("l1", "l2", "linf"),
+    help="show radii in this norm, where the noise proves them: l2, l1 and l-infinity (linf) of gaussian and "
+    "grid noise, l1 and linf of uniform noise, l1 of laplace noise (default: l2, or l1 if l2 is not proved)",
+  )
+  add(
     "--combine",
     choices=("cascade", "dual"),
     help="one certificate from several files of the same images, which share alpha: cascade, the answer of the "
@@ -51,6 +57,8 @@ def check(args: argparse.Namespace) -> None:
     raise InputError("--top-k has its own bound, and none of PREDICT: give it without --bound and --reference")
   if args.combine and (args.reference or args.bound is not None or args.top_k is not None):
     raise InputError("--combine has its own bounds: give it without --bound, --top-k and --reference")
+  if args.norm and (args.combine or args.reference):
+    raise InputError("--norm is for the radii of each file: give it without --combine and --reference")
 
 
 def combined(files: Sequence[Any], args: argparse.Namespace) -> list[Any]:
@@ -76,4 +84,6 @@ def _again(f: Any, args: argparse.Namespace) -> Any:
     f = analysis.with_bound(f, args.bound)
   if args.alpha is not None:
     f = analysis.with_alpha(f, args.alpha)
-  return f if args.top_k is None else analysis.with_top_k(f, args.top_k)
+  if args.top_k is not None:
+    f = analysis.with_top_k(f, args.top_k)
+  return f if args.norm is None else analysis.with_norm(f, args.norm)

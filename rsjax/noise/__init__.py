@@ -13,25 +13,36 @@ from typing import Any
 
 from rsjax.errors import InputError
 from rsjax.noise.gaussian import ABSURD_SIGMA, Gaussian, grey_levels
-from rsjax.noise.noise import Noise
+from rsjax.noise.grid import GridGaussian
+from rsjax.noise.laplace import Laplace
+from rsjax.noise.noise import Drawn, Noise, check_image, images_and_valid
 from rsjax.noise.numbering import WORD, check_seed, make_plain, plain
+from rsjax.noise.uniform import Uniform
 
 __all__ = [
   "ABSURD_SIGMA",
   "KINDS",
   "WORD",
+  "Drawn",
   "Gaussian",
+  "GridGaussian",
+  "Laplace",
   "Noise",
+  "Uniform",
+  "check_image",
   "check_seed",
   "from_settings",
   "grey_levels",
+  "images_and_valid",
   "lacking",
   "make_plain",
+  "of_kind",
   "parameter_names",
   "plain",
 ]
 
-KINDS: dict[str, Any] = {kind.name: kind for kind in (Gaussian,)}  # by the name that stands in manifests
+# By the name that stands in manifests.
+KINDS: dict[str, Any] = {kind.name: kind for kind in (Gaussian, GridGaussian, Uniform, Laplace)}
 
 
 def from_settings(settings: dict[str, Any]) -> Noise:
@@ -41,6 +52,11 @@ def from_settings(settings: dict[str, Any]) -> Noise:
     InputError: for a noise that this version does not know, or parameters out of range.
   """
   return _kind(settings).from_settings(settings)
+
+
+def of_kind(name: str, sigma: float) -> Noise:
+  """The noise of this name in `KINDS` with standard deviation sigma, in units of [0, 1] pixels."""
+  return _kind({"noise": name})(sigma)
 
 
 def parameter_names(settings: dict[str, Any]) -> list[str]:

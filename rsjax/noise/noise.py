@@ -1,6 +1,23 @@
 """The interface of every noise."""
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+
+class Drawn(NamedTuple):
+  """Images with noise, float32[rows, h, w, c], and whether each draw is valid, bool[rows].
+
+  A draw that is not is void: it votes for nobody, but counts in n.
+  """
+
+  images: Any
+  valid: Any
+
+
+def images_and_valid(perturbed: Any) -> tuple[Any, Any]:
+  """What `Noise.perturb` returned as (images, bool[rows]), or (images, True) if no draw can be void."""
+  return perturbed if isinstance(perturbed, Drawn) else (perturbed, True)
 
 
 class Noise(Protocol):
@@ -39,10 +56,20 @@ class Noise(Protocol):
       images: float32[rows, h, w, c].
 
     Returns:
-      float32[rows, h, w, c].
+      float32[rows, h, w, c]; a `Drawn` where some draws may be void.
     """
     ...
 
   def sample(self, key: Any, shape: tuple[int, ...]) -> Any:
     """float32[shape] of noise from a JAX key, for training; no certificate depends on it."""
     ...
+
+
+def check_image(noise: Noise, image: np.ndarray) -> None:
+  """Refuses an image that the noise is not for, if it has a method `check_image` that says so.
+
+  Raises:
+    InputError: for example for float32 images, if the noise is for 8-bit images.
+  """
+  if check := getattr(noise, "check_image", None):
+    check(image)

@@ -52,12 +52,31 @@ def random_bits(key: jax.Array, index: jax.Array, draw: jax.Array, size: int) ->
   Returns:
     uint32[rows, size].
   """
+  return jnp.concatenate([x ^ y for x, y in _halves(key, index, draw, size)], axis=1)
+
+
+def random_pairs(key: jax.Array, index: jax.Array, draw: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+  """64 random bits for each of `size` places of some rows: two arrays of words, uint32[rows, size] each.
+
+  Both words of a Threefry block are used, so that they cost what `random_bits` costs.
+
+  Args:
+    key, index, draw: as for `standard_normal`.
+    size: how many pairs each row needs.
+  """
+  halves = _halves(key, index, draw, size)
+  return tuple(jnp.concatenate(words, axis=1) for words in zip(*halves))  # type: ignore[return-value]
+
+
+def _halves(key, index, draw, size):
+  """The blocks of some rows, two words of uint32[rows, part] each, in two parts.
+
+  In two parts, because XLA:CPU fuses what is not concatenated with what follows, to a loop four times slower.
+  """
   words = jax.random.key_data(key)
   first, second = (word[:, None] for word in _fold_in(_fold_in((words[0], words[1]), index), draw))
   counter = jnp.arange(size, dtype=jnp.uint32)[None]
-  # In two parts: XLA:CPU fuses what is not concatenated with what follows, to a loop four times slower.
-  halves = [_threefry(first, second, jnp.zeros_like(c), c) for c in jnp.split(counter, [size // 2], axis=1)]
-  return jnp.concatenate([x ^ y for x, y in halves], axis=1)
+  return [_threefry(first, second, jnp.zeros_like(c), c) for c in jnp.split(counter, [size // 2], axis=1)]
 
 
 def _fold_in(key, number):

@@ -184,6 +184,8 @@ class Tolerance:
 
   def check(self, plan: Plan, noise: Noise, bound: BoundKind = ONE_SIDED) -> None:
     bounds.check_noise(noise)
+    if noise.norm != "l2":
+      raise InputError(f"the tolerance is known of Gaussian noise, not of {noise.name} noise: give radii")
 
   def stops(
     self, look: int, votes: ArrayLike, plan: Plan, noise: Noise, other: ArrayLike | None = None

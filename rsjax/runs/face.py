@@ -20,7 +20,7 @@ from rsjax import devices, files, models
 from rsjax.analysis import Found
 from rsjax.classifiers import checkpoint
 from rsjax.errors import InputError, ResultWarning
-from rsjax.noise import Gaussian, check_seed, grey_levels
+from rsjax.noise import Noise, check_image, check_seed
 from rsjax.procedures import Predict, PredictByLooks, Procedure, StopRule
 from rsjax.runs import certification, given, split
 from rsjax.runs.progress import Noted, Shown
@@ -88,6 +88,7 @@ class SmoothedClassifier(Smoothed):
         f"images must be {list(self.image_shape)} (height, width, channels) for this classifier, "
         f"got {list(first.shape)}"
       )
+    check_image(self.noise, first)
     classes = class_count(self.apply, self.variables, first.shape)
     if labels is not None and labels.max(initial=0) >= classes:
       raise InputError(f"labels must be below the classifier's {classes} classes, got {labels.max()}")
@@ -249,45 +250,48 @@ class SmoothedClassifier(Smoothed):
     return Found(written)
 
 
-def smooth(apply: Apply, variables: Any, *, sigma: float, name: str | None = None) -> SmoothedClassifier:
-  """The classifier `apply` smoothed by Gaussian noise.
+def smooth(
+  apply: Apply,
+  variables: Any,
+  *,
+  sigma: float | None = None,
+  noise: Noise | None = None,
+  name: str | None = None,
+) -> SmoothedClassifier:
+  """The classifier `apply` smoothed by Gaussian noise of `sigma`, or by another `noise`.
 
   Args:
     apply: any pure function (variables, float32[b, h, w, c]) -> logits[b, classes], for pixels in [0, 1]. It
       normalises them itself, and each row's logits are independent of the other rows.
     variables: the pytree of arrays that `apply` takes.
-    sigma: standard deviation of the noise, in units of [0, 1] pixels.
+    sigma: standard deviation of Gaussian noise, in units of [0, 1] pixels.
+    noise: another noise, such as `rsjax.GridGaussian(0.25)`.
     name: the classifier's name in result files. A file needs one if variables hold no arrays, as when the
       weights are inside `apply`: nothing else would distinguish the files of two such classifiers.
 
   Raises:
-    InputError: for a sigma that is not a positive number, or an empty name.
+    InputError: for a sigma that is not a positive number, an empty name, or both sigma and noise.
   """
-  return SmoothedClassifier(apply, variables, _noise(sigma), name)
+  return SmoothedClassifier(apply, variables, given.noise_of(sigma, noise), name)
 
 
-def load(path: str | pathlib.Path, *, sigma: float, dtype: str | None = None) -> SmoothedClassifier:
-  """The classifier in a directory that `rsjax.train` or `rsjax.convert` wrote, smoothed by Gaussian noise.
+def load(
+  path: str | pathlib.Path, *, sigma: float | None = None, noise: Noise | None = None, dtype: str | None = None
+) -> SmoothedClassifier:
+  """The classifier in a directory that `rsjax.train` or `rsjax.convert` wrote, smoothed by noise.
 
   Args:
     path: the directory.
-    sigma: standard deviation of the noise, in units of [0, 1] pixels.
+    sigma, noise: as for `smooth`.
     dtype: "float32" or "bfloat16", what it computes in; None: float32 on CPU, bfloat16 on accelerators.
 
   Raises:
     InputError: if there is no classifier, or for a sigma that is not a positive number.
   """
-  noise = _noise(sigma)
+  noise = given.noise_of(sigma, noise)
   classifier = checkpoint.load(path)
   for note in split.notes(noise, classifier.metadata):
     warnings.warn(note, ResultWarning, stacklevel=2)
   dtype = dtype or devices.default_dtype()
   apply, variables = models.inference(classifier.model(dtype), classifier.variables)
   return SmoothedClassifier(apply, variables, noise, None, classifier.spec.image_shape, dtype)
-
-
-def _noise(sigma: float) -> Gaussian:
-  noise = Gaussian(sigma)
-  if told := grey_levels(noise.sigma):
-    warnings.warn(told, ResultWarning, stacklevel=3)
-  return noise

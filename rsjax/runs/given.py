@@ -1,6 +1,7 @@
-"""Checks what the Python interface is given: images, labels, indices and the rule for stopping."""
+"""Checks what the Python interface is given: noise, images, labels, indices and the rule for stopping."""
 
 import operator
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -9,9 +10,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rsjax.bounds import BoundKind
-from rsjax.errors import InputError
-from rsjax.noise import WORD
+from rsjax.errors import InputError, ResultWarning
+from rsjax.noise import WORD, Gaussian, Noise, grey_levels
 from rsjax.procedures import Anytime, Certify, CertifyByLooks, Procedure, Radii, StopRule, Tolerance
+
+
+def noise_of(sigma: float | None, noise: Noise | None) -> Noise:
+  """The noise that `rsjax.smooth` is given, as one of two; warns of a sigma that seems to be in grey levels.
+
+  Raises:
+    InputError: for both or neither, or a sigma that is no number.
+  """
+  if (sigma is None) == (noise is None):
+    raise InputError("give either `sigma`, for Gaussian noise, or `noise`")
+  chosen = Gaussian(sigma) if noise is None else noise  # type: ignore[arg-type]
+  if told := grey_levels(getattr(chosen, "sigma", 0.0)):
+    warnings.warn(told, ResultWarning, stacklevel=4)
+  return chosen
 
 
 def certification(

@@ -74,7 +74,7 @@ class Job:
         **(self._digests() if self.settings is None else self.settings),
       },
       indices=list(self.indices),
-      about=self.about | self._first_logits(),
+      about=self.about | self._image_shape() | self._first_logits(),
       session=provenance.session(**session),
     )
 
@@ -98,6 +98,10 @@ class Job:
     """The image of the first index, checked."""
     index = self.indices[0]
     return scheduling.checked((index, self.images[index]))[1]
+
+  def _image_shape(self) -> dict[str, Any]:
+    """What radii in other norms depend on; {} if there are no images."""
+    return {"image_shape": list(self.first_image().shape)} if self.indices else {}
 
   def _first_logits(self) -> dict[str, Any]:
     """Some logits for the first image, which distinguish functions with the same variables."""

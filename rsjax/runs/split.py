@@ -20,7 +20,7 @@ from rsjax.classifiers.classifier import Classifier
 from rsjax.data import coverage
 from rsjax.devices import processes
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian, Noise, check_seed
+from rsjax.noise import Noise, check_seed
 from rsjax.procedures import Procedure
 from rsjax.results import Results
 from rsjax.runs.certification import Job, into_file
@@ -169,8 +169,11 @@ def job_from(
 def notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
   """Notes about what is allowed, but often a mistake."""
   noise_sd = metadata.get("noise_sd")
-  if noise_sd is not None and isinstance(noise, Gaussian) and noise_sd != noise.sigma:
-    yield f"the classifier was trained with noise_sd = {noise_sd:g}, not {noise.sigma:g}"
+  sigma = getattr(noise, "sigma", None)
+  if None not in (noise_sd, sigma) and noise_sd != sigma:
+    yield f"the classifier was trained with noise_sd = {noise_sd:g}, not {sigma:g}"
+  if noise.norm != "l2":  # training adds Gaussian noise
+    yield f"the classifier was trained with Gaussian noise, not {noise.name} noise"
   epoch, epochs = metadata.get("epoch"), metadata.get("training", {}).get("epochs")
   if epoch != epochs:
     yield f"the classifier's training stands at epoch {epoch} of {epochs}"

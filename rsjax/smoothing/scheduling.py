@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rsjax.devices import processes
 from rsjax.errors import InputError
-from rsjax.noise import WORD, Noise
+from rsjax.noise import WORD, Noise, check_image
 from rsjax.procedures import Outcome, Procedure, end_now
 from rsjax.smoothing import votes
 from rsjax.smoothing.execution import Execution, Resolved
@@ -144,6 +144,7 @@ class _Images:
     if example is None:
       return None
     index, array = checked(example, self._kind)
+    check_image(self._noise, array)
     self._kind = array if self._kind is None else self._kind
     image = _Image(index, array, self._procedure, self._noise)
     self._started.append(image)

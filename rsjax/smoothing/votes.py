@@ -21,7 +21,7 @@ from jax.sharding import PartitionSpec as P
 
 from rsjax import devices
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian, Noise, threefry
+from rsjax.noise import Gaussian, Noise, images_and_valid, threefry
 from rsjax.smoothing import packing
 from rsjax.smoothing.execution import Resolved
 from rsjax.smoothing.packing import Request, Segment
@@ -156,9 +156,10 @@ def _make_step(apply: Apply, perturb: Callable, mesh: Mesh, rows: int, slots: in
     source = jnp.minimum(slot, slots - 1)
     if images.dtype == jnp.uint8:
       images = images.astype(jnp.float32) / 255
-    noisy = perturb(parameters, threefry.base_key(seed), index[source], draw, images[source])
+    perturbed = perturb(parameters, threefry.base_key(seed), index[source], draw, images[source])
+    noisy, drawn = images_and_valid(perturbed)  # a void draw is classified, but not counted
     logits = apply(variables, noisy).astype(jnp.float32)
-    valid = jnp.isfinite(logits).all(-1).astype(jnp.int32)
+    valid = (jnp.isfinite(logits).all(-1) & drawn).astype(jnp.int32)
     votes = jnp.zeros((slots, num_classes), jnp.int32)
     return votes.at[slot, logits.argmax(-1)].add(valid, mode="drop")[None]
 
