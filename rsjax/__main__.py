@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
   made = argparse.ArgumentParser("rsjax", description="Certified robustness by randomized smoothing.")
   commands = made.add_subparsers(metavar="COMMAND")
   for name in COMMANDS:
-    command = importlib.import_module(f"rsjax.{name}").parser()
+    command = importlib.import_module(f"rsjax.{name}").parser().complete()
     commands.add_parser(name, help=command.description, parents=[command], add_help=False)
     for action in command._actions:
       if action.nargs != 0 and action.choices is None and action.type is None:

@@ -1,21 +1,22 @@
 """python -m rsjax.train DATASET ARCH OUTDIR --noise 0.25: a base classifier under Gaussian noise."""
 
 import argparse
-import dataclasses
 from typing import Any
 
 from rsjax.cli import arguments, console, parsing
+from rsjax.cli import training as options
 from rsjax.errors import InputError
 
-EPILOG = """example:
+EPILOG = """examples:
   python -m rsjax.train digits convnet out/digits_0.25 --noise 0.25 --batch 128 --epochs 60
+  python -m rsjax.train cifar10 cifar_resnet110 out/consistency_0.5 --noise 0.5 --preset consistency
 
 OUTDIR/checkpoint is the classifier; OUTDIR/log.tsv has one line per epoch. OUTDIR/state lets the same command
 continue after an interruption, with the same result. All devices share each step."""
 
 
-def parser() -> argparse.ArgumentParser:
-  """The command's arguments."""
+def parser() -> parsing.Parser:
+  """The command's arguments; those without a value here have the defaults of `Recipe` and the objective."""
   made = parsing.parser("train", "Train a base classifier under Gaussian noise (Cohen et al. 2019).", EPILOG)
   made.add_argument("dataset", metavar="DATASET", help=arguments.DATASET_HELP)
   made.add_argument(
@@ -29,41 +30,35 @@ def parser() -> argparse.ArgumentParser:
     "--noise_sd",
     "--noise",
     type=float,
-    default=0.0,
     help="standard deviation of the training noise, pixels in [0, 1] (default: 0)",
   )
-  made.add_argument("--epochs", type=int, default=90, help="passes over the training set (default: 90)")
-  made.add_argument("--batch", type=int, default=400, help="images per update (default: 400)")
-  made.add_argument(
-    "--lr", "--learning-rate", type=float, default=0.1, help="highest learning rate (default: 0.1)"
-  )
+  made.add_argument("--epochs", type=int, help="passes over the training set (default: 90)")
+  made.add_argument("--batch", type=int, help="images per update (default: 400)")
+  made.add_argument("--lr", "--learning-rate", type=float, help="highest learning rate (default: 0.1)")
   made.add_argument(
     "--schedule",
     choices=("step", "cosine", "onecycle"),
-    default="step",
     help="schedule of the learning rate (default: step, the paper's)",
   )
   made.add_argument(
-    "--lr_step_size", type=int, default=30, help="for the schedule step: epochs between drops (default: 30)"
+    "--lr_step_size", type=int, help="for the schedule step: epochs between drops (default: 30)"
   )
+  made.add_argument("--gamma", type=float, help="for the schedule step: factor of each drop (default: 0.1)")
   made.add_argument(
-    "--gamma", type=float, default=0.1, help="for the schedule step: factor of each drop (default: 0.1)"
+    "--lr-drops",
+    type=int,
+    nargs="+",
+    metavar="EPOCH",
+    help="for the schedule step: epochs, counted from 0, that begin with a drop (default: by --lr_step_size)",
   )
-  made.add_argument("--momentum", type=float, default=0.9, help="momentum of SGD (default: 0.9)")
-  made.add_argument("--nesterov", action="store_true", help="use Nesterov momentum")
+  made.add_argument("--momentum", type=float, help="momentum of SGD (default: 0.9)")
+  made.add_argument("--nesterov", action="store_true", default=None, help="use Nesterov momentum")
   made.add_argument(
-    "--weight-decay", "--wd", type=float, default=1e-4, help="weight decay, on every parameter (default: 1e-4)"
-  )
-  made.add_argument(
-    "--label-smoothing",
-    type=float,
-    default=0.0,
-    help="share of the target that is spread over all classes (default: 0)",
+    "--weight-decay", "--wd", type=float, help="weight decay, on every parameter (default: 1e-4)"
   )
   made.add_argument(
     "--accumulate",
     type=int,
-    default=1,
     help="compute each update's batch in this many parts, to save memory (default: 1)",
   )
   made.add_argument(
@@ -77,6 +72,12 @@ def parser() -> argparse.ArgumentParser:
     "--init-from", metavar="CHECKPOINT", help="begin with this checkpoint's weights and normalisation"
   )
   made.add_argument(
+    "--votes",
+    metavar="FILE",
+    help="for the objective catrs: a result file of DATASET's training split with a fixed number of draws, of "
+    "a classifier that was trained before (rsjax.predict --split train --fixed --N 10000)",
+  )
+  made.add_argument(
     "--workers", type=int, default=4, help="processes that decode imagenet's images; 0: threads (default: 4)"
   )
   made.add_argument(
@@ -84,9 +85,10 @@ def parser() -> argparse.ArgumentParser:
     action="store_true",
     help="print a note if OUTDIR has nothing to continue (continuing is the default)",
   )
-  made.add_argument("--seed", type=int, default=0, help="seed of weights, order and noise (default: 0)")
+  made.add_argument("--seed", type=int, help="seed of weights, order and noise (default: 0)")
   arguments.add_onednn(made)
   arguments.add_dry_run(made)
+  made.add_late(options.add_objectives)
   made.add_argument(
     "--dtype",
     choices=("float32", "bfloat16"),
@@ -101,15 +103,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> None:
-  arguments.check_grey_levels(args.noise_sd, "--noise")
+  arguments.check_grey_levels(args.noise_sd or 0.0, "--noise")
   from rsjax import devices
   from rsjax.cli.progress import TrainProgress
   from rsjax.results import plural
   from rsjax.runs import training
-  from rsjax.training import Gaussian, Recipe
 
-  given = lambda kind: {field.name: getattr(args, field.name) for field in dataclasses.fields(kind)}
-  objective, recipe = Gaussian(**given(Gaussian)), Recipe(**given(Recipe))
+  objective, recipe = options.settings_of(args)
   if args.workers < 0:
     raise InputError(f"workers must be at least 0, got {args.workers}")
   devices.use_onednn(not args.no_onednn)
@@ -128,6 +128,7 @@ def _body(args: argparse.Namespace) -> None:
       data_dir=args.data_dir,
       dtype=args.dtype,
       init_from=args.init_from,
+      votes=args.votes,
       workers=args.workers,
       progress=progress,
     )
@@ -144,7 +145,15 @@ def _say_what_it_takes(args: argparse.Namespace, objective: Any, recipe: Any) ->
   from rsjax.runs.estimate import in_bytes
 
   job = training.job_of(
-    args.dataset, args.arch, args.outdir, objective, recipe, args.data_dir, args.dtype, args.init_from
+    args.dataset,
+    args.arch,
+    args.outdir,
+    objective,
+    recipe,
+    args.data_dir,
+    args.dtype,
+    args.init_from,
+    args.votes,
   )
   taken, size = training.dry_run(job, args.workers)
   images, epochs = plural(len(job.train_set), "image"), plural(recipe.epochs, "epoch")

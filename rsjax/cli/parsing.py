@@ -4,6 +4,7 @@ import argparse
 import difflib
 import re
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from rsjax.cli import console, version
@@ -30,7 +31,29 @@ def parser(command: str, description: str, epilog: str) -> "Parser":
 
 
 class Parser(argparse.ArgumentParser):
-  """argparse's parser, with the correction in its errors."""
+  """argparse's parser, with the correction in its errors, and arguments that are added late."""
+
+  def __init__(self, *args: Any, **kwargs: Any) -> None:
+    super().__init__(*args, **kwargs)
+    self._late: list[Callable[[Parser], None]] = []
+
+  def add_late(self, add: Callable[["Parser"], None]) -> None:
+    """Calls add(parser) when something is parsed or help is shown, for arguments that take time to list."""
+    self._late.append(add)
+
+  def complete(self) -> "Parser":
+    """The parser with all its arguments."""
+    while self._late:
+      self._late.pop(0)(self)
+    return self
+
+  def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    """As argparse's."""
+    return super(Parser, self.complete()).parse_known_args(args, namespace)
+
+  def format_help(self) -> str:
+    """As argparse's."""
+    return super(Parser, self.complete()).format_help()
 
   def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
     """As argparse's; the error for an unknown flag names the flag that may have been meant."""

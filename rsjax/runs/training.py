@@ -17,6 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
+from numpy.typing import NDArray
 
 from rsjax import data, devices, files, training
 from rsjax.classifiers import checkpoint
@@ -26,8 +28,10 @@ from rsjax.errors import InputError
 from rsjax.runs import provenance, training_directory
 from rsjax.runs.estimate import Estimate
 from rsjax.runs.progress import TrainingProgress
+from rsjax.runs.votes import read_shares
 from rsjax.training import Objective, Recipe, State, timing
-from rsjax.training.step import check_batch, steps_per_epoch
+from rsjax.training.division import Division, divide
+from rsjax.training.objectives import needs_votes
 
 SAVE_SECONDS = 10.0  # shorter epochs are not all saved; the last always is
 SAVE_WITHIN_SECONDS = 300.0  # between saves within a long epoch
@@ -43,6 +47,7 @@ def run(
   data_dir: str | None = None,
   dtype: str | None = None,
   init_from: str | pathlib.Path | None = None,
+  votes: str | pathlib.Path | None = None,
   workers: int = 4,
   progress: TrainingProgress = TrainingProgress(),
 ) -> dict[str, Any]:
@@ -58,6 +63,7 @@ def run(
     data_dir: as for `data.load`.
     dtype: "float32" or "bfloat16", what the network computes in; None: the device's default.
     init_from: a checkpoint whose weights to begin with.
+    votes: for objectives that need them, a result file of the training split (`runs.votes.read_shares`).
     workers: processes that decode images, if the set is too large to be held in memory.
     progress: receives what the training reports.
 
@@ -69,7 +75,7 @@ def run(
     DivergedError: if a loss or a weight is not finite; the last checkpoints are kept.
   """
   with devices.jax_defaults():  # other settings would give other weights, and could change when continued
-    job = job_of(dataset_name, arch, outdir, objective, recipe, data_dir, dtype, init_from)
+    job = job_of(dataset_name, arch, outdir, objective, recipe, data_dir, dtype, init_from, votes)
     return _run(job, workers, progress)
 
 
@@ -84,12 +90,18 @@ class Job:
   objective: Objective
   recipe: Recipe
   init_from: Any
+  votes: NDArray[np.float32] | None
   metadata: dict[str, Any]
+
+  @property
+  def division(self) -> Division:
+    """How its epochs are divided into steps."""
+    return divide(self.recipe, self.objective, len(self.train_set), jax.device_count())
 
   @property
   def steps(self) -> int:
     """Gradient computations per epoch."""
-    return steps_per_epoch(self.recipe, len(self.train_set))
+    return self.division.steps
 
   def start(self, variables: Any = None) -> State:
     """The state to begin with."""
@@ -107,10 +119,11 @@ def job_of(
   data_dir: str | None,
   dtype: str | None,
   init_from: str | pathlib.Path | None,
+  votes: str | pathlib.Path | None = None,
 ) -> Job:
   """The job of `run`, for the same arguments; refuses what cannot be used before anything is touched."""
   outdir = checkpoint.check_path(outdir)
-  for path in (dataset_name, init_from or "", data_dir or ""):
+  for path in (dataset_name, init_from or "", data_dir or "", votes or ""):
     files.local(path)
   train_set, test_set = (data.load(dataset_name, split, data_dir) for split in ("train", "test"))
   if test_set.image_shape != train_set.image_shape:
@@ -120,14 +133,17 @@ def job_of(
   if train_set.encoded is not None:
     streaming.check_extra()
   recipe = recipe.for_dataset(train_set)
-  check_batch(recipe, len(train_set), jax.device_count())
+  divide(recipe, objective, len(train_set), jax.device_count())  # refuses what devices cannot share
+  shares = _shares(objective, votes, train_set)
   begin_with = checkpoint.load(init_from) if init_from is not None else None
   spec = _spec(train_set, arch, begin_with)
   metadata = training_directory.metadata_of(dataset_name, train_set, spec, objective, recipe, dtype, begin_with)
+  if shares is not None:
+    metadata["training"]["votes"] = provenance.digest(shares)
   training_directory.begun(outdir, metadata)  # refuses other settings
   model = spec.model(metadata["training"]["dtype"])
   variables = begin_with and begin_with.variables
-  return Job(outdir, model, train_set, test_set, objective, recipe, variables, metadata)
+  return Job(outdir, model, train_set, test_set, objective, recipe, variables, shares, metadata)
 
 
 def dry_run(job: Job, workers: int = 4) -> tuple[Estimate, int]:
@@ -137,10 +153,9 @@ def dry_run(job: Job, workers: int = 4) -> tuple[Estimate, int]:
   """
   with devices.jax_defaults():
     state = job.start()
-    rate = timing.images_a_second(job.model, job.train_set, job.objective, job.recipe, workers)
+    rate = timing.images_a_second(job.model, job.train_set, job.objective, job.recipe, workers, job.votes)
   size = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-  part = min(job.recipe.batch, len(job.train_set)) // job.recipe.accumulate
-  taken = Estimate(job.steps * part * job.recipe.epochs, "images", rate, devices.memory_peak())
+  taken = Estimate(job.steps * job.division.part * job.recipe.epochs, "images", rate, devices.memory_peak())
   return taken, size(state.variables) + 2 * size(state)  # the checkpoint, and the last two states
 
 
@@ -186,6 +201,7 @@ def _run(job: Job, workers: int, progress: TrainingProgress) -> dict[str, Any]:
       job.objective,
       recipe,
       state,
+      votes=job.votes,
       workers=workers,
       progress=progress.images,
       save=save,
@@ -197,6 +213,20 @@ def _run(job: Job, workers: int, progress: TrainingProgress) -> dict[str, Any]:
         history = save(epoch.state, with_checkpoint=True)
         saved = time.monotonic()
     return history
+
+
+def _shares(
+  objective: Objective, votes: str | pathlib.Path | None, train_set: data.Dataset
+) -> NDArray[np.float32] | None:
+  """The vote shares that an objective needs; refuses a file that it does not use, and the lack of one."""
+  if needs_votes(objective) != (votes is not None):
+    if votes is not None:
+      raise InputError(f"`votes` is not used by the objective {objective.name}")
+    raise InputError(
+      f"the objective {objective.name} needs `votes`: a result file of the training split, from rsjax.predict "
+      "with --split train --fixed and a classifier that was trained before"
+    )
+  return None if votes is None else read_shares(votes, train_set)
 
 
 def _spec(train_set: data.Dataset, arch: str, begin_with: Classifier | None) -> Spec:

@@ -36,9 +36,14 @@ def metadata_of(
       "init_from": begin_with and begin_with.digest,
       "precision": devices.matmul_precision(),
       **devices.settings(),
-      **dataclasses.asdict(recipe),
+      **_as_json(dataclasses.asdict(recipe)),
     },
   }
+
+
+def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
+  """The settings as they come back from a file."""
+  return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
 
 def _fixed(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +70,9 @@ def begun(outdir: pathlib.Path, metadata: dict[str, Any]) -> dict[str, Any] | No
         raise InputError(f"{outdir} holds another {name}: give another directory")
     return None
   was, now = _fixed(found), _fixed(metadata)
+  if was["objective"] != now["objective"]:  # the settings of another one say nothing
+    own = metadata["training"]["objective"]
+    now = {key: now[key] for key in now if key.removeprefix("objective ") not in own}
   differing = [f"{key} was {was.get(key)}, is now {now[key]}" for key in now if was.get(key) != now[key]]
   if differing:
     raise InputError(f"{outdir} was begun with other settings ({'; '.join(differing)}): give another directory")

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from numpy.typing import NDArray
 
 from rsjax.data import Dataset, streaming
 from rsjax.training.recipe import Recipe
@@ -16,10 +17,11 @@ from rsjax.training.recipe import Recipe
 class Held:
   """A training set held on every device as uint8; a batch holds the numbers of its images."""
 
-  def __init__(self, dataset: Dataset, place: "Place") -> None:
+  def __init__(self, dataset: Dataset, place: "Place", votes: NDArray[np.float32] | None = None) -> None:
+    """votes: float32[images, classes], for objectives that need them."""
     self._place = place
     images, labels = dataset.array(), dataset.labels.astype(np.int32)
-    self.arrays = place.everywhere((images, labels))
+    self.arrays = place.everywhere((images, labels, votes))
 
   def epoch(self, order: np.ndarray, number: int, first: int, size: int) -> Iterator[tuple[Any, float]]:
     """The batches of an epoch from the `first` on, and the seconds spent waiting for each."""
@@ -29,18 +31,25 @@ class Held:
 
   @staticmethod
   def select(arrays: Any, batch: Any) -> Any:
-    """Within the step: (uint8 images, int32 labels, int32 indices) of a batch."""
-    images, labels = arrays
-    return images[batch], labels[batch], batch
+    """Within the step: (uint8 images, int32 labels, int32 indices, votes or None) of a batch."""
+    images, labels, votes = arrays
+    return images[batch], labels[batch], batch, None if votes is None else votes[batch]
 
 
 class Streamed:
   """A training set that worker processes read and crop; a batch holds its images, labels and indices."""
 
-  arrays: Any = ()
-
-  def __init__(self, dataset: Dataset, recipe: Recipe, place: "Place", workers: int) -> None:
+  def __init__(
+    self,
+    dataset: Dataset,
+    recipe: Recipe,
+    place: "Place",
+    workers: int,
+    votes: NDArray[np.float32] | None = None,
+  ) -> None:
+    """votes: as for `Held`."""
     streaming.check_extra()
+    self.arrays = place.everywhere(votes)
     self._dataset, self._recipe, self._place, self._workers = dataset, recipe, place, workers
 
   def epoch(self, order: np.ndarray, number: int, first: int, size: int) -> Iterator[tuple[Any, float]]:
@@ -57,8 +66,8 @@ class Streamed:
   @staticmethod
   def select(arrays: Any, batch: Any) -> Any:
     """As for `Held.select`."""
-    del arrays
-    return batch
+    images, labels, indices = batch
+    return images, labels, indices, None if arrays is None else arrays[indices]
 
 
 def evaluation(dataset: Dataset, size: int, place: "Place", workers: int) -> Iterator[Any]:

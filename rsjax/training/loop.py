@@ -16,17 +16,19 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 from jax.sharding import Mesh
+from numpy.typing import NDArray
 
 from rsjax import devices
 from rsjax.data import Dataset
-from rsjax.errors import DivergedError
+from rsjax.errors import DivergedError, InputError
 from rsjax.noise import Gaussian
 from rsjax.training import batches
 from rsjax.training import step as steps_of
+from rsjax.training.division import divide
 from rsjax.training.evaluation import evaluate
-from rsjax.training.objectives import Objective
+from rsjax.training.objectives import Objective, needs_votes
 from rsjax.training.recipe import Recipe, make_schedule
-from rsjax.training.step import State, all_finite, check_batch, initial_state, steps_per_epoch
+from rsjax.training.step import State, all_finite, initial_state
 
 _AHEAD = 8  # steps that are dispatched before the loss of an earlier one is looked at
 
@@ -62,6 +64,7 @@ def train(
   recipe: Recipe,
   state: State | None = None,
   *,
+  votes: NDArray[np.float32] | None = None,
   mesh: Mesh | None = None,
   workers: int = 4,
   progress: Callable[[int], None] = lambda images: None,
@@ -76,6 +79,7 @@ def train(
     objective: what is minimised.
     recipe: how to train.
     state: to continue from, after any step; None: `initial_state`.
+    votes: float32[images of the training set, classes], for an objective that needs them (`Batch.votes`).
     mesh: the devices, from `devices.batch_mesh`; None: all.
     workers: processes that decode an `encoded` data set.
     progress: called with the number of images of each step. If it raises a KeyboardInterrupt, the steps so far
@@ -86,17 +90,23 @@ def train(
     An `Epoch` for each one left to do.
 
   Raises:
-    InputError: if the devices cannot share a batch equally.
+    InputError: if the devices cannot share a batch equally, or the objective needs votes and has none.
     DivergedError: if a loss or a weight is not finite; the message names epoch and step.
   """
   recipe = recipe.for_dataset(train_set)
   place = batches.Place(devices.batch_mesh() if mesh is None else mesh)
   size = len(train_set)
-  part = check_batch(recipe, size, place.mesh.size)
-  steps = steps_per_epoch(recipe, size)
-  schedule = make_schedule(recipe, steps // recipe.accumulate)
+  if needs_votes(objective) and votes is None:
+    raise InputError(f"the objective {objective.name} needs `votes`")
+  division = divide(recipe, objective, size, place.mesh.size)
+  part, steps = division.part, division.steps
+  schedule = make_schedule(recipe, division.updates)
   held = train_set.encoded is None
-  source = batches.Held(train_set, place) if held else batches.Streamed(train_set, recipe, place, workers)
+  source = (
+    batches.Held(train_set, place, votes)
+    if held
+    else batches.Streamed(train_set, recipe, place, workers, votes)
+  )
   state = place.everywhere(
     initial_state(model, train_set.image_shape, objective, recipe) if state is None else state
   )
@@ -106,8 +116,7 @@ def train(
   first, interrupted = int(state.step), None
   for number in range(first // steps, recipe.epochs):
     start, saved, waited = time.perf_counter(), time.perf_counter(), 0.0
-    order = np.random.default_rng([recipe.seed, number]).permutation(size)
-    order = np.resize(order, steps * part)  # a last part-filled batch is filled up from the first
+    order = division.order(recipe.seed, number, size)
     done = first - number * steps
     lr = float(schedule(number * steps // recipe.accumulate))
     losses: collections.deque = collections.deque()

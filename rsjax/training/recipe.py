@@ -25,6 +25,8 @@ class Recipe:
     schedule: "step": multiplied by gamma every lr_step_size epochs; "cosine": down to 0; "onecycle": up
       for three tenths of the updates and down (Optax's cosine_onecycle_schedule).
     lr_step_size, gamma: of the schedule "step".
+    lr_drops: of the schedule "step", if its drops are not every lr_step_size epochs: the epochs, counted from
+      0, that begin with a drop.
     momentum, nesterov, weight_decay: of SGD; weight decay applies to every parameter.
     accumulate: an update's batch is computed in this many parts, one after another, to save memory; batch
       statistics are then those of the parts.
@@ -38,6 +40,7 @@ class Recipe:
   schedule: str = "step"
   lr_step_size: int = 30
   gamma: float = 0.1
+  lr_drops: tuple[int, ...] | None = None
   momentum: float = 0.9
   nesterov: bool = False
   weight_decay: float = 1e-4
@@ -46,6 +49,8 @@ class Recipe:
   seed: int = 0
 
   def __post_init__(self) -> None:
+    if self.lr_drops is not None:
+      object.__setattr__(self, "lr_drops", tuple(self.lr_drops))
     make_plain(self)
     for name in ("epochs", "batch", "lr_step_size", "accumulate"):
       if getattr(self, name) < 1:
@@ -59,6 +64,8 @@ class Recipe:
       raise InputError(f"augment must be one of {', '.join(AUGMENTATIONS)}, got {self.augment!r}")
     if self.schedule not in SCHEDULES:
       raise InputError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+    if self.lr_drops is not None:
+      _check_drops(self.lr_drops, self.schedule)
     check_seed(self.seed)
 
   def for_dataset(self, dataset: Dataset) -> "Recipe":
@@ -72,6 +79,13 @@ class Recipe:
     return dataclasses.replace(self, augment=augment)
 
 
+def _check_drops(drops: tuple[int, ...], schedule: str) -> None:
+  if not all(isinstance(epoch, int) and epoch > 0 for epoch in drops) or list(drops) != sorted(set(drops)):
+    raise InputError(f"lr_drops must be ascending numbers of epochs above 0, got {drops}")
+  if schedule != "step":
+    raise InputError(f"lr_drops are for schedule step, not {schedule}")
+
+
 def make_schedule(recipe: Recipe, updates: int) -> optax.Schedule:
   """The learning rate at each update, for `updates` per epoch."""
   total = recipe.epochs * updates
@@ -79,6 +93,9 @@ def make_schedule(recipe: Recipe, updates: int) -> optax.Schedule:
     return optax.cosine_decay_schedule(recipe.lr, total)
   if recipe.schedule == "onecycle":
     return _promoting(optax.cosine_onecycle_schedule(total, recipe.lr))
+  if recipe.lr_drops is not None:
+    drops = {epoch * updates: recipe.gamma for epoch in recipe.lr_drops}
+    return _promoting(optax.piecewise_constant_schedule(recipe.lr, drops))
   drop = min(recipe.lr_step_size, recipe.epochs) * updates
   return optax.exponential_decay(recipe.lr, drop, recipe.gamma, staircase=True)
 

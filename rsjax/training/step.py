@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import optax
 
 from rsjax import devices, models
-from rsjax.errors import InputError
 from rsjax.models import cpu
 from rsjax.noise import threefry
 from rsjax.training.augment import augment
@@ -57,21 +56,37 @@ def initial_state(
   return State(jnp.int32(0), params, variables.get("batch_stats", {}), opt_state, sums)
 
 
-def steps_per_epoch(recipe: Recipe, size: int) -> int:
-  """Gradient computations per epoch, on `size` images."""
-  return -(-size // min(recipe.batch, size)) * recipe.accumulate
+def make_network(
+  model: nn.Module,
+  params: Any,
+  batch_stats: Any,
+  layers: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
+) -> Network:
+  """The network that an objective is given.
 
+  Args:
+    model: the module.
+    params, batch_stats: its weights and running statistics.
+    layers: a context within which the passes in training mode are traced.
+  """
 
-def check_batch(recipe: Recipe, size: int, devices_count: int) -> int:
-  """The images per step, for `size` images in all; refuses a batch that the devices cannot share equally."""
-  update = min(recipe.batch, size)
-  if update % (recipe.accumulate * devices_count):
-    raise InputError(
-      f"batch {update} cannot be shared equally by {devices_count} devices"
-      + (f" in {recipe.accumulate} parts" if recipe.accumulate > 1 else "")
-      + f": give a multiple of {recipe.accumulate * devices_count}"
-    )
-  return update // recipe.accumulate
+  def variables(params, batch_stats):
+    return {"params": params, **({"batch_stats": batch_stats} if batch_stats else {})}
+
+  def apply(given, x, train, **kwargs):
+    rows = x.reshape(-1, *x.shape[-3:])
+    return model.apply(given, rows, train=train, **kwargs)
+
+  def train(x, batch_stats):
+    with layers():
+      logits, updates = apply(variables(params, batch_stats), x, True, mutable=["batch_stats"])
+    return logits.reshape(*x.shape[:-3], -1), updates.get("batch_stats", {})
+
+  def evaluate(x, batch_stats):
+    frozen = jax.lax.stop_gradient(variables(params, batch_stats))
+    return apply(frozen, x, False).reshape(*x.shape[:-3], -1)
+
+  return Network(train, evaluate, batch_stats)
 
 
 # The functions below are cached, so that training again with the same settings compiles nothing.
@@ -92,7 +107,7 @@ def make_step(
   Args:
     model, objective, recipe: what is trained, and how.
     steps: the number of steps in an epoch.
-    select: (arrays, batch) -> (uint8 images, int32 labels, int32 indices), from a source in `batches`.
+    select: (arrays, batch) -> (uint8 images, int32 labels, int32 indices, votes), from a source in `batches`.
     replicated: the sharding of the state.
   """
   optimizer = make_optimizer(recipe, steps // recipe.accumulate)
@@ -103,27 +118,19 @@ def make_step(
   def step(state, arrays, batch):
     key = jax.random.fold_in(threefry.base_key(recipe.seed), TRAIN)
     augment_key, objective_key = jax.random.split(jax.random.fold_in(key, state.step))
-    images, labels, indices = select(arrays, batch)
+    images, labels, indices, votes = select(arrays, batch)
     images = augment(recipe.augment, augment_key, images.astype(jnp.float32) / 255)
-    given = Batch(images, labels, indices, objective_key, state.step, state.step // steps)
+    given = Batch(images, labels, indices, objective_key, state.step, state.step // steps, votes)
 
     def loss_of(params):
-      def train(x, batch_stats):
-        variables = state._replace(params=params, batch_stats=batch_stats).variables
-        with layers():
-          logits, updates = model.apply(variables, x, train=True, mutable=["batch_stats"])
-        return logits, updates.get("batch_stats", {})
-
-      def evaluate(x):
-        return model.apply(state._replace(params=params).variables, x, train=False)
-
-      loss = objective(Network(train, evaluate, state.batch_stats), given)
+      loss = objective(make_network(model, params, state.batch_stats, layers), given)
       return loss.value, loss
 
     (value, loss), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    accuracy = (loss.logits.argmax(-1) == labels).mean(dtype=jnp.float32)
+    hits = loss.logits.argmax(-1) == labels.reshape(-1, *[1] * (loss.logits.ndim - 2))
+    accuracy = hits.mean(dtype=jnp.float32)
     if set(loss.statistics) != set(objective.statistics):
       raise ValueError(
         f"{objective.name} declares the statistics {objective.statistics} but returns {tuple(loss.statistics)}"

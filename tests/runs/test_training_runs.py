@@ -16,6 +16,7 @@ from rsjax.errors import DivergedError, InputError
 from rsjax.runs import training
 from rsjax.runs.progress import TrainingProgress
 from rsjax.training import Gaussian, Recipe, step
+from rsjax.training.objectives import Consistency, chunks_of
 
 OBJECTIVE = Gaussian(noise_sd=0.1)
 RECIPE = Recipe(epochs=3, batch=16, lr=0.05, lr_step_size=2, augment="crop-flip")
@@ -283,14 +284,18 @@ def test_training_begins_with_the_weights_of_another(small_npz, whole, write_npz
     run(other, tmp_path / "third", recipe=recipe, init_from=tmp_path / "missing")
 
 
-def test_the_last_good_checkpoint_survives_divergence(small_npz, tmp_path, monkeypatch, save_each_epoch):
+@pytest.mark.parametrize("objective", [OBJECTIVE, Consistency(0.1)], ids=lambda o: o.name)
+def test_the_last_good_checkpoint_survives_divergence(
+  objective, small_npz, tmp_path, monkeypatch, save_each_epoch
+):
+  steps = 3 * chunks_of(objective)  # of an epoch
   out, make_step = tmp_path / "out", step.make_step
 
   def diverging(*args):
     made = make_step(*args)
 
     def wrapped(state, arrays, batch):
-      bad = int(state.step) == 7
+      bad = int(state.step) == 2 * steps + 1
       state, loss = made(state, arrays, batch)
       return state, loss * jnp.float32(np.nan) if bad else loss
 
@@ -298,6 +303,6 @@ def test_the_last_good_checkpoint_survives_divergence(small_npz, tmp_path, monke
 
   monkeypatch.setattr(step, "make_step", diverging)
   with pytest.raises(DivergedError, match="epoch 2, step 1: the training loss is nan"):
-    run(small_npz, out)
+    run(small_npz, out, objective=objective)
   assert checkpoint.load(out).metadata["epoch"] == 2
-  assert checkpoint.steps(out / "state") == [3, 6]
+  assert checkpoint.steps(out / "state") == [steps, 2 * steps]

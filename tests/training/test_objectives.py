@@ -60,7 +60,7 @@ class Telling:
 
   def __call__(self, network, batch):
     logits, batch_stats = network.train(batch.images, network.batch_stats)
-    evaluated = network.evaluate(batch.images) if self.evaluating else logits
+    evaluated = network.evaluate(batch.images, network.batch_stats) if self.evaluating else logits
     difference = jnp.abs(evaluated - logits).max()
     told = {
       "step": batch.step.astype(jnp.float32),

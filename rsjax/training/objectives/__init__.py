@@ -11,12 +11,39 @@ An objective is a frozen dataclass of its own settings, called within the jitted
 import dataclasses
 from typing import Any
 
+from rsjax.training.objectives.catrs import CatRs
+from rsjax.training.objectives.consistency import Consistency
 from rsjax.training.objectives.gaussian import Gaussian
-from rsjax.training.objectives.objective import Batch, Loss, Network, Objective
+from rsjax.training.objectives.macer import Macer
+from rsjax.training.objectives.objective import Batch, Loss, Network, Objective, chunks_of, needs_votes
+from rsjax.training.objectives.smoothadv import SmoothAdv
+from rsjax.training.objectives.smoothadv_consistency import SmoothAdvConsistency
+from rsjax.training.objectives.smoothmix import SmoothMix
+from rsjax.training.objectives.stability import Stability
 
-__all__ = ["OBJECTIVES", "Batch", "Gaussian", "Loss", "Network", "Objective", "describe"]
+__all__ = [
+  "OBJECTIVES",
+  "Batch",
+  "CatRs",
+  "Consistency",
+  "Gaussian",
+  "Loss",
+  "Macer",
+  "Network",
+  "Objective",
+  "SmoothAdv",
+  "SmoothAdvConsistency",
+  "SmoothMix",
+  "Stability",
+  "chunks_of",
+  "describe",
+  "needs_votes",
+]
 
-OBJECTIVES = {kind.name: kind for kind in (Gaussian,)}
+OBJECTIVES: dict[str, Any] = {
+  kind.name: kind
+  for kind in (Gaussian, Stability, SmoothAdv, Consistency, SmoothAdvConsistency, Macer, SmoothMix, CatRs)
+}
 
 
 def describe(objective: Objective) -> dict[str, Any]:

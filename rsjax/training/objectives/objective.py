@@ -16,6 +16,8 @@ class Batch(NamedTuple):
     key: the key of all randomness in the objective; it differs in each step.
     step: int32[], steps of training before this one.
     epoch: int32[], epochs before this one.
+    votes: float32[b, classes], the share of noisy copies of each image that a trained classifier puts into each
+      class; None unless the objective declares `needs_votes`.
   """
 
   images: jax.Array
@@ -24,20 +26,24 @@ class Batch(NamedTuple):
   key: jax.Array
   step: jax.Array
   epoch: jax.Array
+  votes: Any = None
 
 
 class Network(NamedTuple):
-  """The network with the weights of the step; gradients flow into them, unless they are stopped.
+  """The network with the weights of the step.
+
+  Images may have any number of axes before (h, w, c), and logits have the same ones before the classes.
 
   Attributes:
     train: (images, batch_stats) -> (logits, batch_stats): normalises by the images' own statistics, and
       updates the running ones. Several passes hand the statistics on from one to the next.
-    evaluate: images -> logits, by the running statistics from before the step; for attacks and the like.
+    evaluate: (images, batch_stats) -> logits, by these running statistics; for attacks and the like. Weights
+      and statistics are constants to it, so that an attack computes the gradient of its images alone.
     batch_stats: the running statistics from before the step.
   """
 
   train: Callable[[jax.Array, Any], tuple[jax.Array, Any]]
-  evaluate: Callable[[jax.Array], jax.Array]
+  evaluate: Callable[[jax.Array, Any], jax.Array]
   batch_stats: Any
 
 
@@ -46,7 +52,8 @@ class Loss(NamedTuple):
 
   Attributes:
     value: float32[], what is minimised.
-    logits: float32[b, classes], from which the training accuracy is computed.
+    logits: float32[b, classes], or of m copies of each image float32[b, m, classes], from which the training
+      accuracy is computed.
     batch_stats: the running statistics after its passes.
     statistics: {name: float32[]} for the log, with the names that the objective declares.
   """
@@ -64,6 +71,9 @@ class Objective(Protocol):
     name: its name in commands and checkpoints.
     statistics: the names of the values that it logs, averaged over each epoch.
     noise_sd: standard deviation of its Gaussian noise, in units of [0, 1] pixels; evaluation uses it, too.
+
+  It may also declare `chunks`, in how many parts each batch of the recipe is cut, every part with an update of
+  its own (`chunks_of`); and `needs_votes = True`, if it uses `Batch.votes`.
   """
 
   name: ClassVar[str]
@@ -77,3 +87,17 @@ class Objective(Protocol):
   def __call__(self, network: Network, batch: Batch) -> Loss:
     """The loss of a batch; runs within the jitted step, and may not depend on anything else."""
     ...
+
+
+def chunks_of(objective: Objective) -> int:
+  """In how many parts an objective cuts each batch of the recipe; every part has an update of its own.
+
+  Objectives with m noisy copies of each image cut a batch into m parts, so that a step computes about as many
+  rows as the batch has images.
+  """
+  return getattr(objective, "chunks", 1)
+
+
+def needs_votes(objective: Objective) -> bool:
+  """Whether an objective uses `Batch.votes`."""
+  return getattr(objective, "needs_votes", False)

@@ -1,0 +1,37 @@
+"""experiments/robust_training.py: objectives side by side, and nothing done twice."""
+
+import robust_training
+
+from rsjax import results
+
+
+def test_objectives_stand_beside_gaussian_and_nothing_is_done_twice(tmp_path, capsys):
+  out = tmp_path / "out"
+  flags = [
+    str(out),
+    "--objectives",
+    "consistency",
+    "--epochs",
+    "2",
+    "--seeds",
+    "1",
+    "--N",
+    "200",
+    "--skip",
+    "40",
+  ]
+  assert robust_training.main(flags) == 0
+  files = {name: results.read(out / f"{name}_0.tsv") for name in ("gaussian", "consistency")}
+  assert all(file.complete and file.settings["sigma"] == 0.5 for file in files.values())
+  text = (out / "summary.md").read_text()
+  for name, file in files.items():
+    acr = (file.columns["radius"] * file.columns["correct"]).mean()
+    assert f"| {name} | " in text and f"| {acr:.3f} | {acr:.3f} |" in text
+  assert (out / "summary.png").exists() and str(out) not in text
+  first = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+  capsys.readouterr()
+  assert robust_training.main(flags) == 0
+  again = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+  assert {p: v for p, v in again.items() if p.suffix != ".png"} == {
+    p: v for p, v in first.items() if p.suffix != ".png"
+  }
