@@ -1,7 +1,7 @@
 """Attacks on the smoothed classifier, pure functions within a compiled step.
 
-  >>> gradient = lambda images: jax.grad(lambda v: log_loss(logits_of(v), labels).mean())(images)
-  >>> change = pgd(gradient, images, 64 / 256, steps=10, instead=lambda step: -normal(step))
+    gradient = lambda images: jax.grad(lambda v: log_loss(logits_of(v), labels).mean())(images)
+    change = pgd(gradient, images, 64 / 256, steps=10, instead=lambda step: -normal(step))
 
 geometry: lengths, projections. smoothed: what is maximised. pgd, ddn: the attacks, each as the code that it is
 named after has it. They differ in details, and results published for one do not hold for another.

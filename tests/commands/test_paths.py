@@ -21,6 +21,7 @@ from rsjax.errors import InputError
 from rsjax.noise import Gaussian
 from rsjax.procedures import Certify
 from rsjax.runs import certification, split, training
+from rsjax.runs.votes import read_shares
 from rsjax.smoothing import Smoothed, tuning
 
 ADDRESS = "gs://bucket/x"
@@ -150,6 +151,8 @@ TAKING = {
   "runs/split run outfile": lambda p: run(outfile=p),
   "runs/split run data_dir": lambda p: run(data_dir=p),
   "runs/training run dataset_name": lambda p: fit(dataset_name=p),
+  "runs/training run votes": lambda p: fit(votes=p),
+  "runs/votes read_shares path": lambda p: read_shares(p, data.load("digits", "train")),
   "runs/training run outdir": lambda p: fit(outdir=p),
   "runs/training run data_dir": lambda p: fit(data_dir=p),
   "runs/training run init_from": lambda p: fit(init_from=p),
@@ -271,6 +274,6 @@ def test_an_argument_is_either_a_path_or_known_not_to_be():
   """A new argument that takes any text must be sorted into NO_PATHS, or it is tested above."""
   texts = {dest for command in test_architecture.COMMANDS for dest in text_arguments(command)}
   assert texts == {"dataset", "checkpoint", "outfile", "outdir", "data_dir", "compilation_cache", "init_from",
-                   "results", "out", "reference", "check", "source", "indices", "file", "data",
+                   "results", "out", "reference", "check", "source", "indices", "file", "data", "votes",
                    "html"}  # fmt: skip
   assert isinstance(certify.parser(), argparse.ArgumentParser)
