@@ -36,7 +36,7 @@ SETTINGS = {
   "stability": ("--lbd", 2),
   "consistency": ("--lbd", 5),
   "smoothmix": ("--alpha", 0.25, "--steps", 4, "--eta", 5),
-  "macer": ("--lbd", 6, "--noise-vectors", 8),
+  "macer": ("--lr", 0.01, "--lbd", 6, "--noise-vectors", 8),  # the rate of its authors
   "smoothadv": ("--epsilon", 64, *_COPIES),
   "smoothadv_consistency": ("--epsilon", 64, "--lbd", 1, *_COPIES),
   "catrs": ("--epsilon", 64, "--lbd", 1, *_COPIES),

@@ -138,6 +138,8 @@ def _metadata(path: pathlib.Path) -> Any:
       metadata = ocp.metadata(path)
   except Exception as error:  # Orbax raises many kinds for what is not its own
     files.check_readable(path)
+    if (path / "log.tsv").exists():
+      raise InputError(f"{path} holds a training that has not ended: the same command continues it") from error
     raise InputError(f"{path} is not a checkpoint of rsjax: give a directory that rsjax.train wrote") from error
   if (metadata.custom_metadata or {}).get("format") != FORMAT:
     raise InputError(f"{path} is not a checkpoint of rsjax (format {FORMAT}), or is of a later version")

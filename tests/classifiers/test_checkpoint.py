@@ -99,6 +99,12 @@ def test_missing_and_foreign_checkpoints_are_refused(tmp_path, path, variables):
     checkpoint.load(tmp_path / "tree")
 
 
+def test_a_training_that_has_not_ended_is_called_so(tmp_path):
+  (tmp_path / "log.tsv").write_text("epoch\n")
+  with pytest.raises(InputError, match="a training that has not ended: the same command continues it"):
+    checkpoint.load(tmp_path)
+
+
 def test_damaged_checkpoints_are_refused(path):
   victims = sorted((f for f in path.rglob("*") if f.is_file()), key=lambda f: -f.stat().st_size)
   victims[0].write_bytes(b"")
