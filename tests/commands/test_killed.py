@@ -59,7 +59,7 @@ class Command:
     self._process.send_signal(number)
 
 
-def kill_again_and_again(command, arguments, folder, seed, kills=10):
+def kill_again_and_again(command, arguments, folder, seed, kills=7):
   """(sessions killed while they started, rows at the last kill, path of the finished file)."""
   rng, out = random.Random(seed), folder / f"{command}.tsv"
   starting = 0
@@ -83,7 +83,7 @@ def kill_again_and_again(command, arguments, folder, seed, kills=10):
   return starting, rows, out
 
 
-def test_killed_twenty_times_and_continued_it_is_the_same_file(trained, tmp_path):
+def test_killed_fourteen_times_and_continued_it_is_the_same_file(trained, tmp_path):
   common = ["digits", trained, 0.25, "--N", 3000, "--batch", 512]
   own = {"certify": [], "predict": ["--fixed"]}  # by looks, predict would often be done before it is killed
   for main, command in ((certify.main, "certify"), (predict.main, "predict")):
@@ -96,7 +96,7 @@ def test_killed_twenty_times_and_continued_it_is_the_same_file(trained, tmp_path
     ]
   for command, run in zip(("certify", "predict"), runs):
     starting, rows, out = run.result()
-    assert 1 < starting < 9 and 10 < rows < 360
+    assert 0 < starting < 5 and 10 < rows < 360
     assert without_time(out) == without_time(tmp_path / f"{command}_whole.tsv")
     read = results.read(out)
     assert read.complete and len(read) == 360

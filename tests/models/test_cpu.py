@@ -101,14 +101,18 @@ def step(model, variables, x, labels, dtype, onednn, once):
 
 @pytest.mark.parametrize(
   ("arch", "side", "forms", "once"),
-  [("cifar_resnet8", 16, (False, True), False), ("resnet50", 32, (True,), True)],  # the second compiles long
+  [("cifar_resnet8", 16, (False, True), False), ("resnet50", 48, (True,), True)],  # the second compiles long
 )
 def test_a_network_trains_as_with_the_plain_layers(arch, side, forms, once, monkeypatch):
   """In float64 to rounding; in float32 no farther from that than the plain layers are, or hardly.
 
-  ResNet-50 has two blocks per stage here, which are of all its kinds.
+  ResNet-50 has one or two blocks per stage here, which are of all its kinds. On smaller images, batch norm of
+  the last stage would have few pixels, and so large rounding errors that their sizes are chance.
   """
-  shorter = lambda block, blocks, *rest, **named: layers.Layer(block, min(blocks, 2), *rest, **named)
+
+  def shorter(block, blocks, features, stride, *rest, **named):
+    return layers.Layer(block, min(blocks, 2 if stride == 1 else 1), features, stride, *rest, **named)
+
   monkeypatch.setattr(resnet, "Layer", shorter)
   model = network(arch, jnp.float32, monkeypatch)
   with x64(False):

@@ -88,7 +88,7 @@ def test_one_step_on_eight_devices_is_one_step_on_one(sets, objective):
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=5e-6), one, eight)
 
 
-@each(1, 2, 6, 7, 8, 9)
+@each(2, 8, 9)
 def test_stopped_within_an_epoch_and_continued_is_uninterrupted_bit_for_bit(sets, objective):
   states = []
   whole = run(sets, objective, save=lambda state: states.append(jax.device_get(state)), save_seconds=0.0)
@@ -99,7 +99,7 @@ def test_stopped_within_an_epoch_and_continued_is_uninterrupted_bit_for_bit(sets
   assert set(whole[-1].statistics) == set(objective.statistics)
 
 
-@each(3, 7, 8, 9)
+@each(7, 9)
 def test_it_computes_in_bfloat16(sets, objective):
   loss, state = one_step(sets, objective, Network(jnp.bfloat16))
   assert np.isfinite(loss)
