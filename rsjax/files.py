@@ -78,6 +78,8 @@ def whole(path: str | pathlib.Path, mode: str = "w", *, shared: bool = False) ->
     OSError: if the file cannot be written.
   """
   path = pathlib.Path(path)
+  if path.exists() and not path.is_file():  # replacing it would destroy a device, such as /dev/null
+    raise OSError(errno.EINVAL, "it exists, and is not a file")
   new = path.with_name(f".{path.name}.{os.getpid()}.new" if shared else f".{path.name}.new")
   try:
     text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}  # of names not in UTF-8

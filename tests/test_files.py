@@ -29,6 +29,15 @@ def test_a_file_is_whole_or_the_old_one(tmp_path):
   assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path):
+  """A named pipe stands for devices such as /dev/null, which root could replace."""
+  pipe = tmp_path / "pipe"
+  os.mkfifo(pipe)
+  with pytest.raises(OSError, match="not a file"), files.whole(pipe):
+    pass
+  assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+
+
 def test_killed_before_its_end_it_leaves_the_old_one(tmp_path):
   path = tmp_path / "x.txt"
   path.write_text("old")

@@ -103,7 +103,8 @@ def dual(chooser: Results, files: Sequence[Results]) -> Results:
   choice, *answers = (at_share(f, 0.5).columns for f in (chooser, *files))
   if (most := int(choice["predict"].max())) >= len(files):
     raise InputError(
-      f"{chooser.path} chooses number {most}, from 0 on, of {len(files)} files: give the others in its order"
+      f"{chooser.path} answers class {most}, but only classes below {len(files)} choose a file: give one file "
+      "for each class of the chooser, in the order of the classes"
     )
   chosen, rows = np.maximum(choice["predict"], 0), np.arange(len(chooser))
   predict = np.array([columns["predict"] for columns in answers])[chosen, rows]

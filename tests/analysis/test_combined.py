@@ -205,7 +205,7 @@ def test_dual_takes_the_smaller_radius_of_the_chooser_and_the_chosen(tmp_path, c
     analyze.main, ["--combine", "dual", *(tmp_path / n for n in ("chooser", "first", "second"))], capsys
   )
   assert "dual smoothing, sigma 0.5 chooses of 0.25, 1" in said.out and "alpha 0.01" in said.out
-  with pytest.raises(InputError, match="chooses number 1, from 0 on, of 1 files"):
+  with pytest.raises(InputError, match="answers class 1, but only classes below 1 choose a file"):
     analysis.dual(chooser, [first])
 
 
@@ -305,7 +305,12 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path, capsys):
   refused(analyze.main, ["--combine", "cascade", DIGITS[0], foreign], capsys, str(foreign), "keeps no votes")
   for more in (["--bound", "multi"], ["--top-k", "2"], ["--reference", DIGITS[1]]):
     refused(analyze.main, ["--combine", "cascade", *DIGITS, *more], capsys, "--combine has its own bounds")
-  refused(analyze.main, ["--combine", "dual", *DIGITS[:2]], capsys, "chooses number 9, from 0 on, of 1 files")
+  refused(
+    analyze.main,
+    ["--combine", "dual", *DIGITS[:2]],
+    capsys,
+    "answers class 9, but only classes below 1 choose a file",
+  )
   stopped = write_file(tmp_path / "s.tsv", CertifyByLooks(n=5000, stop=Radii((0.0, 0.25))))
   fixed = write_file(tmp_path / "f.tsv", Certify(n=5000))
   refused(
