@@ -366,6 +366,15 @@ def test_images_in_common_are_compared_and_no_others():
   assert "differ in split" in text and "in common" not in text and "(p = 1)" not in text
 
 
+def test_images_of_another_digest_are_other_images():
+  """10 more of 60: clear image by image, and chance between samples, which equal positions do not change."""
+  more, fewer = with_hits([1] * 40 + [0] * 20), with_hits([1] * 30 + [0] * 30)
+  for digests, chance in ((("d", "d"), False), (("d", "e"), True), (("d", None), False)):
+    for f, digest in zip((more, fewer), digests):
+      f.settings["dataset"] = digest
+    assert ("may be chance" in said([more, fewer], [0.25])) == chance
+
+
 def test_a_manifest_that_does_not_fit_its_rows_is_named():
   whole = sampled(images=300)
   whole.manifest["about"]["images"] = 600
