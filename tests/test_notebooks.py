@@ -139,7 +139,7 @@ def test_the_first_cell_installs_rsjax_from(name, cwd, files, expected, installe
 def test_without_the_result_files_it_says_what_to_do(tmp_path):
   ran = run(FOLDER / "explore_results.ipynb", tmp_path)
   assert ran.returncode == 1
-  assert ran.stderr.splitlines()[-1].startswith("FileNotFoundError: put certify_*.tsv and their .json into")
+  assert ran.stderr.splitlines()[-1].startswith("FileNotFoundError: upload result files beside this notebook")
 
 
 def test_a_cell_that_fails_fails_the_run(write_notebook, tmp_path):
