@@ -1,4 +1,4 @@
-"""python -m rsjax.check FILE: whether a result file contradicts itself, its data set or its checkpoint."""
+"""python -m rsjax.check FILE...: whether result files contradict themselves, their data or their checkpoint."""
 
 import argparse
 from typing import Any
@@ -9,6 +9,7 @@ from rsjax.errors import ContradictionError, InputError
 
 EPILOG = """examples:
   python -m rsjax.check out.tsv
+  python -m rsjax.check results/*.tsv
   python -m rsjax.check out.tsv --checkpoint out/digits_0.25 --rows 5
 
 Without --checkpoint it needs no JAX: every row is computed anew from its votes, and the images are held against
@@ -21,10 +22,15 @@ Exit codes: 0 nothing contradicts (an incomplete file does not), 1 something doe
 
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
-  made = parsing.parser("check", "Check a result file: bounds, images, digests, votes.", EPILOG)
+  made = parsing.parser("check", "Check result files: bounds, images, digests, votes.", EPILOG)
   add = made.add_argument
-  add("file", metavar="FILE", help="result file of rsjax.certify or rsjax.predict, its manifest beside it")
-  add("--checkpoint", metavar="DIR", help="the classifier that it is of: rows are drawn again")
+  add(
+    "files",
+    metavar="FILE",
+    nargs="+",
+    help="result file of rsjax.certify or rsjax.predict, its manifest beside it; several are checked in turn",
+  )
+  add("--checkpoint", metavar="DIR", help="the classifier that they are of: rows are drawn again")
   add("--data", metavar="DATASET", help="its data set (default, with --checkpoint: the manifest's)")
   arguments.add_data_dir(made)
   add("--rows", type=int, metavar="N", help="how many rows to draw again (default: 5)")
@@ -38,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> None:
-  for path in (args.file, args.checkpoint or "", args.data or "", args.data_dir or ""):
+  for path in (*args.files, args.checkpoint or "", args.data or "", args.data_dir or ""):
     files.local(path)
   if args.checkpoint is None and (args.rows is not None or args.seed is not None):
     raise InputError("--rows and --seed are of rows that are drawn again: give --checkpoint")
@@ -47,39 +53,50 @@ def _body(args: argparse.Namespace) -> None:
   if args.seed is not None and args.seed < 0:
     raise InputError(f"--seed must be at least 0, got {args.seed}")
   from rsjax import results
+
+  for path in args.files:  # what cannot be read is no contradiction
+    results.read_manifest(path)
+    results.read_rows(path)
+  wrong = {path: count for path in args.files if (count := _contradictions(path, args))}
+  if wrong:
+    found = results.plural(sum(wrong.values()), "contradiction")
+    raise ContradictionError(f"{found} in {', '.join(wrong)}")
+
+
+def _contradictions(path: str, args: argparse.Namespace) -> int:
+  """Prints what is found in one file; returns the number of contradictions."""
+  from rsjax import results
   from rsjax.analysis import contradictions
 
-  results.read_manifest(args.file)  # what cannot be read is no contradiction
-  results.read_rows(args.file)
   try:
-    file = results.read(args.file)
+    file = results.read(path)
   except InputError as error:
-    _print_digests(args.file, {})
+    _print_digests(path, {})
     print(f"contradiction: {error}")
-    raise _found([str(error)], args.file) from error
-  loaded = _loaded(args, file)
-  _print_digests(args.file, file.settings)
+    return 1
+  loaded = _loaded(path, args, file)
+  _print_digests(path, file.settings)
   wrong: list[str] = []
   for one in contradictions.checked(file):
     _print(one, wrong)
   if loaded:
     _against(file, loaded, args, wrong)
-  if wrong:
-    raise _found(wrong, args.file)
-  print(f"{args.file}: nothing contradicts")
+  if not wrong:
+    print(f"{path}: nothing contradicts")
+  return len(wrong)
 
 
-def _loaded(args: argparse.Namespace, file: Any) -> dict[str, Any]:
+def _loaded(path: str, args: argparse.Namespace, file: Any) -> dict[str, Any]:
   """The data set, and the classifier, that were given or that the manifest names."""
   from rsjax.analysis import contradictions
 
   if args.data is None and args.checkpoint is None:
     return {}
   if file.settings.get("split") is None and contradictions.is_of_a_split(file):
-    raise InputError(f"the manifest of {args.file} lacks split: it is not known which images it is of")
+    raise InputError(f"the manifest of {path} lacks split: it is not known which images it is of")
   if file.settings.get("split") is None:
     raise InputError(
-      f"{args.file} was made in Python, of arrays, and its digests are theirs: it cannot be held against a "
+      f"{path} was made in Python, of arrays, and its digests are theirs: it cannot be held against a "
       "data set or a checkpoint by name. Where images and model are at hand, the same call in Python says "
       "whether they are the same: it continues the file, or refuses it"
     )
@@ -157,12 +174,6 @@ def _print_digests(path: str, settings: dict[str, Any]) -> None:
   for what, digest in named.items():
     if digest is not None:
       print(f"{what}, as the manifest says: {digest}")
-
-
-def _found(wrong: list[str], path: str) -> ContradictionError:
-  from rsjax.results import plural
-
-  return ContradictionError(f"{plural(len(wrong), 'contradiction')} in {path}")
 
 
 if __name__ == "__main__":

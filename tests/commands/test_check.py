@@ -96,6 +96,19 @@ def test_a_seed_chooses_the_rows(made, trained, capsys):
   assert say("--rows", "99", "--seed", "1")[0].startswith("images 0, 60, 120, 180, 240, 300, 2,400 draws")
 
 
+def test_several_files_are_checked_in_turn(made, copy, tmp_path, capsys):
+  good, bad, other = str(made / "p.tsv"), copy("c.tsv"), copy("looks.tsv")
+  raised(bad)
+  raised(other)
+  assert check.main([good, str(bad), str(other)]) == 1
+  out, err = capsys.readouterr()
+  assert f"{good}: nothing contradicts" in out
+  assert f"2 contradictions in {bad}, {other}\n" in err
+  assert check.main([str(bad), str(tmp_path / "none.tsv")]) == 2  # and nothing is said of the first
+  out, err = capsys.readouterr()
+  assert "none.tsv" in err and not out
+
+
 def test_an_earlier_versions_file_passes(capsys):
   assert "nothing contradicts" in ran(0, capsys, DIGITS, "--data", "digits")
 

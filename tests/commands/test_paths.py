@@ -36,7 +36,7 @@ GIVEN = {
   "outdir": "out",
   "index": "0",
   "results": "r.tsv",
-  "file": "r.tsv",
+  "files": "r.tsv",
   "name": "cifar10",
   "source": "originals",
 }
@@ -274,6 +274,6 @@ def test_an_argument_is_either_a_path_or_known_not_to_be():
   """A new argument that takes any text must be sorted into NO_PATHS, or it is tested above."""
   texts = {dest for command in test_architecture.COMMANDS for dest in text_arguments(command)}
   assert texts == {"dataset", "checkpoint", "outfile", "outdir", "data_dir", "compilation_cache", "init_from",
-                   "results", "out", "reference", "check", "source", "indices", "file", "data", "votes",
+                   "results", "out", "reference", "check", "source", "indices", "files", "data", "votes",
                    "html"}  # fmt: skip
   assert isinstance(certify.parser(), argparse.ArgumentParser)
