@@ -17,13 +17,15 @@ EPILOG = """examples:
   python -m rsjax.convert out/resnet110 again.pth.tar --to-torch
 
 The command reads the paper's checkpoint.pth.tar, those of SmoothAdv, MACER, Consistency, SmoothMix and CAT-RS,
-torchvision's resnet50, and safetensors, without executing anything in them. It refuses a file with a tensor
-that is left over, missing or of another shape. It needs PyTorch: pip install torch safetensors
+torchvision's resnet50, RobustBench's wide residual networks, timm's vision transformers, and safetensors,
+without executing anything in them. It refuses a file with a tensor that is left over, missing or of another
+shape. It needs PyTorch: pip install torch safetensors
 
 Weights work only with the normalisation that they were trained with, and most files do not record it.
 cifar10, imagenet, cifar100, svhn_cropped: subtract the mean, then divide by the standard deviation (the paper
 and most later work).
 center: subtract only the mean, that of CIFAR-10 or ImageNet by image size (some models of SmoothAdv).
+half: subtract 0.5, then divide by 0.5 (most vision transformers).
 none: use pixels in [0, 1] as they are (MACER)."""
 
 
@@ -45,8 +47,8 @@ def parser() -> argparse.ArgumentParser:
   add(
     "--normalization",
     metavar="NAME",
-    help="cifar10, imagenet, cifar100, svhn_cropped, center, none, or six numbers: three means and three "
-    "standard deviations, one per channel, for pixels in [0, 1], such as "
+    help="cifar10, imagenet, cifar100, svhn_cropped, center, half, none, or six numbers: three means and "
+    "three standard deviations, one per channel, for pixels in [0, 1], such as "
     ".49,.48,.45,.20,.20,.20",
   )
   add(
@@ -158,7 +160,8 @@ def _candidates(image_shape: tuple[int, ...]) -> dict[str, Any]:
   found: dict[str, Any] = {name: named.SETS[name].statistics for name in ("cifar10", "imagenet")}
   mean, _ = found["cifar10" if image_shape[0] == 32 else "imagenet"]
   found |= _OTHERS if image_shape[0] == 32 else {}
-  return found | {"center": (mean, (1.0, 1.0, 1.0)), "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))}
+  one = (1.0, 1.0, 1.0)
+  return found | {"center": (mean, one), "half": ((0.5,) * 3, (0.5,) * 3), "none": ((0.0,) * 3, one)}
 
 
 def _given(text: str, candidates: dict[str, Any]) -> Any:

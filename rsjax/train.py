@@ -22,7 +22,8 @@ def parser() -> parsing.Parser:
   made.add_argument(
     "arch",
     metavar="ARCH",
-    help="convnet (digits, MNIST-size), cifar_resnet20, cifar_resnet110 (any 6n + 2), resnet50 (imagenet)",
+    help="convnet (digits, MNIST-size), cifar_resnet20, cifar_resnet110 (any 6n + 2), wide_resnet28_10 (any "
+    "6n + 4, any width), resnet50 (imagenet), vit_small_patch4, vit_base_patch16 (tiny, small or base, any patch)",
   )
   made.add_argument("outdir", metavar="OUTDIR", help="directory for the checkpoint and the log")
   arguments.add_data_dir(made)

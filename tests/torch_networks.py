@@ -1,6 +1,7 @@
 """The field's networks in PyTorch under their published names, as a reference for conversion.
 
-Written for the tests, from the papers and the names in published files: He et al. 2016, and torchvision's v1.5.
+Written for the tests, from the papers and the names in published files: He et al. 2016, and torchvision's v1.5;
+Zagoruyko and Komodakis 2016, named as RobustBench does; Dosovitskiy et al. 2021, named as timm does.
 """
 
 import torch
@@ -68,6 +69,99 @@ class Network(nn.Module):
     return self.fc(x.flatten(1))
 
 
+class PreActivation(nn.Module):
+  """A block of a wide residual network."""
+
+  def __init__(self, inputs, outputs, stride):
+    super().__init__()
+    self.bn1 = nn.BatchNorm2d(inputs)
+    self.conv1 = conv(inputs, outputs, 3, stride)
+    self.bn2 = nn.BatchNorm2d(outputs)
+    self.conv2 = conv(outputs, outputs, 3)
+    self.convShortcut = conv(inputs, outputs, 1, stride) if stride > 1 or inputs != outputs else None
+
+  def forward(self, x):
+    active = torch.relu(self.bn1(x))
+    y = self.conv2(torch.relu(self.bn2(self.conv1(active))))
+    return y + (x if self.convShortcut is None else self.convShortcut(active))
+
+
+class WideNetwork(nn.Module):
+  """wide_resnetD_K; `unused` is the first part once more, which published code holds and never applies."""
+
+  def __init__(self, depth, widen, num_classes, unused=False):
+    super().__init__()
+    self.conv1 = conv(3, 16, 3)
+    width = 16
+    for i, (features, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
+      part = nn.Module()
+      outputs, blocks = features * widen, (depth - 4) // 6
+      part.layer = nn.Sequential(
+        *(PreActivation(width if j == 0 else outputs, outputs, stride if j == 0 else 1) for j in range(blocks))
+      )
+      width = outputs
+      setattr(self, f"block{i}", part)
+    if unused:
+      self.sub_block1 = nn.Sequential(PreActivation(16, 16 * widen, 1))
+    self.bn1 = nn.BatchNorm2d(width)
+    self.fc = nn.Linear(width, num_classes)
+
+  def forward(self, x):
+    x = self.conv1(x)
+    for i in (1, 2, 3):
+      x = getattr(self, f"block{i}").layer(x)
+    x = torch.relu(self.bn1(x))
+    return self.fc(nn.functional.avg_pool2d(x, x.shape[-1]).flatten(1))
+
+
+class Attention(nn.Module):
+  def __init__(self, width, heads):
+    super().__init__()
+    self.heads = heads
+    self.qkv = nn.Linear(width, 3 * width)
+    self.proj = nn.Linear(width, width)
+
+  def forward(self, x):
+    b, tokens, width = x.shape
+    q, k, v = self.qkv(x).reshape(b, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+    x = nn.functional.scaled_dot_product_attention(q, k, v)
+    return self.proj(x.transpose(1, 2).reshape(b, tokens, width))
+
+
+class TransformerBlock(nn.Module):
+  def __init__(self, width, heads):
+    super().__init__()
+    self.norm1 = nn.LayerNorm(width, eps=1e-6)
+    self.attn = Attention(width, heads)
+    self.norm2 = nn.LayerNorm(width, eps=1e-6)
+    self.mlp = nn.Module()
+    self.mlp.fc1 = nn.Linear(width, 4 * width)
+    self.mlp.fc2 = nn.Linear(4 * width, width)
+
+  def forward(self, x):
+    x = x + self.attn(self.norm1(x))
+    return x + self.mlp.fc2(nn.functional.gelu(self.mlp.fc1(self.norm2(x))))
+
+
+class VisionTransformer(nn.Module):
+  """vit_tiny_patchP and so on, for square images of `side`."""
+
+  def __init__(self, width, heads, patch, side, num_classes, depth=12):
+    super().__init__()
+    self.cls_token = nn.Parameter(torch.randn(1, 1, width))
+    self.pos_embed = nn.Parameter(torch.randn(1, (side // patch) ** 2 + 1, width))
+    self.patch_embed = nn.Module()
+    self.patch_embed.proj = nn.Conv2d(3, width, patch, patch)
+    self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
+    self.norm = nn.LayerNorm(width, eps=1e-6)
+    self.head = nn.Linear(width, num_classes)
+
+  def forward(self, x):
+    x = self.patch_embed.proj(x).flatten(2).transpose(1, 2)
+    x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.pos_embed
+    return self.head(self.norm(self.blocks(x))[:, 0])
+
+
 class Normalize(nn.Module):
   """The leading layer, whose numbers are not in the state_dict (`saved` puts them there)."""
 
@@ -87,8 +181,16 @@ class Normalize(nn.Module):
 def random_network(arch, num_classes, seed=0):
   """In evaluation, with random weights and running statistics that are far from neutral."""
   torch.manual_seed(seed)
-  net = Network(arch, num_classes)
+  if arch.startswith("wide_resnet"):
+    net = WideNetwork(*map(int, arch.removeprefix("wide_resnet").split("_")), num_classes, unused=True)
+  elif arch == "vit_tiny_patch8":
+    net = VisionTransformer(192, 3, 8, 32, num_classes)
+  else:
+    net = Network(arch, num_classes)
   for module in net.modules():
+    if isinstance(module, nn.LayerNorm):
+      nn.init.uniform_(module.weight, 0.5, 1.5)
+      nn.init.normal_(module.bias, 0, 0.2)
     if isinstance(module, nn.BatchNorm2d):
       nn.init.uniform_(module.weight, 0.5, 1.5)
       nn.init.normal_(module.bias, 0, 0.2)

@@ -5,13 +5,15 @@
     write("again.pth.tar", variables, {"arch": file.arch, ...})
 
 The paper's cifar_resnetD (D = 6n + 2) and torchvision's resnet50 are known, as saved by the code of the paper,
-SmoothAdv, MACER, Consistency, SmoothMix and CAT-RS, with or without the prefixes of DataParallel and of a
-leading normalisation layer. Files are read without executing anything in them. Hardly any file records the
+SmoothAdv, MACER, Consistency, SmoothMix and CAT-RS, wide residual networks as RobustBench publishes them, and
+timm's vision transformers, with or without the prefixes of DataParallel and of a leading normalisation layer.
+Files are read without executing anything in them. Hardly any file records the
 normalisation that its weights were trained with.
 """
 
 import dataclasses
 import hashlib
+import math
 import pathlib
 import re
 from typing import Any
@@ -23,6 +25,7 @@ from rsjax import files
 from rsjax.classifiers import normalization, torch_states
 from rsjax.classifiers.classifier import Spec, some
 from rsjax.errors import InputError
+from rsjax.models import vit
 
 _COUNTER = "num_batches_tracked"
 
@@ -169,7 +172,8 @@ def _copies(path, content):
   if names:
     raise InputError(
       f"{path} does not hold a known network: expected conv1, layer1, ..., fc, as in the paper's cifar_resnet "
-      f"and torchvision's resnet50, got {some(names)}"
+      "and torchvision's resnet50, block1 in layer1's place, as in wide residual networks, or patch_embed, "
+      f"blocks, ..., head, as in timm's vision transformers, got {some(names)}"
     )
   keys = (
     f"it has {some([str(key) for key in content])}"
@@ -181,19 +185,47 @@ def _copies(path, content):
 
 def _recognise(path, own):
   """(arch, classes, image shape) by the tensors."""
-  blocks = [len({n.split(".")[1] for n in own if n.startswith(f"layer{i}.")}) for i in (1, 2, 3, 4)]
+  if "patch_embed.proj.weight" in own:
+    return _recognise_vit(path, own)
+  known = "the paper's cifar_resnet, torchvision's resnet50 nor a wide residual network"
+  blocks = [_count(own, f"layer{i}.") for i in (1, 2, 3, 4)]
+  wide = [_count(own, f"block{i}.layer.") for i in (1, 2, 3)]
   stem = tuple(own["conv1.weight"].shape)
-  classes = own["fc.weight"].shape[0] if own["fc.weight"].ndim == 2 else 0
+  classes = _classes(own, "fc.weight")
   bottleneck = "layer1.0.conv3.weight" in own
   if stem == (16, 3, 3, 3) and not bottleneck and blocks[3] == 0 and blocks[0] == blocks[1] == blocks[2] > 0:
     return f"cifar_resnet{6 * blocks[0] + 2}", classes, (32, 32, 3)
   if stem == (64, 3, 7, 7) and bottleneck and blocks == [3, 4, 6, 3]:
     return "resnet50", classes, (224, 224, 3)
+  first = own.get("block1.layer.0.conv1.weight")
+  if stem == (16, 3, 3, 3) and wide[0] == wide[1] == wide[2] > 0 and first is not None and first.ndim == 4:
+    return f"wide_resnet{6 * wide[0] + 4}_{max(1, first.shape[0] // 16)}", classes, (32, 32, 3)
   raise InputError(
     f"{path} does not hold a known network: a first convolution of {stem} and {blocks} "
-    f"{'bottleneck ' if bottleneck else ''}blocks are neither "
-    "the paper's cifar_resnet nor torchvision's resnet50"
+    f"{'bottleneck ' if bottleneck else ''}blocks are neither {known}"
   )
+
+
+def _recognise_vit(path, own):
+  proj, positions = own["patch_embed.proj.weight"], own.get("pos_embed")
+  sizes = {size.width: name for name, size in vit.SIZES.items()}
+  if proj.ndim == 4 and proj.shape[0] in sizes and positions is not None and positions.ndim == 3:
+    side = math.isqrt(max(0, positions.shape[1] - 1)) * proj.shape[2]
+    arch = f"vit_{sizes[proj.shape[0]]}_patch{proj.shape[2]}"
+    return arch, _classes(own, "head.weight"), (side, side, 3)
+  raise InputError(
+    f"{path} does not hold a known network: a vision transformer must have pos_embed and a width of "
+    f"{', '.join(map(str, sizes))}, got patch_embed.proj.weight of {list(proj.shape)}"
+  )
+
+
+def _count(own, prefix):
+  """How many numbered blocks have this prefix."""
+  return len({n.removeprefix(prefix).split(".")[0] for n in own if n.startswith(prefix)})
+
+
+def _classes(own, last):
+  return own[last].shape[0] if own[last].ndim == 2 else 0
 
 
 def _check_shapes(path, own, rest, arch, num_classes, image_shape):
@@ -221,6 +253,8 @@ def _name(path):
   leaf = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}.get(leaf, leaf)
   if "downsample" in parts:
     parts[-1] = {"conv": "0", "bn": "1"}[parts[-1]]
+  if re.fullmatch(r"block\d", parts[0] if parts else ""):
+    parts.insert(1, "layer")
   return ".".join([*parts, leaf])
 
 

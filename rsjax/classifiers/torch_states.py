@@ -23,7 +23,17 @@ _EXTRA = "pip install torch safetensors"
 _CUT = re.compile(
   "(?i)unexpected EOF|corrupted|incomplete|truncated|ran out of (data|input)|header ?too ?large"
 )
-_LAYERS = re.compile(r"(conv1|bn1|layer\d|fc)\.")
+# Two tensors that each network has, and what its layers are called: residual networks, and vision transformers.
+_FAMILIES = (
+  (("conv1.weight", "fc.weight"), re.compile(r"(conv1|bn1|layer\d|block\d|fc)\.")),
+  (
+    ("patch_embed.proj.weight", "head.weight"),
+    re.compile(r"(cls_token|pos_embed|(patch_embed|blocks|norm|head)\.)"),
+  ),
+)
+_NEVER_USED = re.compile(
+  r"(^|\.)sub_block1\."
+)  # in published wide residual networks: a block that none applies
 _COMPILED = re.compile(r"(^|\.)_orig_mod(?=\.)")  # what torch.compile puts into names
 _TRAINING = re.compile(
   "(?i)optim|sched|scaler|rng|random|history|loss|acc"
@@ -96,7 +106,7 @@ def load(path: pathlib.Path) -> Any:
 
 
 def find(content: Any) -> list[Copy]:
-  """The networks in what PyTorch read, those with a conv1.weight and a fc.weight."""
+  """The networks in what PyTorch read, those with a first and a last layer of a known name."""
   return [copy for keys, state in _states(content, ()) for copy in _copies(keys, state)]
 
 
@@ -163,13 +173,17 @@ def _copies(keys: tuple[str, ...], state: dict[str, Any]) -> Iterator[Copy]:
   plain = {_COMPILED.sub("", name).removeprefix("."): tensor for name, tensor in state.items()}
   if len(plain) < len(state):  # both a network and its compiled form: both under their own names
     plain = state
-  prefixes = [name.removesuffix("conv1.weight") for name in plain if name.endswith("conv1.weight")]
-  prefixes = [p for p in prefixes if f"{p}fc.weight" in plain]
-  own: dict[str, dict[str, Any]] = {prefix: {} for prefix in prefixes}
+  layers_of = {
+    name.removesuffix(first): layers
+    for (first, last), layers in _FAMILIES
+    for name in plain
+    if name.endswith(first) and name.removesuffix(first) + last in plain
+  }
+  own: dict[str, dict[str, Any]] = {prefix: {} for prefix in layers_of}
   rest = {}
   for name, tensor in plain.items():
-    whose = [p for p in prefixes if name.startswith(p) and _LAYERS.match(name[len(p) :])]
-    if _counts(name, tensor):
+    whose = [p for p, layers in layers_of.items() if name.startswith(p) and layers.match(name[len(p) :])]
+    if _counts(name, tensor) or _NEVER_USED.search(name):
       continue
     if whose:
       own[whose[0]][name.removeprefix(whose[0])] = tensor

@@ -29,8 +29,23 @@ from rsjax.models.cifar_resnet import CifarResNet
 from rsjax.models.convnet import ConvNet
 from rsjax.models.folding import cast_convolutions, fold
 from rsjax.models.resnet import ResNet50
+from rsjax.models.vit import SIZES, ViT
+from rsjax.models.wide_resnet import WideResNet
 
-ARCHITECTURES = ("convnet", "cifar_resnet20", "cifar_resnet110", "resnet50")
+# The usual ones, and what other names there are.
+ARCHITECTURES = (
+  "convnet",
+  "cifar_resnet20",
+  "cifar_resnet110",
+  "wide_resnet28_10",
+  "resnet50",
+  "vit_small_patch4",
+  "vit_base_patch16",
+)
+OTHERS = (
+  "cifar_resnetD for any depth D = 6n + 2, wide_resnetD_K for D = 6n + 4 and any width K, "
+  "vit_{tiny,small,base}_patchP for images whose sides P divides"
+)
 DTYPES = ("float32", "bfloat16")
 
 
@@ -40,7 +55,7 @@ def create(
   """The module of an architecture.
 
   Args:
-    arch: one of ARCHITECTURES, or cifar_resnetD for any depth D = 6n + 2.
+    arch: one of ARCHITECTURES, or of OTHERS.
     num_classes: the number of classes of the data set.
     mean, std: the input's normalisation, per channel, in units of [0, 1] pixels.
     dtype: the dtype that it computes in, "float32" or "bfloat16".
@@ -60,10 +75,13 @@ def create(
   resnet = re.fullmatch(r"cifar_resnet(\d+)", arch)
   if resnet and int(resnet[1]) >= 8 and (int(resnet[1]) - 2) % 6 == 0:
     return CifarResNet(depth=int(resnet[1]), **common)
-  raise InputError(
-    f"unknown architecture {arch!r}: give one of {', '.join(ARCHITECTURES)} "
-    "(cifar_resnetD also for other depths D = 6n + 2)"
-  )
+  wide = re.fullmatch(r"wide_resnet(\d+)_(\d+)", arch)
+  if wide and int(wide[1]) >= 10 and (int(wide[1]) - 4) % 6 == 0 and int(wide[2]) >= 1:
+    return WideResNet(depth=int(wide[1]), widen=int(wide[2]), **common)
+  vit = re.fullmatch(r"vit_([a-z]+)_patch([1-9]\d*)", arch)
+  if vit and vit[1] in SIZES:
+    return ViT(size=SIZES[vit[1]], patch=int(vit[2]), **common)
+  raise InputError(f"unknown architecture {arch!r}: give one of {', '.join(ARCHITECTURES)} (also {OTHERS})")
 
 
 def init(model: nn.Module, key: jax.Array, image_shape: Sequence[int]) -> Any:

@@ -22,37 +22,52 @@ def _uniform_fan_in(fan_in: int) -> Any:
   return lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
+def conv(
+  x: jax.Array, train: bool, features: int, kernel: int, stride: int, name: str, like: Any, bias: bool = False
+) -> jax.Array:
+  """A convolution padded by kernel // 2; call it within a module's __call__. See `conv_norm`."""
+  if not bias and _for_cpu(x, train, like):
+    return cpu.Conv(features, kernel, stride, he_fan_out, name=name)(x)
+  pad = (kernel // 2, kernel // 2)
+  return nn.Conv(
+    features,
+    (kernel, kernel),
+    (stride, stride),
+    padding=(pad, pad),
+    use_bias=bias,
+    kernel_init=he_fan_out,
+    dtype=like.dtype,
+    name=name,
+  )(x)
+
+
+def norm(x: jax.Array, train: bool, name: str, like: Any) -> jax.Array:
+  """A batch norm, which computes in float32 whatever the dtype; call it within a module's __call__."""
+  if _for_cpu(x, train, like):
+    return cpu.BatchNorm(0.9, EPSILON, name=name)(x)
+  made = nn.BatchNorm(not train, momentum=0.9, epsilon=EPSILON, dtype=jnp.float32, name=name)
+  return made(x.astype(jnp.float32)).astype(x.dtype)
+
+
 def conv_norm(
   x: jax.Array, train: bool, features: int, kernel: int, stride: int, names: tuple[str, str], like: Any
 ) -> jax.Array:
-  """A convolution and its batch norm; call it within a module's __call__.
+  """A convolution and the batch norm of its output; call it within a module's __call__.
 
   Args:
     x: [b, h, w, c].
     train: whether the norm uses the batch's own statistics.
-    features, kernel, stride: of the convolution, padded by kernel // 2.
-    names: of the convolution and of the norm, a pair of CONVOLUTIONS.
-    like: the calling module, for its `dtype` and `folded`. The norm computes in float32 whatever the
-      dtype; if it is folded, it is the convolution's bias instead (see `folding`).
+    features, kernel, stride: of the convolution.
+    names: of the convolution and of the norm, a pair of the module's CONVOLUTIONS.
+    like: the calling module, for its `dtype` and `folded`. If the norm is folded, it is the convolution's
+      bias instead (see `folding`).
   """
-  if cpu.wanted() and train and not like.folded and x.dtype == like.dtype == jnp.float32:
-    x = cpu.Conv(features, kernel, stride, he_fan_out, name=names[0])(x)
-    return cpu.BatchNorm(0.9, EPSILON, name=names[1])(x)
-  conv = nn.Conv(
-    features,
-    (kernel, kernel),
-    (stride, stride),
-    padding=((kernel // 2, kernel // 2), (kernel // 2, kernel // 2)),
-    use_bias=like.folded,
-    kernel_init=he_fan_out,
-    dtype=like.dtype,
-    name=names[0],
-  )
-  x = conv(x)
-  if like.folded:
-    return x
-  norm = nn.BatchNorm(not train, momentum=0.9, epsilon=EPSILON, dtype=jnp.float32, name=names[1])
-  return norm(x.astype(jnp.float32)).astype(x.dtype)
+  x = conv(x, train, features, kernel, stride, names[0], like, bias=like.folded)
+  return x if like.folded else norm(x, train, names[1], like)
+
+
+def _for_cpu(x: jax.Array, train: bool, like: Any) -> bool:
+  return cpu.wanted() and train and not like.folded and x.dtype == like.dtype == jnp.float32
 
 
 class Shortcut(nn.Module):

@@ -39,6 +39,8 @@ def logits(classifier, images, folded):
     ("cifar_resnet20", 100, True),
     ("cifar_resnet110", 10, False),
     ("resnet50", 1000, True),
+    ("wide_resnet10_2", 10, True),
+    ("vit_tiny_patch8", 10, False),
   ],
 )
 def test_logits_are_those_of_pytorch(arch, classes, parallel, tmp_path):
@@ -305,6 +307,7 @@ def test_check_finds_the_normalisation_that_the_weights_were_trained_under(tmp_p
     "cifar100",
     "svhn_cropped",
     "center",
+    "half",
     "none",
   }
   assert "best with noise:" in said
