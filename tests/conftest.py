@@ -8,6 +8,12 @@ import jax
 import numpy as np
 import pytest
 
+# Files that take more than half a minute.
+LONG = (
+  "test_killed", "test_published_code", "test_processes", "test_commands", "test_notebooks",
+  "test_robust_training", "test_models", "test_cpu", "test_docs", "test_imagenet", "test_training_runs",
+)  # fmt: skip
+
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -30,6 +36,22 @@ def pytest_configure(config):
 def pytest_unconfigure(config):
   if hasattr(config, "programs"):
     config.programs.cleanup()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+  """`-n 2` gives whole files to processes: if two shared a file, both would compile and train what it needs."""
+  if config.getvalue("dist") != "load":
+    return None
+  from xdist.scheduler import LoadFileScheduling
+
+  config.option.loadscopereorder = False
+  return LoadFileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items):
+  """The longest files come first, so that processes end together."""
+  items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture
