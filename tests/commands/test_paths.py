@@ -145,7 +145,7 @@ TAKING = {
   "runs/certification into_file outfile": lambda p: certification.into_file(job(), p),
   "runs/face SmoothedClassifier.certify file": lambda p: face().certify(IMAGES, LABELS, file=p),
   "runs/face SmoothedClassifier.predict file": lambda p: face().predict(IMAGES, LABELS, file=p),
-  "runs/face load path": lambda p: rsjax.load(p, sigma=0.25),
+  "runs/making load path": lambda p: rsjax.load(p, sigma=0.25),
   "runs/split run dataset_name": lambda p: run(dataset_name=p),
   "runs/split run checkpoint_path": lambda p: run(checkpoint_path=p),
   "runs/split run outfile": lambda p: run(outfile=p),
