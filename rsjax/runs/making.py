@@ -8,10 +8,11 @@
 
 import pathlib
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
-from rsjax import devices, models
-from rsjax.classifiers import checkpoint
+from rsjax import devices
+from rsjax.classifiers import ensemble
 from rsjax.errors import ResultWarning
 from rsjax.noise import Noise
 from rsjax.runs import given, split
@@ -45,22 +46,27 @@ def smooth(
 
 
 def load(
-  path: str | pathlib.Path, *, sigma: float | None = None, noise: Noise | None = None, dtype: str | None = None
+  path: str | pathlib.Path | Sequence[str | pathlib.Path],
+  *,
+  sigma: float | None = None,
+  noise: Noise | None = None,
+  dtype: str | None = None,
 ) -> SmoothedClassifier:
   """The classifier in a directory that `rsjax.train` or `rsjax.convert` wrote, smoothed by noise.
 
   Args:
-    path: the directory.
+    path: the directory; several: their ensemble, whose logits are the mean of its members'.
     sigma, noise: as for `smooth`.
     dtype: "float32" or "bfloat16", what it computes in; None: float32 on CPU, bfloat16 on accelerators.
 
   Raises:
-    InputError: if there is no classifier, or for a sigma that is not a positive number.
+    InputError: if there is no classifier, for members that do not fit each other, or for a sigma that is not a
+      positive number.
   """
   noise = given.noise_of(sigma, noise)
-  classifier = checkpoint.load(path)
-  for note in split.notes(noise, classifier.metadata):
+  classifier = ensemble.load(path)
+  for note in split.notes(noise, classifier):
     warnings.warn(note, ResultWarning, stacklevel=2)
   dtype = dtype or devices.default_dtype()
-  apply, variables = models.inference(classifier.model(dtype), classifier.variables)
-  return SmoothedClassifier(apply, variables, noise, None, classifier.spec.image_shape, dtype)
+  apply, variables = classifier.inference(dtype)
+  return SmoothedClassifier(apply, variables, noise, None, classifier.members[0].spec.image_shape, dtype)
