@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
   from rsjax.errors import InputError
   from rsjax.noise import Gaussian, GridGaussian, Laplace, Uniform
-  from rsjax.runs.face import SmoothedClassifier, load, smooth
+  from rsjax.runs.face import SmoothedClassifier
+  from rsjax.runs.making import load, smooth
   from rsjax.smoothing.execution import Execution
 
 __version__ = "0.2.0"
@@ -40,8 +41,8 @@ _HOMES = {
   "Laplace": "rsjax.noise",
   "SmoothedClassifier": "rsjax.runs.face",
   "Uniform": "rsjax.noise",
-  "load": "rsjax.runs.face",
-  "smooth": "rsjax.runs.face",
+  "load": "rsjax.runs.making",
+  "smooth": "rsjax.runs.making",
 }
 
 

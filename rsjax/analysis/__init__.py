@@ -10,7 +10,7 @@ another alpha, n or bound, or for top-k), looks (files whose images ended early)
 from several files), agreement (PREDICT against a file of more draws), contradictions (within one file),
 referee (what should be said of the files), spacing (which images they are of), claims, leaderboard (whose radii
 a table can have), labels, columns (text that fits a terminal), tables, latex, plots, reports (an HTML page),
-found (one file as a value to look at).
+found (one file as a value to look at), values (bounds of medians as a value).
 """
 
 from rsjax.analysis.agreement import CATEGORIES, agreement
@@ -34,10 +34,12 @@ from rsjax.analysis.statistics import (
   high_probability_accuracy,
 )
 from rsjax.analysis.tables import caption, csv, markdown, summarize, table, text
+from rsjax.analysis.values import FoundValues
 
 __all__ = [
   "CATEGORIES",
   "Found",
+  "FoundValues",
   "abstention_rate",
   "accuracy_interval",
   "acr_interval",

@@ -9,7 +9,8 @@
 
 binomial: bounds and tests of a proportion. sequential: bounds that hold at several looks at the votes at once.
 radii: from a bound to a radius, by noise. multiclass: the two-sided radius, from two counts. topk: the radius
-within which a class is among the k most probable.
+within which a class is among the k most probable. median: from the noisy outputs of a real function to bounds
+of their median.
 """
 
 from rsjax.bounds.binomial import (
@@ -20,6 +21,7 @@ from rsjax.bounds.binomial import (
   smallest_n_to_certify,
   smallest_n_to_predict,
 )
+from rsjax.bounds.median import check_distance, median_bounds, median_ranks, smallest_n_for_median
 from rsjax.bounds.multiclass import (
   LOWER_SHARE,
   MULTI,
@@ -79,6 +81,7 @@ __all__ = [
   "certified_radius",
   "check_alpha",
   "check_bound",
+  "check_distance",
   "check_multiclass_noise",
   "check_noise",
   "check_sigma",
@@ -87,6 +90,8 @@ __all__ = [
   "interval",
   "lower_bound_at_look",
   "lower_confidence_bound",
+  "median_bounds",
+  "median_ranks",
   "multiclass_bounds",
   "multiclass_bounds_at_look",
   "multiclass_distance",
@@ -95,6 +100,7 @@ __all__ = [
   "round_down",
   "shows_more",
   "shows_top_k",
+  "smallest_n_for_median",
   "smallest_n_to_certify",
   "smallest_n_to_predict",
   "top_k_bounds",

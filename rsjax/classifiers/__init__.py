@@ -1,5 +1,6 @@
 """Base classifiers, with everything that fixes their function, and the files they are read from.
 
 classifier: architecture, input and weights. checkpoint: Orbax directories. torch_files: published PyTorch
-files. accuracy: the accuracy of a base classifier, with and without noise.
+files. ensemble: several classifiers that answer as one. accuracy: the accuracy of a base classifier, with and
+without noise.
 """

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -82,9 +82,23 @@ class Classifier:
     """What fixes its function, but for the weights."""
     return Spec.from_metadata(self.metadata)
 
+  @property
+  def members(self) -> tuple["Classifier", ...]:
+    """Itself: an `ensemble.Ensemble` has several."""
+    return (self,)
+
+  @property
+  def settings(self) -> dict[str, Any]:
+    """What identifies it in a manifest, besides its digest."""
+    return {}
+
   def model(self, dtype: str) -> nn.Module:
     """The Flax module, computing in `dtype`."""
     return self.spec.model(dtype)
+
+  def inference(self, dtype: str) -> tuple[Callable[[Any, jax.Array], jax.Array], Any]:
+    """(apply, variables) to certify it with, see `models.inference`."""
+    return models.inference(self.model(dtype), self.variables)
 
 
 def make(variables: Any, metadata: dict[str, Any]) -> Classifier:

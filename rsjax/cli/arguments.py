@@ -49,7 +49,11 @@ def run_parser(command: str, description: str, epilog: str) -> argparse.Argument
   made = parsing.parser(command, description, epilog)
   made.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
   made.add_argument(
-    "checkpoint", metavar="CHECKPOINT", help="a directory that rsjax.train or rsjax.convert wrote"
+    "checkpoint",
+    metavar="CHECKPOINT",
+    nargs="+",
+    help="a directory that rsjax.train or rsjax.convert wrote; several, one after the other: their ensemble, "
+    "whose logits are the mean of its members'",
   )
   made.add_argument(
     "sigma", metavar="SIGMA", type=float, help="standard deviation of the noise, pixels in [0, 1]"

@@ -14,11 +14,13 @@ A procedure is a frozen dataclass with a generator, `steps`, that asks for fresh
 their votes, as often as needed, and returns an outcome. How the draws are made is not its concern (see
 `rsjax.smoothing.scheduling`). counts: votes of many rows. fixed: procedures whose number of draws is fixed
 beforehand. sequential: procedures that look at the votes and stop. stopping: their rules for stopping.
-outcomes: what procedures return. topk: what votes say of a class that is given.
+outcomes: what procedures return. topk: what votes say of a class that is given. median: bounds of a real
+function's median, from its outputs instead of votes.
 """
 
 from rsjax.procedures.counts import Counts
 from rsjax.procedures.fixed import Certify, Predict, certify, predict
+from rsjax.procedures.median import CertifyMedian, MedianBounds
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Outcome, Prediction, Predictions
 from rsjax.procedures.procedure import EndNow, Procedure, Steps, end_now
 from rsjax.procedures.sequential import (
@@ -40,8 +42,10 @@ __all__ = [
   "Certificates",
   "Certify",
   "CertifyByLooks",
+  "CertifyMedian",
   "Counts",
   "EndNow",
+  "MedianBounds",
   "Outcome",
   "Predict",
   "PredictByLooks",

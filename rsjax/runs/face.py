@@ -1,6 +1,6 @@
 """The object that `rsjax.smooth` and `rsjax.load` return: a smoothed classifier that certifies and predicts.
 
->>> g = smooth(apply, variables, sigma=0.25)
+>>> g = SmoothedClassifier(apply, variables, Gaussian(0.25))
 >>> found = g.certify(images[:2], n=1000, progress=False)
 >>> found.predict, found.radius
 (array([0, 0]), array([0.36..., 0.26...]))
@@ -9,24 +9,22 @@
 import dataclasses
 import operator
 import pathlib
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rsjax import devices, files, models
-from rsjax.analysis import Found
-from rsjax.classifiers import checkpoint
-from rsjax.errors import InputError, ResultWarning
-from rsjax.noise import Noise, check_image, check_seed
-from rsjax.procedures import Predict, PredictByLooks, Procedure, StopRule
-from rsjax.runs import certification, given, split
+from rsjax import files
+from rsjax.analysis import Found, FoundValues
+from rsjax.errors import InputError
+from rsjax.noise import check_image, check_seed
+from rsjax.procedures import CertifyMedian, Predict, PredictByLooks, Procedure, StopRule
+from rsjax.runs import certification, given, values
 from rsjax.runs.progress import Noted, Shown
 from rsjax.smoothing import Execution, Smoothed, inspection, scheduling, tuning
 from rsjax.smoothing.inspection import Look
-from rsjax.smoothing.votes import Apply, class_count
+from rsjax.smoothing.votes import class_count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,14 +79,18 @@ class SmoothedClassifier(Smoothed):
     odd = [*([coupled] if coupled else []), *inspection.odd_pixels(chosen)]
     return dataclasses.replace(look, warnings=(*odd, *look.warnings))
 
-  def _check_fit(self, first: NDArray[Any], labels: NDArray[np.int64] | None) -> None:
-    """Refuses images of another shape than the classifier's, and labels that are none of its classes."""
+  def _check_image(self, first: NDArray[Any]) -> None:
+    """Refuses images of another shape than the classifier's, or that the noise is not for."""
     if self.image_shape is not None and first.shape != tuple(self.image_shape):
       raise InputError(
         f"images must be {list(self.image_shape)} (height, width, channels) for this classifier, "
         f"got {list(first.shape)}"
       )
     check_image(self.noise, first)
+
+  def _check_fit(self, first: NDArray[Any], labels: NDArray[np.int64] | None) -> None:
+    """As `_check_image`; also refuses labels that are none of its classes."""
+    self._check_image(first)
     classes = class_count(self.apply, self.variables, first.shape)
     if labels is not None and labels.max(initial=0) >= classes:
       raise InputError(f"labels must be below the classifier's {classes} classes, got {labels.max()}")
@@ -206,6 +208,45 @@ class SmoothedClassifier(Smoothed):
       procedure = PredictByLooks(100_000 if n is None else n, alpha)
     return self._run(procedure, images, labels, seed, indices, file, progress, execution)
 
+  def certify_value(
+    self,
+    images: Any,
+    *,
+    epsilon: float,
+    n: int = 10_000,
+    alpha: float = 0.001,
+    seed: int = 0,
+    indices: Iterable[int] | None = None,
+    progress: bool = True,
+    execution: Execution = Execution(),
+  ) -> FoundValues:
+    """Bounds of the median-smoothed function near some images, by median smoothing (Chiang et al. 2020).
+
+    `apply` returns real numbers here, [b] or [b, outputs], instead of logits. For each image, with probability
+    at least 1 - alpha over the noise that is drawn, the median of each output under the noise is from `lower`
+    to `upper` at every point within the l2 distance `epsilon` of the image. If there are several outputs, the
+    bounds of all hold together: each has an equal share of alpha.
+
+    Args:
+      epsilon: the l2 distance, in units of [0, 1] pixels, >= 0.
+      n: draws per image. Its outputs are held in memory until all are there.
+      images, alpha, seed, indices, progress, execution: as for `certify`.
+
+    Returns:
+      One row per image, in the order of indices.
+
+    Raises:
+      InputError: as for `certify`; for noise other than Gaussian and grid noise; and for an n that is too small
+        for epsilon, sigma and alpha: the message has the smallest.
+    """
+    given.checked_labels(images, None)
+    chosen = given.chosen(len(images), indices)
+    if chosen:
+      self._check_image(scheduling.checked((chosen[0], images[chosen[0]]))[1])
+    return values.certify(
+      self, images, chosen, CertifyMedian(epsilon, n, alpha), check_seed(seed), progress, execution
+    )
+
   def _run(
     self,
     procedure: Procedure,
@@ -248,50 +289,3 @@ class SmoothedClassifier(Smoothed):
     if written is None:
       return None  # type: ignore[return-value]  # said in the docstring: only the first process has it
     return Found(written)
-
-
-def smooth(
-  apply: Apply,
-  variables: Any,
-  *,
-  sigma: float | None = None,
-  noise: Noise | None = None,
-  name: str | None = None,
-) -> SmoothedClassifier:
-  """The classifier `apply` smoothed by Gaussian noise of `sigma`, or by another `noise`.
-
-  Args:
-    apply: any pure function (variables, float32[b, h, w, c]) -> logits[b, classes], for pixels in [0, 1]. It
-      normalises them itself, and each row's logits are independent of the other rows.
-    variables: the pytree of arrays that `apply` takes.
-    sigma: standard deviation of Gaussian noise, in units of [0, 1] pixels.
-    noise: another noise, such as `rsjax.GridGaussian(0.25)`.
-    name: the classifier's name in result files. A file needs one if variables hold no arrays, as when the
-      weights are inside `apply`: nothing else would distinguish the files of two such classifiers.
-
-  Raises:
-    InputError: for a sigma that is not a positive number, an empty name, or both sigma and noise.
-  """
-  return SmoothedClassifier(apply, variables, given.noise_of(sigma, noise), name)
-
-
-def load(
-  path: str | pathlib.Path, *, sigma: float | None = None, noise: Noise | None = None, dtype: str | None = None
-) -> SmoothedClassifier:
-  """The classifier in a directory that `rsjax.train` or `rsjax.convert` wrote, smoothed by noise.
-
-  Args:
-    path: the directory.
-    sigma, noise: as for `smooth`.
-    dtype: "float32" or "bfloat16", what it computes in; None: float32 on CPU, bfloat16 on accelerators.
-
-  Raises:
-    InputError: if there is no classifier, or for a sigma that is not a positive number.
-  """
-  noise = given.noise_of(sigma, noise)
-  classifier = checkpoint.load(path)
-  for note in split.notes(noise, classifier.metadata):
-    warnings.warn(note, ResultWarning, stacklevel=2)
-  dtype = dtype or devices.default_dtype()
-  apply, variables = models.inference(classifier.model(dtype), classifier.variables)
-  return SmoothedClassifier(apply, variables, noise, None, classifier.spec.image_shape, dtype)

@@ -11,12 +11,13 @@ before anything is compiled or written.
 """
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rsjax import data, devices, files, models
-from rsjax.classifiers import checkpoint
+from rsjax import data, devices, files
+from rsjax.classifiers import ensemble
 from rsjax.classifiers.classifier import Classifier
+from rsjax.classifiers.ensemble import Loaded
 from rsjax.data import coverage
 from rsjax.devices import processes
 from rsjax.errors import InputError
@@ -30,7 +31,7 @@ from rsjax.smoothing import Execution, Smoothed
 
 def run(
   dataset_name: str,
-  checkpoint_path: str | pathlib.Path,
+  checkpoint_path: str | pathlib.Path | Sequence[str | pathlib.Path],
   noise: Noise,
   procedure: Procedure,
   outfile: str | pathlib.Path,
@@ -47,7 +48,7 @@ def run(
 
   Args:
     dataset_name, data_dir, split: as for `data.load`.
-    checkpoint_path: as for `checkpoint.load`.
+    checkpoint_path: as for `checkpoint.load`; several paths: their ensemble.
     noise: of the smoothed classifier.
     procedure: CERTIFY or PREDICT, with its numbers.
     outfile: the result file; continued if it was begun with the same settings, or with fewer images.
@@ -81,7 +82,7 @@ def run(
 
 def job_of(
   dataset_name: str,
-  checkpoint_path: str | pathlib.Path,
+  checkpoint_path: str | pathlib.Path | Sequence[str | pathlib.Path],
   noise: Noise,
   procedure: Procedure,
   selection: data.Selection = data.Selection(),
@@ -96,7 +97,7 @@ def job_of(
   Raises:
     InputError: for anything that cannot be used; nothing has been compiled then.
   """
-  for path in (dataset_name, checkpoint_path, data_dir or ""):
+  for path in (dataset_name, *ensemble.several(checkpoint_path), data_dir or ""):
     files.local(path)
   seed = check_seed(seed)
   return processes.together(
@@ -106,7 +107,7 @@ def job_of(
 
 def _job_of(
   dataset_name: str,
-  checkpoint_path: str | pathlib.Path,
+  checkpoint_path: str | pathlib.Path | Sequence[str | pathlib.Path],
   noise: Noise,
   procedure: Procedure,
   selection: data.Selection,
@@ -116,12 +117,12 @@ def _job_of(
   dtype: str | None,
 ) -> Job:
   dataset = data.load(dataset_name, split, data_dir)
-  return job_from(dataset, checkpoint.load(checkpoint_path), noise, procedure, selection, seed, dtype)
+  return job_from(dataset, ensemble.load(checkpoint_path), noise, procedure, selection, seed, dtype)
 
 
 def job_from(
   dataset: data.Dataset,
-  classifier: Classifier,
+  classifier: Loaded,
   noise: Noise,
   procedure: Procedure,
   selection: data.Selection,
@@ -137,8 +138,7 @@ def job_from(
   dtype = dtype or devices.default_dtype()
   indices = selection.of(len(dataset))
   dataset.check(indices)
-  model = classifier.model(dtype)
-  apply, variables = models.inference(model, classifier.variables)
+  apply, variables = classifier.inference(dtype)
   return Job(
     Smoothed(apply, variables, noise),
     dataset.images,
@@ -151,8 +151,9 @@ def job_from(
       "split": dataset.split,
       **selection.settings(),
       "checkpoint": classifier.digest,
+      **classifier.settings,
       "dtype": dtype,
-      "batch_norm": "folded" if hasattr(model, "CONVOLUTIONS") else "not folded",
+      "batch_norm": _batch_norm(classifier, dtype),
     },
     about={
       "dataset": dataset.name,
@@ -161,22 +162,40 @@ def job_from(
       "notes": list(dataset.notes),
       "checkpoint": classifier.metadata,
     },
-    name=lambda: f"{classifier.spec.arch} {dtype}",
-    notes=[*dataset.notes, *notes(noise, classifier.metadata), *_coverage(dataset, indices)],
+    name=lambda: f"{classifier.metadata['arch']} {dtype}",
+    notes=[*dataset.notes, *notes(noise, classifier), *_coverage(dataset, indices)],
   )
 
 
-def notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
-  """Notes about what is allowed, but often a mistake."""
+def _batch_norm(classifier: Loaded, dtype: str) -> str:
+  """Whether batch norm is folded into convolutions, as manifests record it."""
+  folded = {hasattr(member.model(dtype), "CONVOLUTIONS") for member in classifier.members}
+  if len(folded) > 1:
+    return "folded in some members"
+  return "folded" if folded == {True} else "not folded"
+
+
+def notes(noise: Noise, classifier: Loaded) -> list[str]:
+  """Notes about what is allowed, but often a mistake; each once."""
+  alone = len(classifier.members) == 1
+  found = (
+    f"{'the classifier' if alone else 'a member of the ensemble'}{note}"
+    for member in classifier.members
+    for note in _notes(noise, member.metadata)
+  )
+  return list(dict.fromkeys(found))
+
+
+def _notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
   noise_sd = metadata.get("noise_sd")
   sigma = getattr(noise, "sigma", None)
   if None not in (noise_sd, sigma) and noise_sd != sigma:
-    yield f"the classifier was trained with noise_sd = {noise_sd:g}, not {sigma:g}"
+    yield f" was trained with noise_sd = {noise_sd:g}, not {sigma:g}"
   if noise.norm != "l2":  # training adds Gaussian noise
-    yield f"the classifier was trained with Gaussian noise, not {noise.name} noise"
+    yield f" was trained with Gaussian noise, not {noise.name} noise"
   epoch, epochs = metadata.get("epoch"), metadata.get("training", {}).get("epochs")
   if epoch != epochs:
-    yield f"the classifier's training stands at epoch {epoch} of {epochs}"
+    yield f"'s training stands at epoch {epoch} of {epochs}"
 
 
 def _coverage(dataset: data.Dataset, indices: list[int]) -> Iterator[str]:
@@ -185,8 +204,13 @@ def _coverage(dataset: data.Dataset, indices: list[int]) -> Iterator[str]:
     yield f"{dataset.name}: {told}"
 
 
-def check_match(dataset: data.Dataset, classifier: Classifier) -> None:
+def check_match(dataset: data.Dataset, classifier: Loaded) -> None:
   """Raises InputError if images, classes or their names are not those that the classifier is for."""
+  for member in classifier.members:
+    _check_member(dataset, member)
+
+
+def _check_member(dataset: data.Dataset, classifier: Classifier) -> None:
   spec = classifier.spec
   if dataset.image_shape != spec.image_shape:
     raise InputError(

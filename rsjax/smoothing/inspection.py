@@ -74,9 +74,10 @@ class Look:
 
 
 class Inspector:
-  """Looks at a `Smoothed` through one small program, which is compiled once."""
+  """Looks at a `Smoothed` through one small program, which is compiled once; `called` is what it returns."""
 
-  def __init__(self, smoothed: Any) -> None:
+  def __init__(self, smoothed: Any, called: str = "logits") -> None:
+    self._called = called
     self._noise, self._variables = smoothed.noise, smoothed.variables
     self._apply = smoothed.apply
     self._logits = devices.jit(devices.keep_nan(smoothed.apply, jax.default_backend()), once=True)
@@ -105,7 +106,8 @@ class Inspector:
     found = np.stack([self.logits(image), among, sixth])
     gap, same_finite = _gap(found)
     told = (
-      f"the logits of one image depend on the other images of its batch (by {100 * gap:.2g} % of their size)"
+      f"the {self._called} of one image depend on the other images of its batch (by {100 * gap:.2g} % of their "
+      "size)"
     )
     if gap > _COUPLED or not same_finite:
       raise InputError(

@@ -43,6 +43,7 @@ def outcomes(
   execution: Execution = Execution(),
   progress: Callable[[int], None] = lambda draws: None,
   ended: Callable[[], bool] | None = None,
+  program: type[votes.Steps] = votes.Steps,
 ) -> Iterator[tuple[int, Outcome]]:
   """Runs the procedure for each image, in order; takes images from `examples` only as rows become free.
 
@@ -60,6 +61,7 @@ def outcomes(
     execution: what decides speed.
     progress: called with the number of draws whose votes have arrived, each time that some arrive.
     ended: whether to end now; called before each step. Several processes follow the first one's answer.
+    program: what the devices compute of each draw: votes, or the outputs themselves.
 
   Yields:
     (index, outcome) of each image.
@@ -71,7 +73,7 @@ def outcomes(
   if (first := images.start()) is None:
     return
   resolved = execution.resolve(first.shape)
-  steps = votes.Steps(apply, variables, noise, seed, resolved, first.shape)
+  steps = program(apply, variables, noise, seed, resolved, first.shape)
   if ended is None:
     yield from _run(images, steps, resolved, progress)
     return
@@ -112,7 +114,7 @@ def _run(
     progress(sum(segment.count for segment in segments))
     for slot, segment in enumerate(segments):
       image, group = segment.request.owner
-      images.add(image, group, counted[slot], segment.count)
+      images.add(image, group, steps.joined(image.groups[group], counted[slot]), segment.count)
     yield from images.decided()
 
 
@@ -152,9 +154,9 @@ class _Images:
     self._advance(image, None)
     return array
 
-  def add(self, image: _Image, group: int, counted: np.ndarray, draws: int) -> None:
-    """Brings an image votes of `draws` of the draws that it asked for."""
-    image.groups[group] = image.groups[group] + counted.astype(np.int64)
+  def add(self, image: _Image, group: int, found: Any, draws: int) -> None:
+    """Brings an image what a group has found, with `draws` more of the draws that it asked for."""
+    image.groups[group] = found
     image.waiting -= draws
     if not image.waiting:
       self._advance(image, tuple(image.groups))

@@ -21,7 +21,7 @@ from rsjax import bounds
 from rsjax.errors import InputError
 from rsjax.noise import Noise, check_seed
 from rsjax.procedures import Outcome, Procedure
-from rsjax.smoothing import scheduling
+from rsjax.smoothing import outputs, scheduling
 from rsjax.smoothing.execution import Execution
 from rsjax.smoothing.inspection import Inspector
 from rsjax.smoothing.votes import Apply
@@ -83,3 +83,8 @@ class Smoothed:
   def inspector(self) -> Inspector:
     """For a first look at the classifier; its program is compiled once."""
     return Inspector(self)
+
+  @functools.cached_property
+  def output_inspector(self) -> Inspector:
+    """The same for a function that returns real numbers, [b] or [b, outputs], instead of logits."""
+    return Inspector(Smoothed(outputs.as_columns(self.apply, 2), self.variables, self.noise), "outputs")

@@ -10,7 +10,7 @@ Which draws are made is not this module's concern: see `scheduling`.
 
 import collections
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -51,7 +51,7 @@ class Steps:
     execution: Resolved,
     image_shape: tuple[int, ...],
   ) -> None:
-    self.num_classes = class_count(apply, variables, image_shape)
+    self._size = self._columns(apply, variables, image_shape)
     self._apply, self._perturb, self._execution = _hashable(apply), noise.perturb, execution
     self._everywhere = NamedSharding(execution.mesh, P())
     self._over_draws = NamedSharding(execution.mesh, P(devices.AXIS))
@@ -74,10 +74,10 @@ class Steps:
       images = packing.step_images(segments, slots)
       self._held_of, self._held = wanted, devices.put(images, self._everywhere)
     draws = devices.put(packing.step_draws(segments, rows, slots), self._over_draws)
-    step = _make_step(self._apply, self._perturb, self._execution.mesh, rows, slots, self.num_classes)
+    step = self._make(self._apply, self._perturb, self._execution.mesh, rows, slots, self._size)
     self._in_flight[-1] = segments, step(*self._constants, *self._held, *draws)
 
-  def read(self) -> tuple[list[Segment], np.ndarray]:
+  def read(self) -> tuple[list[Segment], Sequence[np.ndarray]]:
     """(segments, int32[slots, classes] votes) of the oldest step; waits for it."""
     segments, votes = self._in_flight[0]
     votes = jax.device_get(votes)
@@ -90,6 +90,21 @@ class Steps:
     self._in_flight.clear()
     self._held_of, self._execution = [], execution
     return lost
+
+  @staticmethod
+  def joined(before: Any, found: np.ndarray) -> Any:
+    """What a group of draws has found so far, 0 at first, and what a step has found for it: int64[classes]."""
+    return before + found.astype(np.int64)
+
+  @staticmethod
+  def _columns(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> int:
+    """How many numbers there are for each slot."""
+    return class_count(apply, variables, image_shape)
+
+  @staticmethod
+  def _make(*sizes: Any) -> Any:
+    """The compiled step."""
+    return _make_step(*sizes)
 
 
 def memory_needed(apply: Apply, variables: Any, image_shape: tuple[int, ...], execution: Resolved) -> int:
@@ -121,20 +136,28 @@ def class_count(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> i
     InputError: if `apply` does not return [rows, classes]. Exceptions of `apply` itself are passed on, with a
       note of how it was called.
   """
+  logits = traced(apply, variables, image_shape)
+  if not hasattr(logits, "shape") or logits.ndim != 2 or logits.shape[0] != 2:
+    raise InputError(f"apply(variables, float32[2, h, w, c]) must return logits[2, classes], got {logits}")
+  if logits.shape[1] < 2:
+    raise InputError("the classifier returns one logit, whose argmax is always class 0: return one per class")
+  return logits.shape[1]
+
+
+def traced(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> Any:
+  """The shape and dtype of what `apply` returns for two images, found without compiling it.
+
+  Exceptions of `apply` are passed on, with a note of how it was called.
+  """
   rows = jax.ShapeDtypeStruct((2, *image_shape), jnp.float32)
   try:
-    logits = jax.eval_shape(apply, variables, rows)
+    return jax.eval_shape(apply, variables, rows)
   except Exception as error:
     error.add_note(
       f"raised by the classifier, called as apply(variables, float32{list(rows.shape)}) while JAX compiles it: "
       "it must be written with jax.numpy, not with NumPy, scikit-learn or PyTorch"
     )
     raise
-  if not hasattr(logits, "shape") or logits.ndim != 2 or logits.shape[0] != 2:
-    raise InputError(f"apply(variables, float32[2, h, w, c]) must return logits[2, classes], got {logits}")
-  if logits.shape[1] < 2:
-    raise InputError("the classifier returns one logit, whose argmax is always class 0: return one per class")
-  return logits.shape[1]
 
 
 def _hashable(function: Apply) -> Apply:
@@ -150,28 +173,45 @@ def _make_step(apply: Apply, perturb: Callable, mesh: Mesh, rows: int, slots: in
   """step(variables, seed, parameters, images, index, slot, draw) -> votes: int32[slots, classes]."""
   apply = devices.keep_nan(apply, mesh.devices.flat[0].platform)
 
-  def local_votes(variables, seed, parameters, images, index, slot, draw):
-    # images: uint8 or float32[slots, h, w, c]; index: uint32[slots]; slot, draw: [rows / devices].
-    # Rows that nobody asked for have slot == slots: they are classified as any other and not counted.
-    source = jnp.minimum(slot, slots - 1)
-    if images.dtype == jnp.uint8:
-      images = images.astype(jnp.float32) / 255
-    perturbed = perturb(parameters, threefry.base_key(seed), index[source], draw, images[source])
-    noisy, drawn = images_and_valid(perturbed)  # a void draw is classified, but not counted
+  def local_votes(variables, noisy, drawn, slot):
     logits = apply(variables, noisy).astype(jnp.float32)
     valid = (jnp.isfinite(logits).all(-1) & drawn).astype(jnp.int32)
     votes = jnp.zeros((slots, num_classes), jnp.int32)
     return votes.at[slot, logits.argmax(-1)].add(valid, mode="drop")[None]
 
+  return program(local_votes, lambda votes: votes.sum(0), perturb, mesh, slots)
+
+
+def program(answer: Callable, joined: Callable, perturb: Callable, mesh: Mesh, slots: int) -> Any:
+  """The compiled step(variables, seed, parameters, images, index, slot, draw), its rows sharded over the mesh.
+
+  Args:
+    answer: (variables, float32[rows, h, w, c], whether each draw is valid, slot) -> an array, for the rows of
+      one device. Rows that nobody asked for have slot == slots: they are classified as any other and not
+      counted. A draw that is not valid is classified, but not counted.
+    joined: from the arrays of all devices, one after the other, to what the step returns.
+    perturb: of the noise.
+    mesh, slots: as for `_make_step`.
+  """
+
+  def local(variables, seed, parameters, images, index, slot, draw):
+    # images: uint8 or float32[slots, h, w, c]; index: uint32[slots]; slot, draw: [rows / devices].
+    source = jnp.minimum(slot, slots - 1)
+    if images.dtype == jnp.uint8:
+      images = images.astype(jnp.float32) / 255
+    perturbed = perturb(parameters, threefry.base_key(seed), index[source], draw, images[source])
+    noisy, drawn = images_and_valid(perturbed)
+    return answer(variables, noisy, drawn, slot)
+
   sharded = jax.shard_map(
-    local_votes,
+    local,
     mesh=mesh,
     in_specs=(P(), P(), P(), P(), P(), P(devices.AXIS), P(devices.AXIS)),
     out_specs=P(devices.AXIS),
     check_vma=False,  # it would refuse an `apply` with loops that start from zeros
   )
   return devices.jit(
-    lambda *args: sharded(*args).sum(0),
+    lambda *args: joined(sharded(*args)),
     mesh.devices.flat[0],
     out_shardings=NamedSharding(mesh, P()),
   )

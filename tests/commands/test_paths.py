@@ -15,7 +15,7 @@ from helpers import DIGITS, contents, linear, ran, refused
 import rsjax
 from rsjax import analysis, analyze, certify, data, devices, prepare, results, train, visualize
 from rsjax.analysis.reports import images
-from rsjax.classifiers import checkpoint, torch_files
+from rsjax.classifiers import checkpoint, ensemble, torch_files
 from rsjax.data import preparation
 from rsjax.errors import InputError
 from rsjax.noise import Gaussian
@@ -124,6 +124,8 @@ TAKING = {
   "classifiers/checkpoint load path": checkpoint.load,
   "classifiers/checkpoint load_tree path": lambda p: checkpoint.load_tree(p, {}),
   "classifiers/checkpoint read_metadata path": checkpoint.read_metadata,
+  "classifiers/ensemble several paths": lambda p: ensemble.load(ensemble.several(p)),
+  "classifiers/ensemble load paths": lambda p: ensemble.load([p, p]),
   "classifiers/torch_files read path": torch_files.read,
   "classifiers/torch_files write path": lambda p: torch_files.write(p, {}, {"arch": "resnet50"}),
   "data/__init__ load name": lambda p: data.load(p, "test"),
@@ -145,7 +147,7 @@ TAKING = {
   "runs/certification into_file outfile": lambda p: certification.into_file(job(), p),
   "runs/face SmoothedClassifier.certify file": lambda p: face().certify(IMAGES, LABELS, file=p),
   "runs/face SmoothedClassifier.predict file": lambda p: face().predict(IMAGES, LABELS, file=p),
-  "runs/face load path": lambda p: rsjax.load(p, sigma=0.25),
+  "runs/making load path": lambda p: rsjax.load(p, sigma=0.25),
   "runs/split run dataset_name": lambda p: run(dataset_name=p),
   "runs/split run checkpoint_path": lambda p: run(checkpoint_path=p),
   "runs/split run outfile": lambda p: run(outfile=p),
