@@ -50,10 +50,10 @@ PRESETS = {
     certify={"skip": 10, "max": 100, "N0": 100, "N": 1000, "alpha": 0.001},
   ),
   "equal": pipeline.Preset(
-    "ResNet-20, one cycle, epochs by objective so that all take about the same time; 200 images at n = 1,000",
+    "ResNet-20, one cycle, epochs by objective so that all take about the same time; 100 images at n = 1,000",
     arch="cifar_resnet20",
     train={"batch": 64, "lr": 0.1, **ONE_CYCLE},
-    certify={"skip": 5, "max": 200, "N0": 100, "N": 1000, "alpha": 0.001},
+    certify={"skip": 10, "max": 100, "N0": 100, "N": 1000, "alpha": 0.001},
   ),
 }
 
@@ -61,7 +61,7 @@ PRESETS = {
 SHORT = {"noise_vectors": 2, "steps": 2, "warmup": 1, "deferred": 0}
 OWN = {"paper": {}, "fast": {}, "smoke": SHORT, "equal": {"noise_vectors": 2, "warmup": 1}}
 EQUAL = {  # by objective: what else differs in preset equal
-  "gaussian": {"epochs": 9},
+  "gaussian": {"epochs": 10},
   "consistency": {"epochs": 5},
   "smoothadv": {"epochs": 2, "steps": 2},
   "smoothmix": {"epochs": 1},
