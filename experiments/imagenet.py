@@ -49,7 +49,8 @@ def main(argv=None):
 
 
 def _body(args):
-  out, matched = pipeline.run("imagenet", args, PRESETS)
+  out = pipeline.folder("imagenet", args)
+  matched = pipeline.run(out, args, PRESETS[args.preset])
   if args.preset == "paper" and args.arch is None:
     pipeline.beside(out, PAPER, matched, PAPER_IMAGES)
 

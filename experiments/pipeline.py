@@ -7,13 +7,17 @@ Everything of an experiment lies in one folder OUT:
   OUT/tables/                  the matched files, S = T
   OUT/mismatch_sigma_T/        several S at one T
   OUT/summary.md               seconds, images/s, draws/s
+  OUT/cpu_seconds.json         seconds of all CPU cores, by training
 
 Each stage is a command of rsjax, is shown as one, and does nothing where its work is done.
 """
 
 import argparse
+import contextlib
 import dataclasses
+import json
 import pathlib
+import resource
 
 from rsjax import analyze, certify, results, train
 from rsjax.cli import arguments, console
@@ -59,34 +63,84 @@ def parser(description, presets, default, data, epilog):
   return made
 
 
-def run(name, args, presets):
+def folder(name, args):
+  """OUT."""
+  return pathlib.Path(args.out or f"out/{name}_{args.preset}")
+
+
+def run(out, args, preset, recipe=None):
   """Trains and certifies for each sigma, then tabulates all that is in OUT.
 
+  Args:
+    out: OUT.
+    args: of `parser`.
+    preset: of the architecture, the certification, and the training unless `recipe` has it.
+    recipe: {sigma: the training's flags}.
+
   Returns:
-    (OUT, the `results.Results` of its matched files by sigma).
+    The `results.Results` of OUT's matched files by sigma.
   """
-  preset = presets[args.preset]
-  out = pathlib.Path(args.out or f"out/{name}_{args.preset}")
-  common = {"data-dir": args.data_dir, "seed": args.seed, "dtype": args.dtype}
-  training = {**preset.train, "workers": args.workers} | _given(args, ("epochs", "batch"))
   certifying = preset.certify | _given(args, ("skip", "max", "N"))
-  _check(args, certifying)
+  check(args, certifying)
   for noise in args.sigma:
     model = out / f"noise_{noise:g}"
-    console.type_command(
-      "train", train.main, args.data, args.arch or preset.arch, model, "--noise_sd", f"{noise:g}",
-      *_flags(training | common),
-    )  # fmt: skip
+    train_into(model, args, preset, noise, recipe[noise] if recipe else preset.train)
     for sigma in args.certify_sigma or [noise]:
       outfile = out / f"noise_{noise:g}_sigma_{sigma:g}.tsv"
       console.type_command(
         "certify", certify.main, args.certify_data or args.data, model, f"{sigma:g}", outfile,
-        *_flags(certifying | common),
+        *flags_of(certifying | _common(args)),
       )  # fmt: skip
-  return out, tabulate(out)
+  return tabulate(out)
 
 
-def _check(args, certifying):
+def train_into(model, args, preset, noise, flags):
+  """Types the training of one classifier, and records what it takes."""
+  given = {**flags, "workers": args.workers} | _given(args, ("epochs", "batch")) | _common(args)
+  with _cpu_seconds(model):
+    console.type_command(
+      "train",
+      train.main,
+      args.data,
+      args.arch or preset.arch,
+      model,
+      "--noise_sd",
+      f"{noise:g}",
+      *flags_of(given),
+    )
+
+
+def _common(args):
+  return {"data-dir": args.data_dir, "seed": args.seed, "dtype": args.dtype}
+
+
+def common_flags(args):
+  """The flags that training, certification and prediction share."""
+  return flags_of(_common(args))
+
+
+def cpu_seconds(out):
+  """{training: seconds of all CPU cores}, of those that were recorded."""
+  path = out / "cpu_seconds.json"
+  return json.loads(path.read_text()) if path.exists() else {}
+
+
+@contextlib.contextmanager
+def _cpu_seconds(model):
+  """Adds what this process computes within the context, if epochs are trained, to OUT/cpu_seconds.json."""
+  epochs = lambda: len(read_log(log)["time"]) if (log := model / "log.tsv").exists() else 0
+  spent = lambda: sum(resource.getrusage(resource.RUSAGE_SELF)[:2])  # of all threads, in user and system mode
+  before, begun = epochs(), spent()
+  try:
+    yield
+  finally:
+    if epochs() > before:
+      seconds = cpu_seconds(model.parent)
+      seconds[model.name] = round(seconds.get(model.name, 0) + spent() - begun, 1)
+      (model.parent / "cpu_seconds.json").write_text(json.dumps(seconds, indent=1) + "\n")
+
+
+def check(args, certifying):
   """Refuses before the training what certification would refuse after it."""
   from rsjax import bounds, data, noise, procedures
 
@@ -134,16 +188,18 @@ def _analyze(folder, files):
 def summary(out, files):
   """What training and certification took, from logs and result files, in Markdown."""
   lines = [
-    "| training noise | epochs | training, s | images/s | accuracy under noise | first reached, after s |",
-    "| --- | ---: | ---: | ---: | ---: | --- |",
+    "| training noise | epochs | training, s | CPU s | images/s | accuracy under noise | reached, after s |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
   ]
+  cpu = cpu_seconds(out)
   for noise in sorted({noise for noise, _ in files}):
     log = read_log(out / f"noise_{noise:g}" / "log.tsv")
     rate = sum(log["images/s"]) / len(log["images/s"])
     reached = ", ".join(f"{percent} %: {seconds:,.0f}" for percent, seconds in time_to_accuracy(log).items())
+    spent = f"{cpu[name]:,.0f}" if (name := f"noise_{noise:g}") in cpu else ""
     lines.append(
-      f"| {noise:g} | {len(log['time'])} | {sum(log['time']):,.0f} | {rate:,.0f} | {log['testacc'][-1]:.3f} "
-      f"| {reached} |"
+      f"| {noise:g} | {len(log['time'])} | {sum(log['time']):,.0f} | {spent} | {rate:,.0f} "
+      f"| {log['testacc'][-1]:.3f} | {reached} |"
     )
   lines += [
     "",
@@ -184,16 +240,17 @@ def _given(args, names):
   return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
-def _flags(values):
+def flags_of(values):
   """{"lr": 0.1, "nesterov": True, "dtype": None} as ["--lr", "0.1", "--nesterov"]."""
   flags = []
   for name, value in values.items():
     if value is not None and value is not False:
-      flags += [f"--{name}"] if value is True else [f"--{name}", f"{value}"]
+      several = value if isinstance(value, tuple) else (value,)
+      flags += [f"--{name}"] if value is True else [f"--{name}", *map(str, several)]
   return flags
 
 
-def beside(out, paper, matched, paper_images):
+def beside(out, paper, matched, paper_images, acr=None):
   """Writes beside_the_paper.md: certified accuracy here and there, with 95 % intervals; radius >= R counts.
 
   Args:
@@ -201,6 +258,7 @@ def beside(out, paper, matched, paper_images):
     paper: {sigma: {radius: certified accuracy}}.
     matched: {sigma: `results.Results`}.
     paper_images: how many images the paper certified.
+    acr: {sigma: the paper's ACR}, if it is known.
   """
   from rsjax.analysis import statistics
 
@@ -209,6 +267,9 @@ def beside(out, paper, matched, paper_images):
     "| --- | --- | ---: | --- | ---: | --- |",
   ]
   for sigma, file in matched.items():
+    if acr and sigma in acr:
+      here, (low, high) = statistics.average_certified_radius(file), statistics.acr_interval(file)
+      lines.append(f"| {sigma:g} | ACR | {acr[sigma]:.3f} | | {here:.3f} | {low:.3f} to {high:.3f} |")
     radii = list(paper.get(sigma, ()))
     if not radii:
       continue

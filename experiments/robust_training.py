@@ -113,7 +113,7 @@ def summary(out, args, chosen):
         shlex.join(map(str, SETTINGS[name])),
         f"{counted.mean():.3f}",
         ", ".join(f"{acr:.3f}" for acr in counted.mean(1)),
-        "" if name == FIRST else _gain(counted, plain),
+        "" if name == FIRST else gain((counted - plain).mean(0)),
         *(f"{value:.3f}" for value in accuracy),
         f"{seconds[name] / seconds[FIRST]:.1f}",
       ]
@@ -147,9 +147,8 @@ def _counted(several):
   return np.array([np.where(f.columns["correct"] == 1, f.columns["radius"], 0.0) for f in several])
 
 
-def _gain(counted, plain):
-  """The mean difference, and its interval over images."""
-  difference = (counted - plain).mean(0)
+def gain(difference):
+  """The mean of the images' differences, and its interval over images."""
   half = stats.t.ppf(0.975, len(difference) - 1) * difference.std(ddof=1) / np.sqrt(len(difference))
   return f"{difference.mean():+.3f} ({difference.mean() - half:+.3f} to {difference.mean() + half:+.3f})"
 

@@ -22,8 +22,9 @@ def parser() -> parsing.Parser:
   made.add_argument(
     "arch",
     metavar="ARCH",
-    help="convnet (digits, MNIST-size), cifar_resnet20, cifar_resnet110 (any 6n + 2), wide_resnet28_10 (any "
-    "6n + 4, any width), resnet50 (imagenet), vit_small_patch4, vit_base_patch16 (tiny, small or base, any patch)",
+    help="convnet (digits, MNIST-size), lenet (MNIST), cifar_resnet20, cifar_resnet110 (any 6n + 2), "
+    "wide_resnet28_10 (any 6n + 4, any width), resnet50 (imagenet), vit_small_patch4, vit_base_patch16 (tiny, "
+    "small or base, any patch)",
   )
   made.add_argument("outdir", metavar="OUTDIR", help="directory for the checkpoint and the log")
   arguments.add_data_dir(made)
@@ -51,6 +52,13 @@ def parser() -> parsing.Parser:
     nargs="+",
     metavar="EPOCH",
     help="for the schedule step: epochs, counted from 0, that begin with a drop (default: by --lr_step_size)",
+  )
+  made.add_argument(
+    "--lr-dips",
+    type=int,
+    nargs="+",
+    metavar="EPOCH",
+    help="with --lr-drops: epochs, counted from 0, each of which alone has --gamma times the rate",
   )
   made.add_argument("--momentum", type=float, help="momentum of SGD (default: 0.9)")
   made.add_argument("--nesterov", action="store_true", default=None, help="use Nesterov momentum")

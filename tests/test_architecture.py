@@ -107,11 +107,13 @@ def test_runs_without_jax(module):
 
 
 def test_the_face_and_the_commands_are_quick_to_load():
-  """They import nothing heavy before they are used, or have read their arguments."""
+  """They import nothing heavy before they are used, or have read their arguments; nor does any help."""
   commands = ", ".join(f"rsjax.{name}" for name in sorted(COMMANDS))
   code = (
     f"import sys, rsjax, {commands}\n"
     "assert not {'jax', 'flax', 'numpy', 'scipy', 'matplotlib'} & set(sys.modules)\n"
+    f"for command in ({commands}): command.parser().format_help()\n"
+    "assert not {'jax', 'flax', 'optax', 'scipy', 'matplotlib'} & set(sys.modules)\n"
   )
   subprocess.run([sys.executable, "-c", code], check=True)
 

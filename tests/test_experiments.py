@@ -7,11 +7,13 @@ import gpu_first
 import numpy as np
 import paper_figures
 import pipeline
+import published
 import pytest
 from helpers import DIGITS, PUBLISHED
 
-from rsjax import results
+from rsjax import results, train
 from rsjax.analysis import statistics
+from rsjax.cli import training as options
 
 
 def test_trained_certified_and_tabulated_and_nothing_done_twice(write_npz, tmp_path, capsys):
@@ -32,6 +34,36 @@ def test_trained_certified_and_tabulated_and_nothing_done_twice(write_npz, tmp_p
   assert "beside" not in capsys.readouterr().out  # the paper's network was another
 
 
+@pytest.mark.parametrize("name", published.OBJECTIVES)
+def test_preset_paper_trains_each_objective_as_published_and_stands_beside_its_published_rows(name):
+  settings = lambda sigma, *flags: options.settings_of(
+    train.parser().parse_args(["cifar10", "cifar_resnet110", "out", "--noise", sigma, *flags])
+  )
+  rows = published.ACCURACY[name]
+  assert list(rows) == list(published.ACR[name])
+  for sigma, row in rows.items():
+    assert min(row.values()) >= 0 and list(row.values()) == sorted(row.values(), reverse=True)
+    flags = pipeline.flags_of(cifar10.recipe("paper", name, sigma))
+    assert settings(str(sigma), *flags) == settings(str(sigma), "--preset", name)
+
+
+def test_objectives_stand_side_by_side_and_catrs_gets_its_votes(write_npz, tmp_path, capsys):
+  data, out = write_npz(shape=(8, 8, 3)), tmp_path / "out"
+  flags = ["--preset", "smoke", "--arch", "convnet", "--batch", "16", "--max", "3", "--N", "20"]
+  flags += ["--sigma", "0.25", "--data", str(data), "--out", str(out), "--objective"]
+  assert cifar10.main([*flags, "catrs"]) == 0
+  assert not (out / "objectives_sigma_0.25").exists()  # the network that votes is not certified
+  assert cifar10.main([*flags, "gaussian"]) == 0
+  first = {path: path.read_bytes() for path in out.rglob("*") if path.suffix in (".tsv", ".json", ".md")}
+  assert cifar10.main([*flags, "catrs", "gaussian"]) == 0
+  assert [path for path in first if path.read_bytes() != first[path]] == []
+  table = (out / "objectives_sigma_0.25" / "objectives.md").read_text()
+  assert "| catrs | 1 | " in table and "| gaussian | 1 | " in table
+  assert (out / "objectives_sigma_0.25" / "certified_accuracy.png").exists()
+  assert len(results.read(out / "votes.tsv")) == 40
+  assert "beside" not in capsys.readouterr().out  # the published network was another
+
+
 @pytest.mark.parametrize(
   "bad, word",
   [
@@ -39,6 +71,9 @@ def test_trained_certified_and_tabulated_and_nothing_done_twice(write_npz, tmp_p
     (["--certify-data", "digits"], "digits does not fit"),
     (["--N", "3"], "n"),
     (["--sigma", "0"], "sigma"),
+    (["--sigma", "0.12", "--objective", "gaussian", "macer"], "macer has published settings for noise 0.25"),
+    (["--preset", "equal"], "give --objective"),
+    (["--preset", "equal", "--objective", "catrs"], "preset equal is for gaussian, consistency"),
   ],
 )
 def test_what_certification_would_refuse_is_refused_before_the_training(bad, word, write_npz, tmp_path, capsys):
@@ -98,6 +133,14 @@ def test_numbers_stand_beside_the_papers(tmp_path):
   *_, first, second = (tmp_path / "beside_the_paper.md").read_text().splitlines()
   assert first.startswith("| 0.25 | 0 | 0.500 | 0.455 to 0.545 | 0.931 |")
   assert second.startswith("| 0.25 | 0.25 | 0.400 |")
+
+
+def test_the_acr_stands_beside_the_published_one_where_that_is_known(tmp_path):
+  file = results.read(DIGITS[1])
+  pipeline.beside(tmp_path, {0.25: {0: 0.5}}, {0.25: file}, 10_000, {0.25: 0.552, 0.5: 0.72})
+  *_, first, second = (tmp_path / "beside_the_paper.md").read_text().splitlines()
+  assert first.startswith(f"| 0.25 | ACR | 0.552 | | {statistics.average_certified_radius(file):.3f} | ")
+  assert second.startswith("| 0.25 | 0 | 0.500 | 0.490 to 0.510 |")
 
 
 def test_the_papers_bound_is_the_largest_and_its_rivals_are_as_published():

@@ -11,7 +11,7 @@ _OF_COMMAND = "noise_sd"  # a field of every objective that has a flag of its ow
 
 
 def add_objectives(made: parsing.Parser) -> None:
-  """Adds --objective, --preset and the options of all objectives; imports JAX."""
+  """Adds --objective, --preset and the options of all objectives; needs no JAX."""
   from rsjax.training import presets
   from rsjax.training.objectives import OBJECTIVES
   from rsjax.training.objectives.settings import is_whole

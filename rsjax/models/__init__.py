@@ -28,6 +28,7 @@ from rsjax.errors import InputError
 from rsjax.models.cifar_resnet import CifarResNet
 from rsjax.models.convnet import ConvNet
 from rsjax.models.folding import cast_convolutions, fold
+from rsjax.models.lenet import LeNet
 from rsjax.models.resnet import ResNet50
 from rsjax.models.vit import SIZES, ViT
 from rsjax.models.wide_resnet import WideResNet
@@ -35,6 +36,7 @@ from rsjax.models.wide_resnet import WideResNet
 # The usual ones, and what other names there are.
 ARCHITECTURES = (
   "convnet",
+  "lenet",
   "cifar_resnet20",
   "cifar_resnet110",
   "wide_resnet28_10",
@@ -70,6 +72,8 @@ def create(
   )
   if arch == "convnet":
     return ConvNet(**common)
+  if arch == "lenet":
+    return LeNet(**common)
   if arch == "resnet50":
     return ResNet50(**common)
   resnet = re.fullmatch(r"cifar_resnet(\d+)", arch)

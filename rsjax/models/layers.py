@@ -16,7 +16,7 @@ CONVOLUTIONS = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "conv": "bn"}
 he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-def _uniform_fan_in(fan_in: int) -> Any:
+def uniform_fan_in(fan_in: int) -> Any:
   """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): how the paper's framework draws a linear layer."""
   bound = fan_in**-0.5
   return lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
@@ -102,5 +102,5 @@ class Layer(nn.Module):
 def head(x: jax.Array, num_classes: int) -> jax.Array:
   """Global average pooling and the linear layer, in float32; call it within a module's __call__."""
   x = x.astype(jnp.float32).mean((1, 2))
-  init = _uniform_fan_in(x.shape[-1])
+  init = uniform_fan_in(x.shape[-1])
   return nn.Dense(num_classes, kernel_init=init, bias_init=init, name="fc")(x)

@@ -1,7 +1,8 @@
 """Published settings by method, data set and sigma: what the authors' commands, scripts and logs say.
 
-Learning rates drop where each script drops them: SmoothAdv's own after every 30 epochs on ImageNet; those of
-consistency regularisation, SmoothMix and CAT-RS, and so everything that they trained again, one epoch later.
+Learning rates drop where each script drops them: SmoothAdv's own after every 50 epochs on CIFAR-10 and every 30
+on ImageNet, for its Gaussian networks, too; those of consistency regularisation, SmoothMix and CAT-RS, and so
+everything that they trained again, one epoch later.
 
 Sources: Hadisalman/smoothing-adversarial, jh-jeong/smoothing-consistency, jh-jeong/smoothmix, and
 alinlab/smoothing-catrs: commands, scripts, logs and paths of results.
@@ -23,7 +24,7 @@ _ONE_STEP: Settings = dict(attack="pgd", steps=1, noise_vectors=1, warmup=1)  # 
 
 # Objective's settings by sigma; recipe's settings that differ from the data set's.
 _PRESETS: dict[tuple[str, str], tuple[dict[float, Settings], Settings]] = {
-  ("cifar10", "gaussian"): ({0.25: {}, 0.5: {}, 1.0: {}}, {}),
+  ("cifar10", "gaussian"): ({s: {} for s in (0.12, 0.25, 0.5, 1.0)}, dict(lr_drops=(50, 100))),  # SmoothAdv's
   ("cifar10", "stability"): ({0.25: dict(lbd=2.0), 0.5: dict(lbd=2.0), 1.0: dict(lbd=1.0)}, {}),
   ("cifar10", "smoothadv"): (  # as trained again for CAT-RS
     {
@@ -51,6 +52,7 @@ _PRESETS: dict[tuple[str, str], tuple[dict[float, Settings], Settings]] = {
     {},
   ),
   ("cifar10", "catrs"): ({0.25: dict(lbd=0.5), 0.5: dict(lbd=1.0), 1.0: dict(lbd=2.0)}, {}),
+  ("mnist", "gaussian"): ({s: {} for s in (0.25, 0.5, 1.0)}, {}),
   ("mnist", "stability"): ({s: dict(lbd=2.0) for s in (0.25, 0.5, 1.0)}, {}),
   ("mnist", "smoothadv"): ({s: dict(epsilon=255.0, noise_vectors=4) for s in (0.25, 0.5, 1.0)}, {}),
   ("mnist", "macer"): (
@@ -83,7 +85,7 @@ _PRESETS: dict[tuple[str, str], tuple[dict[float, Settings], Settings]] = {
   ("imagenet", "consistency"): ({0.5: dict(lbd=5.0, eta=0.5), 1.0: dict(lbd=5.0, eta=0.1)}, {}),
   ("imagenet", "catrs"): (
     {1.0: dict(lbd=2.0, noise_vectors=2, steps=1, doubled_from=80, confidence_mask=True)},
-    {},
+    dict(lr_dips=(85,)),
   ),
 }
 

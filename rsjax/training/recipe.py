@@ -27,6 +27,7 @@ class Recipe:
     lr_step_size, gamma: of the schedule "step".
     lr_drops: of the schedule "step", if its drops are not every lr_step_size epochs: the epochs, counted from
       0, that begin with a drop.
+    lr_dips: with lr_drops: epochs, counted from 0, each of which alone has gamma times the rate.
     momentum, nesterov, weight_decay: of SGD; weight decay applies to every parameter.
     accumulate: an update's batch is computed in this many parts, one after another, to save memory; batch
       statistics are then those of the parts.
@@ -41,6 +42,7 @@ class Recipe:
   lr_step_size: int = 30
   gamma: float = 0.1
   lr_drops: tuple[int, ...] | None = None
+  lr_dips: tuple[int, ...] | None = None
   momentum: float = 0.9
   nesterov: bool = False
   weight_decay: float = 1e-4
@@ -49,8 +51,9 @@ class Recipe:
   seed: int = 0
 
   def __post_init__(self) -> None:
-    if self.lr_drops is not None:
-      object.__setattr__(self, "lr_drops", tuple(self.lr_drops))
+    for name in ("lr_drops", "lr_dips"):
+      if getattr(self, name) is not None:
+        object.__setattr__(self, name, tuple(getattr(self, name)))
     make_plain(self)
     for name in ("epochs", "batch", "lr_step_size", "accumulate"):
       if getattr(self, name) < 1:
@@ -64,8 +67,11 @@ class Recipe:
       raise InputError(f"augment must be one of {', '.join(AUGMENTATIONS)}, got {self.augment!r}")
     if self.schedule not in SCHEDULES:
       raise InputError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
-    if self.lr_drops is not None:
-      _check_drops(self.lr_drops, self.schedule)
+    if self.lr_dips is not None and self.lr_drops is None:
+      raise InputError("lr_dips need lr_drops: give both")
+    for name in ("lr_drops", "lr_dips"):
+      if getattr(self, name) is not None:
+        _check_drops(name, getattr(self, name), self.schedule)
     check_seed(self.seed)
 
   def for_dataset(self, dataset: Dataset) -> "Recipe":
@@ -79,11 +85,11 @@ class Recipe:
     return dataclasses.replace(self, augment=augment)
 
 
-def _check_drops(drops: tuple[int, ...], schedule: str) -> None:
+def _check_drops(name: str, drops: tuple[int, ...], schedule: str) -> None:
   if not all(isinstance(epoch, int) and epoch > 0 for epoch in drops) or list(drops) != sorted(set(drops)):
-    raise InputError(f"lr_drops must be ascending numbers of epochs above 0, got {drops}")
+    raise InputError(f"{name} must be ascending numbers of epochs above 0, got {drops}")
   if schedule != "step":
-    raise InputError(f"lr_drops are for schedule step, not {schedule}")
+    raise InputError(f"{name} are for schedule step, not {schedule}")
 
 
 def make_schedule(recipe: Recipe, updates: int) -> optax.Schedule:
@@ -94,8 +100,13 @@ def make_schedule(recipe: Recipe, updates: int) -> optax.Schedule:
   if recipe.schedule == "onecycle":
     return _promoting(optax.cosine_onecycle_schedule(total, recipe.lr))
   if recipe.lr_drops is not None:
-    drops = {epoch * updates: recipe.gamma for epoch in recipe.lr_drops}
-    return _promoting(optax.piecewise_constant_schedule(recipe.lr, drops))
+    factors = [(epoch, recipe.gamma) for epoch in recipe.lr_drops]
+    for epoch in recipe.lr_dips or ():
+      factors += [(epoch, recipe.gamma), (epoch + 1, 1 / recipe.gamma)]
+    scales: dict[int, float] = {}
+    for epoch, factor in factors:
+      scales[epoch * updates] = scales.get(epoch * updates, 1.0) * factor
+    return _promoting(optax.piecewise_constant_schedule(recipe.lr, scales))
   drop = min(recipe.lr_step_size, recipe.epochs) * updates
   return optax.exponential_decay(recipe.lr, drop, recipe.gamma, staircase=True)
 

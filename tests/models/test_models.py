@@ -259,6 +259,31 @@ def test_convnet_is_for_small_grey_images(side):
   assert models.parameter_count(tree) == 23_946
 
 
+def test_lenet_is_the_published_one_and_refuses_images_that_are_too_small():
+  """Also in the order of fc1's features: channel by channel, as PyTorch flattens."""
+  model = create("lenet", mean=(0.0,), std=(1.0,))
+  tree = jax.tree.map(np.array, models.init(model, jax.random.key(0), (28, 28, 1)))
+  assert models.parameter_count(tree) == 431_080
+  params = tree["params"]
+  bounds = {"conv1": 25, "conv2": 500, "fc1": 800, "fc2": 500}
+  for name, fan_in in bounds.items():
+    for leaf in params[name].values():
+      assert 0.9 * np.abs(leaf).max() < fan_in**-0.5 and np.abs(leaf).max() <= fan_in**-0.5
+  images = np.random.default_rng(0).uniform(size=(2, 28, 28, 1)).astype(np.float32)
+  features = nn.Conv(20, (5, 5), padding="VALID").apply({"params": params["conv1"]}, images)
+  features = nn.max_pool(nn.relu(features), (2, 2), (2, 2))
+  features = nn.Conv(50, (5, 5), padding="VALID").apply({"params": params["conv2"]}, features)
+  features = nn.max_pool(nn.relu(features), (2, 2), (2, 2))
+  rows = [
+    np.concatenate([image[..., channel].ravel() for channel in range(50)]) for image in np.asarray(features)
+  ]
+  hidden = np.maximum(rows @ params["fc1"]["kernel"] + params["fc1"]["bias"], 0)
+  wanted = hidden @ params["fc2"]["kernel"] + params["fc2"]["bias"]
+  np.testing.assert_allclose(models.apply(model)(tree, images), wanted, atol=1e-4)
+  with pytest.raises(InputError, match="at least 16x16 pixels, got 8x8"):
+    models.init(model, jax.random.key(0), (8, 8, 1))
+
+
 def test_other_depths_are_known():
   assert create("cifar_resnet56").depth == 56
 

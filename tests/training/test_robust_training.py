@@ -166,7 +166,12 @@ def test_drops_at_given_epochs():
   rates = [float(schedule(7 * epoch)) for epoch in range(5)]
   assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.001])
   assert float(schedule(13)) == pytest.approx(0.1)  # the last update before a drop
-  for wrong in (dict(lr_drops=(3, 2)), dict(lr_drops=(0,)), dict(lr_drops=(2,), schedule="cosine")):
+  for wrong in (
+    dict(lr_drops=(3, 2)),
+    dict(lr_drops=(0,)),
+    dict(lr_drops=(2,), schedule="cosine"),
+    dict(lr_dips=(2,)),
+  ):
     with pytest.raises(InputError, match="lr_drops"):
       Recipe(**wrong)
 

@@ -1,16 +1,13 @@
 """CAT-RS: adversarial noise for the images that the network is sure of, fewer noisy copies of the others."""
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import jax
-import jax.numpy as jnp
-from jax import lax
-
-from rsjax import attacks
 from rsjax.training.objectives.objective import Batch, Loss, Network
 from rsjax.training.objectives.settings import Settings, setting
-from rsjax.training.objectives.terms import cross_entropy, divergence, noise_copies
+
+if TYPE_CHECKING:
+  import jax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +39,21 @@ class CatRs(Settings):
     return self.noise_vectors
 
   def __call__(self, network: Network, batch: Batch) -> Loss:
+    import jax
+    import jax.numpy as jnp
+
+    from rsjax.training.objectives.terms import noise_copies
+
     noise_key, key = jax.random.split(batch.key)
     noise = noise_copies(self.noise_sd, noise_key, batch.images, self.noise_vectors)
     return self.loss(network, batch, noise, jax.random.uniform(key, noise.shape[:2], jnp.float32))
 
-  def loss(self, network: Network, batch: Batch, noise: jax.Array, uniform: jax.Array) -> Loss:
+  def loss(self, network: Network, batch: Batch, noise: "jax.Array", uniform: "jax.Array") -> Loss:
     """The loss for given noise [b, m, h, w, c] and numbers [b, m] in [0, 1), from which K is drawn."""
+    import jax.numpy as jnp
+
+    from rsjax.training.objectives.terms import cross_entropy, divergence
+
     logits, batch_stats = network.train(batch.images[:, None] + noise, network.batch_stats)
     attacked = self._attack(network, batch, noise, batch_stats)
     worst_logits, batch_stats = network.train(batch.images[:, None] + attacked, batch_stats)
@@ -64,12 +70,21 @@ class CatRs(Settings):
 
   def _sure(self, batch, logits):
     """[b], the probability of each of the binomial's trials."""
+    import jax.numpy as jnp
+
     if self.confidence_mask:
       return jnp.take_along_axis(batch.votes, batch.labels[:, None], 1)[:, 0]
     return (logits.argmax(-1) == batch.labels[:, None]).mean(1, dtype=logits.dtype)
 
   def _attack(self, network, batch, noise, batch_stats):
     """Noise [b, m, h, w, c]."""
+    import jax
+    import jax.numpy as jnp
+    from jax import lax
+
+    from rsjax import attacks
+    from rsjax.training.objectives.terms import divergence
+
     times = 1 if self.doubled_from is None else jnp.where(batch.epoch >= self.doubled_from, 2, 1)
     radius = self.epsilon / 256 * jnp.asarray(times, noise.dtype)
     mean, size = noise.mean(attacks.AXES, keepdims=True), _root_mean_square(noise)
@@ -87,6 +102,10 @@ class CatRs(Settings):
     return lax.fori_loop(0, self.steps, step, noise)
 
 
-def _root_mean_square(v: jax.Array) -> jax.Array:
+def _root_mean_square(v: "jax.Array") -> "jax.Array":
   """[b, m, 1, 1, 1], about zero."""
+  import jax.numpy as jnp
+
+  from rsjax import attacks
+
   return jnp.sqrt(jnp.square(v).mean(attacks.AXES, keepdims=True))

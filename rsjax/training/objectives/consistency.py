@@ -1,21 +1,14 @@
 """Consistency regularisation: the predictions on an image's noisy copies should agree."""
 
 import dataclasses
-from typing import ClassVar
-
-import jax
-import jax.numpy as jnp
+from typing import TYPE_CHECKING, ClassVar
 
 from rsjax.errors import InputError
 from rsjax.training.objectives.objective import Batch, Loss, Network
 from rsjax.training.objectives.settings import Settings, setting
-from rsjax.training.objectives.terms import (
-  cross_entropy,
-  divergence,
-  entropy,
-  mean_probabilities,
-  noise_copies,
-)
+
+if TYPE_CHECKING:
+  import jax
 
 FORMS = ("default", "xent", "kl", "mse")
 
@@ -53,9 +46,11 @@ class Consistency(Settings):
     return self.noise_vectors
 
   def __call__(self, network: Network, batch: Batch) -> Loss:
+    from rsjax.training.objectives.terms import noise_copies
+
     return self.loss(network, batch, noise_copies(self.noise_sd, batch.key, batch.images, self.noise_vectors))
 
-  def loss(self, network: Network, batch: Batch, noise: jax.Array) -> Loss:
+  def loss(self, network: Network, batch: Batch, noise: "jax.Array") -> Loss:
     """The loss for given noise [b, m, h, w, c]."""
     logits, batch_stats = network.train(batch.images[:, None] + noise, network.batch_stats)
     value, statistics = consistency_loss(logits, batch.labels, self.lbd, self.eta, self.form)
@@ -63,9 +58,14 @@ class Consistency(Settings):
 
 
 def consistency_loss(
-  logits: jax.Array, labels: jax.Array, lbd: float, eta: float, form: str = "default"
-) -> tuple[jax.Array, dict[str, jax.Array]]:
+  logits: "jax.Array", labels: "jax.Array", lbd: float, eta: float, form: str = "default"
+) -> "tuple[jax.Array, dict[str, jax.Array]]":
   """(the loss, its terms without their weights) of logits [b, m, classes] and labels int32[b]."""
+  import jax
+  import jax.numpy as jnp
+
+  from rsjax.training.objectives.terms import cross_entropy, divergence, entropy, mean_probabilities
+
   xent = cross_entropy(logits, labels).mean()
   pbar = mean_probabilities(logits)
   kl, h = divergence(pbar, logits).mean(), entropy(pbar).mean()

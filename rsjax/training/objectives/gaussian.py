@@ -1,14 +1,14 @@
 """The paper's objective: cross-entropy under Gaussian noise."""
 
 import dataclasses
-from typing import ClassVar
-
-import jax
-import optax
+from typing import TYPE_CHECKING, ClassVar
 
 from rsjax.noise import Gaussian as GaussianNoise
 from rsjax.training.objectives.objective import Batch, Loss, Network
 from rsjax.training.objectives.settings import Settings, setting
+
+if TYPE_CHECKING:
+  import jax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +28,11 @@ class Gaussian(Settings):
   def __call__(self, network: Network, batch: Batch) -> Loss:
     return self.loss(network, batch, GaussianNoise(self.noise_sd).sample(batch.key, batch.images.shape))
 
-  def loss(self, network: Network, batch: Batch, noise: jax.Array) -> Loss:
+  def loss(self, network: Network, batch: Batch, noise: "jax.Array") -> Loss:
     """The loss for given noise [b, h, w, c]."""
+    import jax
+    import optax
+
     logits, batch_stats = network.train(batch.images + noise, network.batch_stats)
     labels = jax.nn.one_hot(batch.labels, logits.shape[-1], dtype=logits.dtype)
     targets = optax.smooth_labels(labels, self.label_smoothing)

@@ -1,15 +1,13 @@
 """MACER: maximises the certified radius of a soft smoothed classifier, without an attack."""
 
 import dataclasses
-from typing import ClassVar
-
-import jax
-import jax.numpy as jnp
-from jax.scipy.special import ndtri
+from typing import TYPE_CHECKING, ClassVar
 
 from rsjax.training.objectives.objective import Batch, Loss, Network
 from rsjax.training.objectives.settings import Settings, setting
-from rsjax.training.objectives.terms import mean_probabilities, noise_copies
+
+if TYPE_CHECKING:
+  import jax
 
 _ADDED = 1e-10  # to the mean probability of the label
 
@@ -36,10 +34,16 @@ class Macer(Settings):
   statistics: ClassVar[tuple[str, ...]] = ("classification", "robustness")
 
   def __call__(self, network: Network, batch: Batch) -> Loss:
+    from rsjax.training.objectives.terms import noise_copies
+
     return self.loss(network, batch, noise_copies(self.noise_sd, batch.key, batch.images, self.noise_vectors))
 
-  def loss(self, network: Network, batch: Batch, noise: jax.Array) -> Loss:
+  def loss(self, network: Network, batch: Batch, noise: "jax.Array") -> Loss:
     """The loss for given noise [b, k, h, w, c]."""
+    import jax.numpy as jnp
+
+    from rsjax.training.objectives.terms import mean_probabilities
+
     logits, batch_stats = network.train(batch.images[:, None] + noise, network.batch_stats)
     pbar = jnp.take_along_axis(mean_probabilities(logits), batch.labels[:, None], 1)
     classification = -jnp.log(pbar + _ADDED).mean()
@@ -50,8 +54,12 @@ class Macer(Settings):
     return Loss(classification + lbd * robustness, logits, batch_stats, statistics)
 
 
-def _shortfall(q: jax.Array, labels: jax.Array, hinge: float) -> jax.Array:
+def _shortfall(q: "jax.Array", labels: "jax.Array", hinge: float) -> "jax.Array":
   """[b], hinge - xi for the images of S, 0 for the others; q [b, classes]."""
+  import jax
+  import jax.numpy as jnp
+  from jax.scipy.special import ndtri
+
   top, _ = jax.lax.top_k(q, 2)
   xi = ndtri(top[:, 0]) - ndtri(top[:, 1])
   chosen = jax.lax.stop_gradient((q.argmax(-1) == labels) & jnp.isfinite(xi) & (xi <= hinge))

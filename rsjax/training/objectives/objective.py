@@ -1,9 +1,10 @@
 """The interface of every objective: what it is given, and what it returns."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-import jax
+if TYPE_CHECKING:
+  import jax
 
 
 class Batch(NamedTuple):
@@ -20,12 +21,12 @@ class Batch(NamedTuple):
       class; None unless the objective declares `needs_votes`.
   """
 
-  images: jax.Array
-  labels: jax.Array
-  indices: jax.Array
-  key: jax.Array
-  step: jax.Array
-  epoch: jax.Array
+  images: "jax.Array"
+  labels: "jax.Array"
+  indices: "jax.Array"
+  key: "jax.Array"
+  step: "jax.Array"
+  epoch: "jax.Array"
   votes: Any = None
 
 
@@ -42,8 +43,8 @@ class Network(NamedTuple):
     batch_stats: the running statistics from before the step.
   """
 
-  train: Callable[[jax.Array, Any], tuple[jax.Array, Any]]
-  evaluate: Callable[[jax.Array, Any], jax.Array]
+  train: "Callable[[jax.Array, Any], tuple[jax.Array, Any]]"
+  evaluate: "Callable[[jax.Array, Any], jax.Array]"
   batch_stats: Any
 
 
@@ -58,10 +59,10 @@ class Loss(NamedTuple):
     statistics: {name: float32[]} for the log, with the names that the objective declares.
   """
 
-  value: jax.Array
-  logits: jax.Array
+  value: "jax.Array"
+  logits: "jax.Array"
   batch_stats: Any
-  statistics: dict[str, jax.Array] = {}  # noqa: RUF012  (never changed)
+  statistics: "dict[str, jax.Array]" = {}  # noqa: RUF012  (never changed)
 
 
 class Objective(Protocol):

@@ -2,16 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import jax
-import jax.numpy as jnp
-
-from rsjax import attacks
 from rsjax.errors import InputError
 from rsjax.training.objectives.objective import Batch, Loss, Network
 from rsjax.training.objectives.settings import Settings, setting
-from rsjax.training.objectives.terms import cross_entropy, noise_copies, warmed_up
+
+if TYPE_CHECKING:
+  import jax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,15 +49,23 @@ class SmoothAdv(Settings):
     return 1 if self.first_noise_only else self.noise_vectors
 
   def __call__(self, network: Network, batch: Batch) -> Loss:
+    import jax
+    import jax.numpy as jnp
+
+    from rsjax.training.objectives.terms import noise_copies
+
     noise_key, key = jax.random.split(batch.key)
     noise = noise_copies(self.noise_sd, noise_key, batch.images, self.noise_vectors)
     direction = lambda t: jax.random.normal(jax.random.fold_in(key, t), batch.images.shape, jnp.float32)
     return self.loss(network, batch, noise, direction)
 
   def loss(
-    self, network: Network, batch: Batch, noise: jax.Array, direction: Callable[[jax.Array], jax.Array]
+    self, network: Network, batch: Batch, noise: "jax.Array", direction: "Callable[[jax.Array], jax.Array]"
   ) -> Loss:
     """The loss for given noise [b, m, h, w, c] and random directions: step of the attack -> [b, h, w, c]."""
+    from rsjax import attacks
+    from rsjax.training.objectives.terms import cross_entropy, warmed_up
+
     radius = warmed_up(self.epsilon / 256, batch, self.warmup)
     change = self._attack(network, batch, noise, direction, radius)
     used = noise[:, :1] if self.first_noise_only else noise
@@ -69,6 +75,11 @@ class SmoothAdv(Settings):
     return Loss(value, logits, batch_stats, statistics)
 
   def _attack(self, network, batch, noise, direction, radius):
+    import jax
+
+    from rsjax import attacks
+    from rsjax.training.objectives.terms import cross_entropy
+
     images, labels = batch.images, batch.labels
     if self.no_grad_attack:
       gradient = lambda images: _estimated_gradient(network, images, labels, noise)
@@ -88,8 +99,13 @@ class SmoothAdv(Settings):
     return attacks.pgd(lambda images: gradient(images)[0], images, radius, self.steps, back)
 
 
-def _estimated_gradient(network: Network, images: jax.Array, labels: jax.Array, noise: jax.Array) -> jax.Array:
+def _estimated_gradient(
+  network: Network, images: "jax.Array", labels: "jax.Array", noise: "jax.Array"
+) -> "jax.Array":
   """mean_i -p_y(x + e_i) e_i: by Stein's lemma along the gradient of -mean_i p_y, without a backward pass."""
+  import jax
+  import jax.numpy as jnp
+
   p = jax.nn.softmax(network.evaluate(images[:, None] + noise, network.batch_stats))
   p_label = jnp.take_along_axis(p, labels[:, None, None], -1)
   return (-p_label[..., None, None] * noise).mean(1)

@@ -1,15 +1,14 @@
 """Consistency regularisation on adversarial images of the smoothed classifier."""
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import jax
-
-from rsjax import attacks
 from rsjax.training.objectives.consistency import consistency_loss
 from rsjax.training.objectives.objective import Batch, Loss, Network
 from rsjax.training.objectives.settings import Settings, setting
-from rsjax.training.objectives.terms import noise_copies, warmed_up
+
+if TYPE_CHECKING:
+  import jax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +38,16 @@ class SmoothAdvConsistency(Settings):
     return self.noise_vectors
 
   def __call__(self, network: Network, batch: Batch) -> Loss:
+    from rsjax.training.objectives.terms import noise_copies
+
     return self.loss(network, batch, noise_copies(self.noise_sd, batch.key, batch.images, self.noise_vectors))
 
-  def loss(self, network: Network, batch: Batch, noise: jax.Array) -> Loss:
+  def loss(self, network: Network, batch: Batch, noise: "jax.Array") -> Loss:
     """The loss for given noise [b, m, h, w, c]."""
+    import jax
+
+    from rsjax import attacks
+    from rsjax.training.objectives.terms import warmed_up
 
     def attacked_loss(images):  # the mean over images matters: it is what `unit` adds 1e-8 to
       logits = network.evaluate(images[:, None] + noise, network.batch_stats)

@@ -1,21 +1,13 @@
 """SmoothMix: mixes images with adversarial ones, and trains less confidence between them."""
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import jax
-import jax.numpy as jnp
-
-from rsjax import attacks
 from rsjax.training.objectives.objective import Batch, Loss, Network
 from rsjax.training.objectives.settings import Settings, setting
-from rsjax.training.objectives.terms import (
-  cross_entropy,
-  divergence,
-  mean_probabilities,
-  noise_copies,
-  warmed_up,
-)
+
+if TYPE_CHECKING:
+  import jax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +43,19 @@ class SmoothMix(Settings):
     return self.noise_vectors
 
   def __call__(self, network: Network, batch: Batch) -> Loss:
+    import jax
+    import jax.numpy as jnp
+
+    from rsjax.training.objectives.terms import noise_copies
+
     noise_key, mix_key = jax.random.split(batch.key)
     noise = noise_copies(self.noise_sd, noise_key, batch.images, self.noise_vectors)
     return self.loss(network, batch, noise, jax.random.uniform(mix_key, batch.labels.shape, jnp.float32) / 2)
 
-  def loss(self, network: Network, batch: Batch, noise: jax.Array, lam: jax.Array) -> Loss:
+  def loss(self, network: Network, batch: Batch, noise: "jax.Array", lam: "jax.Array") -> Loss:
     """The loss for given noise [b, m, h, w, c] and shares of the adversarial image [b]."""
+    from rsjax.training.objectives.terms import cross_entropy, divergence, mean_probabilities, warmed_up
+
     warm = warmed_up(1.0, batch, self.warmup)
     x0, adversarial = self._attack(network, batch, noise, warm)
     logits, batch_stats = network.train(x0[:, None] + noise, network.batch_stats)
@@ -75,6 +74,10 @@ class SmoothMix(Settings):
 
   def _attack(self, network, batch, noise, warm):
     """(x0, x~), images [b, h, w, c]."""
+    import jax
+
+    from rsjax import attacks
+
     images = batch.images
 
     def attacked_loss(attacked):

@@ -1,14 +1,14 @@
 """Stability training: the prediction on noisy images should be that on clean ones."""
 
 import dataclasses
-from typing import ClassVar
-
-import jax
+from typing import TYPE_CHECKING, ClassVar
 
 from rsjax.noise import Gaussian as GaussianNoise
 from rsjax.training.objectives.objective import Batch, Loss, Network
 from rsjax.training.objectives.settings import Settings, setting
-from rsjax.training.objectives.terms import cross_entropy
+
+if TYPE_CHECKING:
+  import jax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +28,12 @@ class Stability(Settings):
   def __call__(self, network: Network, batch: Batch) -> Loss:
     return self.loss(network, batch, GaussianNoise(self.noise_sd).sample(batch.key, batch.images.shape))
 
-  def loss(self, network: Network, batch: Batch, noise: jax.Array) -> Loss:
+  def loss(self, network: Network, batch: Batch, noise: "jax.Array") -> Loss:
     """The loss for given noise [b, h, w, c]."""
+    import jax
+
+    from rsjax.training.objectives.terms import cross_entropy
+
     clean, batch_stats = network.train(batch.images, network.batch_stats)
     noisy, batch_stats = network.train(batch.images + noise, batch_stats)
     xent = cross_entropy(clean[:, None], batch.labels).mean()
