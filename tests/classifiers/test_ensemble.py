@@ -1,4 +1,4 @@
-"""Ensembles answer with the mean of their members' logits, for one draw of noise, and are certified as any other."""
+"""Ensembles answer with the mean of their members' logits, for one draw, and are certified as any other."""
 
 import json
 
