@@ -30,7 +30,12 @@ def parser() -> argparse.ArgumentParser:
     nargs="+",
     help="result file of rsjax.certify or rsjax.predict, its manifest beside it; several are checked in turn",
   )
-  add("--checkpoint", metavar="DIR", help="the classifier that they are of: rows are drawn again")
+  add(
+    "--checkpoint",
+    metavar="DIR",
+    action="append",
+    help="the classifier that they are of: rows are drawn again; once for each member of an ensemble",
+  )
   add("--data", metavar="DATASET", help="its data set (default, with --checkpoint: the manifest's)")
   arguments.add_data_dir(made)
   add("--rows", type=int, metavar="N", help="how many rows to draw again (default: 5)")
@@ -44,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> None:
-  for path in (*args.files, args.checkpoint or "", args.data or "", args.data_dir or ""):
+  for path in (*args.files, *(args.checkpoint or ()), args.data or "", args.data_dir or ""):
     files.local(path)
   if args.checkpoint is None and (args.rows is not None or args.seed is not None):
     raise InputError("--rows and --seed are of rows that are drawn again: give --checkpoint")
@@ -110,9 +115,9 @@ def _loaded(path: str, args: argparse.Namespace, file: Any) -> dict[str, Any]:
     raise InputError(f"{error}{hint}") from error
   found: dict[str, Any] = {"dataset": dataset}
   if args.checkpoint is not None:
-    from rsjax.classifiers import checkpoint
+    from rsjax.classifiers import ensemble
 
-    found["classifier"] = checkpoint.load(args.checkpoint)
+    found["classifier"] = ensemble.load(args.checkpoint)
   return found
 
 
