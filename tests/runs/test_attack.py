@@ -56,7 +56,7 @@ def test_a_certificate_that_is_too_large_is_contradicted(on_lines):
   """The attack at 1.06 times the true radius finds an example: a radius 1.1 times too large is then wrong."""
   smoothed, images, labels, true = on_lines
   radii = tuple(sorted(np.round(1.06 * true, 6)))
-  found = attacked(smoothed, images, labels, Attack(radii, iterations=2, noise_vectors=2, n=60_000))
+  found = attacked(smoothed, images, labels, Attack(radii, iterations=2, noise_vectors=2, n=40_000))
   job = certification.Job(smoothed, images, labels, list(range(len(images))), Certify(n=1000))
   certified = certification.into_memory(job, FEW)
   assert analysis.compare(certified, found).contradictions == ()
