@@ -7,7 +7,20 @@ import sys
 
 from rsjax.cli import console, version
 
-COMMANDS = ("quickstart", "train", "certify", "predict", "analyze", "check", "visualize", "convert", "prepare")
+COMMANDS = (
+  *(
+    "quickstart",
+    "train",
+    "certify",
+    "predict",
+    "attack",
+    "analyze",
+    "check",
+    "visualize",
+    "convert",
+    "prepare",
+  ),
+)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -5,7 +5,7 @@ import json
 import sys
 import textwrap
 
-from rsjax.cli import console, parsing, recomputing, reporting
+from rsjax.cli import console, gaps, parsing, recomputing, reporting
 from rsjax.errors import InputError
 from rsjax.files import local, unwritable, whole
 
@@ -14,6 +14,7 @@ EPILOG = """examples:
   python -m rsjax.analyze predict_100.tsv --reference certify_100000.tsv
   python -m rsjax.analyze out.tsv --alpha 1e-5 --n 10000
   python -m rsjax.analyze out.tsv --claim "0.61 at 0.25" --html report.html
+  python -m rsjax.analyze out.tsv attacked.tsv -o tables
 
 The command reads rsjax's files and those of the paper's code (TSV with idx, label, predict, radius). With
 -o DIR it writes certified_accuracy.md, .tex, .csv, .json, .png, .pdf and .svg to DIR. The settings of a file
@@ -25,7 +26,13 @@ def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
   made = parsing.parser("analyze", "Certified accuracy, ACR and abstentions of result files.", EPILOG)
   add = made.add_argument
-  add("results", metavar="RESULT", nargs="+", help="result files, all from CERTIFY or all from PREDICT")
+  add(
+    "results",
+    metavar="RESULT",
+    nargs="+",
+    help="result files, all from CERTIFY or all from PREDICT; beside those of CERTIFY also files of "
+    "rsjax.attack on the same smoothed classifiers",
+  )
   add("-o", "--out", metavar="DIR", help="directory for tables and plots (default: print to the terminal only)")
   add(
     "--radii",
@@ -89,7 +96,10 @@ def _body(args: argparse.Namespace) -> int:
     local(path)
   recomputing.check(args)
   reporting.check(args)
-  files = recomputing.combined(results.join([results.read_any(path) for path in args.results]), args)
+  files, attacks = gaps.separate(results.join([results.read_any(path) for path in args.results]), args)
+  if not files:
+    return gaps.alone(attacks, args)
+  files = recomputing.combined(files, args)
   if args.label and len(args.label) != len(files):
     given = results.plural(len(args.label), "time")
     raise InputError(
@@ -108,9 +118,10 @@ def _body(args: argparse.Namespace) -> int:
   files = recomputing.again(files, args)
   if kinds == {"predict"} or args.reference:
     reporting.refuse_predictions(args)
+    gaps.refuse_predictions(attacks)
     _predict(files, args, left_out)
     return 0
-  return _certify(files, args, left_out)
+  return _certify(files, args, left_out, gaps.Gaps(files, attacks))
 
 
 def _with_rows(files, args):
@@ -133,17 +144,18 @@ def _with_rows(files, args):
   return files, [f"{names}{more} {has} no rows yet and {'is' if len(empty) == 1 else 'are'} left out"]
 
 
-def _certify(files, args, left_out):
+def _certify(files, args, left_out, gap):
   from rsjax import analysis, results
   from rsjax.analysis.columns import WIDTH
   from rsjax.analysis.tables import called
 
   radii = reporting.radii_of(files, args)
+  whole, files = files, gap.files
   rows = analysis.summarize(
     files, radii, names=args.label, rule=args.rule, confidence=args.confidence, rho=args.rho
   )
   names = [row["name"] for row in rows]
-  warnings = left_out + analysis.warnings(files, names, radii, args.rule, args.confidence)
+  warnings = left_out + analysis.warnings(whole, names, radii, args.rule, args.confidence) + gap.warnings
   if args.rho and (unknown := [row["name"] for row in rows if row["alpha"] is None]):
     warnings.append(f"alpha is not recorded in {analysis.some(unknown)}: --rho assumes 0.001")
   verdicts = reporting.verdicts_on(files, names, args)
@@ -160,6 +172,7 @@ def _certify(files, args, left_out):
     said = {"files": rows, "warnings": warnings} | (
       {"claims": [v.as_dict() for v in verdicts]} if verdicts else {}
     )
+    said |= gap.write(out, rows)
     _write(out, "certified_accuracy.md", f"{analysis.markdown(rows, args.intervals)}\n\n{caption}\n")
     _write(out, "certified_accuracy.tex", f"{analysis.latex(rows, args.intervals)}\n")
     _write(out, "certified_accuracy.csv", analysis.csv(rows))
@@ -174,6 +187,7 @@ def _certify(files, args, left_out):
       rule=args.rule,
       rho=args.rho,
       band=args.confidence if args.intervals else None,
+      attacks=gap.drawn,
     )
   name = called(row["top_k"] for row in rows)[0]
   print(f"{name} of the smoothed classifier at {rows[0]['norm']} radius\n")
@@ -182,13 +196,14 @@ def _certify(files, args, left_out):
   if differing:
     cases = results.plural(differing, "case")
     print(f"\nin {cases} an image's radius is exactly R: only the rule of the paper's tables, >= R, counts it")
+  gap.say(rows)
   reporting.say(verdicts, WIDTH)
   _warn(warnings)
   if args.out:
     print(f"\nwrote {out}/certified_accuracy.md .tex .csv .json .png .pdf .svg")
   if args.html:
     print(f"\nwrote {args.html}")
-  return reporting.exit_code(verdicts)
+  return reporting.exit_code(verdicts) or gap.exit_code
 
 
 def _predict(files, args, left_out):

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     "files",
     metavar="FILE",
     nargs="+",
-    help="result file of rsjax.certify or rsjax.predict, its manifest beside it; several are checked in turn",
+    help="result file of rsjax.certify, predict or attack, its manifest beside it; several are checked in turn",
   )
   add(
     "--checkpoint",
@@ -79,6 +79,11 @@ def _contradictions(path: str, args: argparse.Namespace) -> int:
     _print_digests(path, {})
     print(f"contradiction: {error}")
     return 1
+  if args.checkpoint is not None and results.command_of(file.columns) == "attack":
+    raise InputError(
+      f"{path} is of rsjax.attack: its votes are for points that the attack finds, and not drawn again. "
+      "The same attack into another OUTFILE gives the same rows; without --checkpoint its votes are checked"
+    )
   loaded = _loaded(path, args, file)
   _print_digests(path, file.settings)
   wrong: list[str] = []

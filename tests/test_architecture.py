@@ -12,7 +12,8 @@ import rsjax
 
 ROOT = pathlib.Path(rsjax.__file__).parent
 PAGE = ROOT.parent / "docs" / "architecture.md"
-COMMANDS = {"train", "certify", "predict", "prepare", "analyze", "check", "visualize", "convert", "quickstart"}
+COMMANDS = {"train", "certify", "predict", "attack", "prepare", "analyze", "check", "visualize", "convert"}
+COMMANDS |= {"quickstart"}
 SHARED = {"errors", "files"}  # what every room may import, besides the version
 WITHOUT_JAX = (
   "bounds",

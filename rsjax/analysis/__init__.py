@@ -7,13 +7,15 @@
 
 Each module of this package has one topic: statistics (numbers of one file), reanalysis (the same votes at
 another alpha, n or bound, or for top-k), looks (files whose images ended early), combined (one certificate
-from several files), agreement (PREDICT against a file of more draws), contradictions (within one file),
-referee (what should be said of the files), spacing (which images they are of), claims, leaderboard (whose radii
-a table can have), labels, columns (text that fits a terminal), tables, latex, plots, reports (an HTML page),
-found (one file as a value to look at), values (bounds of medians as a value).
+from several files), agreement (PREDICT against a file of more draws), attacked (files of an attack, and what
+lies between them and certificates), contradictions (within one file), referee (what should be said of the
+files), spacing (which images they are of), claims, leaderboard (whose radii a table can have), labels, columns
+(text that fits a terminal), tables, latex, plots, reports (an HTML page), found (one file as a value to look
+at), values (bounds of medians as a value).
 """
 
 from rsjax.analysis.agreement import CATEGORIES, agreement
+from rsjax.analysis.attacked import Gap, attacked_accuracy, compare
 from rsjax.analysis.combined import cascade, combine, dual
 from rsjax.analysis.found import Found
 from rsjax.analysis.labels import labels, some
@@ -40,12 +42,14 @@ __all__ = [
   "CATEGORIES",
   "Found",
   "FoundValues",
+  "Gap",
   "abstention_rate",
   "accuracy_interval",
   "acr_interval",
   "agreement",
   "as_predictions",
   "at_share",
+  "attacked_accuracy",
   "average_certified_radius",
   "caption",
   "cascade",
@@ -53,6 +57,7 @@ __all__ = [
   "check_report",
   "combine",
   "common_grid",
+  "compare",
   "csv",
   "dual",
   "grid",

@@ -11,7 +11,7 @@ from rsjax.analysis.reanalysis import leading_classes
 from rsjax.analysis.statistics import check_rows
 from rsjax.errors import InputError
 from rsjax.noise import parameter_names
-from rsjax.results import Results
+from rsjax.results import Results, command_of
 
 CATEGORIES = (
   "correct, accurate",
@@ -29,6 +29,8 @@ def agreement(results: Results, reference: Results) -> dict[str, float]:
     InputError: if the reference lacks an image, has fewer draws, or is of another smoothed classifier.
   """
   check_rows(results)
+  if command_of(reference.columns) == "attack":
+    raise InputError(f"{reference.path} is of rsjax.attack, whose votes are for perturbed images")
   digest = results.settings.get("dataset")
   same_data = digest is not None and digest == reference.settings.get("dataset")
   for name in ("noise", *parameter_names(results.settings), "checkpoint", "dataset", "split", "dtype"):

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from rsjax import bounds, noise
-from rsjax.analysis import looks
+from rsjax.analysis import attacked, looks
 from rsjax.analysis.reanalysis import decided_anew, lacking_settings
 from rsjax.data import Dataset, Selection
 from rsjax.data.named import SETS
 from rsjax.errors import InputError
 from rsjax.procedures import AUTO
-from rsjax.results import Results, plural
+from rsjax.results import Results, command_of, plural
 
 _ABOVE, _BELOW = 0.5e-6, 1.5e-6  # rounding: of a radius, which is rounded down to six decimals,
 _P = 2e-10  # of pABar,
@@ -103,7 +103,7 @@ def of_settings(f: Results) -> Iterator[str]:
   except InputError as error:
     yield str(error)
     return
-  if not looks.is_usual(plan, "radius" in f.columns):
+  if not looks.is_usual(plan, command_of(f.columns)):
     yield "its plan of looks is not the one that rsjax makes for this n and alpha: was it fixed beforehand?"
 
 
@@ -113,7 +113,7 @@ def of_whole_manifest(f: Results) -> Iterator[str]:
   needed += _OF_A_SPLIT if is_of_a_split(f) else ()
   if lacking := [name for name in needed if f.settings.get(name) is None]:
     yield f"its manifest lacks {', '.join(lacking)}"
-  command = "certify" if "radius" in f.columns else "predict"
+  command = command_of(f.columns)
   if f.settings.get("command") not in (None, command):
     yield f"its columns are those of {command}, but its manifest says {f.settings['command']}"
 
@@ -159,6 +159,8 @@ def of_rows(f: Results) -> Iterator[str]:
   if wrong.any():
     rows = plural(int(wrong.sum()), "row does not follow from its", "rows do not follow from their")
     yield f"{rows} votes; the first is of image {index[wrong][0]}"
+  if attacked.is_attack(f):
+    yield from attacked.of_rows(f)
 
 
 def of_data(f: Results, dataset: Dataset) -> Iterator[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rsjax import bounds
-from rsjax.analysis import contradictions, looks, plots, referee, reports, statistics, tables
+from rsjax.analysis import attacked, contradictions, looks, plots, referee, reports, statistics, tables
 from rsjax.errors import InputError
 from rsjax.results import Results, plural, save
 
@@ -80,6 +80,16 @@ class Found:
     """
     statistics.check_labels(self.results)
     return statistics.certified_accuracy(self.results, radii)
+
+  def attacked_accuracy(self, radii: ArrayLike) -> NDArray[np.float64]:
+    """The fraction of the images without a verified adversarial example up to each radius: float64, as `radii`.
+
+    Robust accuracy is at most this, up to the last radius of the attack.
+
+    Raises:
+      InputError: for results other than those of `attack`.
+    """
+    return attacked.attacked_accuracy(self.results, radii)
 
   def acr(self) -> float:
     """The average certified radius, counting 0 for a wrong answer or none.
@@ -161,8 +171,9 @@ class Found:
     return tables.text(tables.summarize([self.results], chosen))
 
   def __repr__(self) -> str:
-    certified = "radius" in self.columns
-    text = f"{plural(len(self), 'image')} {'certified' if certified else 'predicted'}"
+    certified, attack = "radius" in self.columns, attacked.is_attack(self.results)
+    done = "certified" if certified else "attacked" if attack else "predicted"
+    text = f"{plural(len(self), 'image')} {done}"
     if (sigma := self.settings.get("sigma")) is not None:
       text += f", sigma = {sigma:g}"
     if certified and self.settings.get("bound") == bounds.MULTI:
@@ -180,12 +191,18 @@ class Found:
       bound = "" if looks.grid_radii(self.settings) is None else f" (a lower bound: {looks.AT_GRID})"
       accuracy = float(self.certified_accuracy(0.0))
       parts += [f"certified accuracy {accuracy:.2f} at radius 0, ACR {self.acr():.3f}{bound}"]
+    elif attack:
+      last = self.settings["radii"][-1]
+      ends = [float(self.attacked_accuracy(radius)) for radius in (0.0, last)]
+      parts += [f"robust accuracy is at most {ends[0]:.2f} at radius 0, {ends[1]:.2f} at {last:g}"]
     elif "correct" in self.columns:
       parts += [f"accuracy {self.columns['correct'].mean():.2f}"]
     elif certified:
       parts += [f"median radius {np.median(self.columns['radius']):.3f}"]
     parts += [f"{statistics.abstention_rate(self.results):.2f} abstained"]
-    if looks.is_by_looks(self.settings):
+    if attack:
+      parts += [f"{self.columns['draws'].mean():,.0f} draws per image"]
+    elif looks.is_by_looks(self.settings):
       parts += [f"{statistics.mean_draws(self.results):,.0f} draws per image"]
     if ended := int(looks.undecided(self.results).sum()):
       parts += [f"{plural(ended, 'image')} ended before drawing was done"]

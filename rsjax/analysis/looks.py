@@ -46,14 +46,17 @@ def plan_of(settings: dict[str, Any]) -> Plan:
   n, alpha = settings.get("n"), settings.get("alpha")
   if plan.looks[-1] != n:
     raise InputError(f"the plan ends with {plan.looks[-1]:,} draws, not with n = {n}")
-  if not (isinstance(alpha, float) and math.isclose(plan.alpha, alpha, rel_tol=1e-9)):
-    raise InputError(f"the plan's alphas add up to {plan.alpha:.6g}, not to alpha = {alpha}")
+  points = settings.get("verifications", 1)  # of an attack, which share alpha
+  share = alpha / points if isinstance(alpha, float) and isinstance(points, int) and points > 0 else None
+  if share is None or not math.isclose(plan.alpha, share, rel_tol=1e-9):
+    of = "alpha" if points == 1 else f"alpha / {points}"
+    raise InputError(f"the plan's alphas add up to {plan.alpha:.6g}, not to {of} = {share or alpha}")
   return plan
 
 
-def is_usual(plan: Plan, certified: bool) -> bool:
-  """Whether a plan is the one that rsjax makes of its n and alpha, for CERTIFY (`certified`) or PREDICT."""
-  first = (CertifyByLooks if certified else PredictByLooks).first
+def is_usual(plan: Plan, command: str) -> bool:
+  """Whether a plan is the one that rsjax makes of its n and alpha, for certify, predict or attack."""
+  first = (PredictByLooks if command == "predict" else CertifyByLooks).first
   usual = bounds.default_plan(plan.looks[-1], plan.alpha, first)
   return usual.looks == plan.looks and np.allclose(usual.alphas, plan.alphas, rtol=1e-9, atol=0)
 
@@ -81,7 +84,7 @@ def stop_rule(settings: dict[str, Any]) -> StopRule | None:
   """
   numbers = dict(rule_of(settings))
   name = numbers.pop("rule", None)
-  if not is_by_looks(settings) or (settings.get("command") == "predict" and name == _ANSWER):
+  if not is_by_looks(settings) or (settings.get("command") in ("predict", "attack") and name == _ANSWER):
     return None
   try:
     return _RULES[name](**numbers)

@@ -12,6 +12,8 @@ import numpy as np
 
 from rsjax import files as local_files
 from rsjax.analysis import statistics
+from rsjax.analysis.attacked import attacked_accuracy, reach_of
+from rsjax.analysis.attacked import called as called_attack
 from rsjax.analysis.labels import as_results, check_norms, facts, labels
 from rsjax.analysis.tables import called
 from rsjax.errors import InputError
@@ -38,6 +40,7 @@ def plot(
   rule: str = "open",
   band: float | None = None,
   rho: float | None = None,
+  attacks: Sequence[tuple[int, Results]] = (),
 ) -> "Figure":
   """Draws certified accuracy against radius, one curve per file; needs Matplotlib, and no display.
 
@@ -52,6 +55,8 @@ def plot(
     rule: as for `statistics.certified_accuracy`.
     band: confidence of a shaded interval about each curve; None: none.
     rho: adds `statistics.high_probability_accuracy` as a thin line below each curve; None: leaves it out.
+    attacks: (place in files, file of `rsjax.attack` on the same images): what the attack leaves is drawn as a
+      thin line above the curve, and what lies between is shaded.
 
   Returns:
     Matplotlib's figure: that of `ax` if it was given.
@@ -84,8 +89,11 @@ def plot(
       parent = parent.figure
     figure = parent
   for axes, value in zip(all_axes, shown):
-    chosen = [(f, name) for f, name, v in zip(files, names, values) if v == value]
+    places = [i for i, v in enumerate(values) if v == value]
+    chosen = [(files[i], names[i]) for i in places]
+    of_attacks = [(places.index(i), f) for i, f in attacks if i in places]
     farthest = max(max(f.columns["radius"].max() for f, _ in chosen), 1e-6)
+    farthest = max([farthest, *(reach_of(f) for _, f in of_attacks)])
     radii = np.linspace(0, 1.05 * farthest, 1000)
     handles, texts = [], []
     for i, (f, name) in enumerate(chosen):
@@ -110,6 +118,13 @@ def plot(
         if i == 0:
           handles += thin
           texts.append(f"thin: for all images at once, with probability {1 - rho:g}")
+    for i, f in of_attacks:
+      tried = radii[radii <= f.settings["radii"][-1]]
+      left, colour = attacked_accuracy(f, tried), _COLOURS[i % len(_COLOURS)]
+      handles += axes.plot(tried, left, linewidth=1, color=colour, marker="v", markevery=0.1)
+      texts.append(textwrap.fill(f"{chosen[i][1]}: left by {called_attack(f)}", _LEGEND))
+      below = statistics.certified_accuracy(chosen[i][0], tried, rule)
+      axes.fill_between(tried, below, left, color=colour, alpha=0.12, linewidth=0)
     axes.set(xlabel=f"{facts(chosen[0][0])['norm']} radius", xlim=(0, radii[-1]), ylim=(0, 1))
     if panels and value is not None:
       axes.set_title({"sigma": "sigma", "noise": "training noise"}[panels] + f" = {value:g}", fontsize="medium")

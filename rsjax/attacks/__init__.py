@@ -4,7 +4,8 @@
     change = pgd(gradient, images, 64 / 256, steps=10, instead=lambda step: -normal(step))
 
 geometry: lengths, projections. smoothed: what is maximised. pgd, ddn: the attacks, each as the code that it is
-named after has it. They differ in details, and results published for one do not hold for another.
+named after has it. They differ in details, and results published for one do not hold for another. search: the
+program that uses them against a smoothed classifier, as `rsjax.attack` does.
 
 No attack is differentiated: what it returns is a constant to the loss that is computed on it.
 """
@@ -12,6 +13,7 @@ No attack is differentiated: what it returns is a constant to the loss that is c
 from rsjax.attacks.ddn import ddn
 from rsjax.attacks.geometry import AXES, clip_to_pixels, lengths, project, unit
 from rsjax.attacks.pgd import ascend, pgd, pgd_clipped_last
+from rsjax.attacks.search import make_search
 from rsjax.attacks.smoothed import log_loss
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
   "ddn",
   "lengths",
   "log_loss",
+  "make_search",
   "pgd",
   "pgd_clipped_last",
   "project",

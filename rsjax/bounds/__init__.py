@@ -38,7 +38,7 @@ from rsjax.bounds.multiclass import (
   multiclass_radius,
   shows_more,
 )
-from rsjax.bounds.norms import NORMS, in_norm
+from rsjax.bounds.norms import NORMS, in_norm, l2_distance
 from rsjax.bounds.radii import (
   RADIUS_DIGITS,
   abstains,
@@ -88,6 +88,7 @@ __all__ = [
   "default_plan",
   "in_norm",
   "interval",
+  "l2_distance",
   "lower_bound_at_look",
   "lower_confidence_bound",
   "median_bounds",

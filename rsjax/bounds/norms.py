@@ -15,6 +15,7 @@ radius divided by 2 lambda (Yang et al. 2020).
 All of it is float64, elementwise, and rounded down.
 """
 
+import math
 import numbers
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -60,6 +61,17 @@ def in_norm(radius: ArrayLike, noise: Noise, norm: str, dimension: int | None = 
   if not (isinstance(dimension, numbers.Integral) and dimension >= 1):
     raise InputError(f"radii in {norm} need the number of an image's pixels, times channels, got {dimension}")
   return round_down(np.maximum(known[norm](given, noise, int(dimension)) * (1 - _SAFETY), 0.0), RADIUS_DIGITS)
+
+
+def l2_distance(one: ArrayLike, other: ArrayLike) -> float:
+  """The l2 distance of two arrays, as if computed exactly and then rounded up to `RADIUS_DIGITS` decimals.
+
+  Args:
+    one, other: of one shape and float32, whose differences and squares float64 holds to 2**-52.
+  """
+  difference = np.asarray(one, np.float64) - np.asarray(other, np.float64)
+  distance = math.sqrt(math.fsum(np.square(difference).ravel())) * (1 + _SAFETY)  # fsum rounds once
+  return float(-round_down(-distance, RADIUS_DIGITS))
 
 
 def _same(radius: NDArray[np.float64], noise: Any, dimension: int) -> NDArray[np.float64]:

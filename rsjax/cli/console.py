@@ -21,8 +21,10 @@ _FLAGS = {
   "data_dir": "--data-dir",
   "index": "--process",
   "init_from": "--init-from",
+  "iterations": "--steps",
   "n": "--N",
   "n0": "--N0",
+  "noise_vectors": "--noise-vectors",
   "rows": "--batch",
 }
 

@@ -15,6 +15,8 @@ _ROW, _VOTE = 80, 9  # bytes of a row of a result file without its votes, and of
 def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[Any, Any]:
   """Runs the job that the arguments of `arguments.run_parser` describe, with a bar, for `seconds` at most.
 
+  The procedure is CERTIFY or PREDICT, or an `Attack`.
+
   Returns:
     (results, RunProgress); results is None in processes that do not write.
   """
@@ -24,7 +26,7 @@ def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[An
 
   from rsjax import devices, noise
   from rsjax.devices import processes
-  from rsjax.runs import certification, split
+  from rsjax.runs import attack, certification, split
   from rsjax.smoothing import Execution
 
   cluster = (args.coordinator, args.processes, args.process)
@@ -49,7 +51,7 @@ def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[An
       split=args.split,
       dtype=args.dtype,
     )
-    how = Execution(args.batch)
+    job, how = attack.of_job(job, Execution(args.batch))
     if args.dry_run:
       _say_what_it_takes(job, args.outfile, *certification.dry_run(job, args.outfile, how, Notes()))
       return None, progress

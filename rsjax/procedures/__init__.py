@@ -15,9 +15,11 @@ their votes, as often as needed, and returns an outcome. How the draws are made 
 `rsjax.smoothing.scheduling`). counts: votes of many rows. fixed: procedures whose number of draws is fixed
 beforehand. sequential: procedures that look at the votes and stop. stopping: their rules for stopping.
 outcomes: what procedures return. topk: what votes say of a class that is given. median: bounds of a real
-function's median, from its outputs instead of votes.
+function's median, from its outputs instead of votes. attack: what an attack searches, and how its points are
+verified.
 """
 
+from rsjax.procedures.attack import Attack, Attacked
 from rsjax.procedures.counts import Counts
 from rsjax.procedures.fixed import Certify, Predict, certify, predict
 from rsjax.procedures.median import CertifyMedian, MedianBounds
@@ -38,6 +40,8 @@ __all__ = [
   "ABSTAIN",
   "AUTO",
   "Anytime",
+  "Attack",
+  "Attacked",
   "Certificate",
   "Certificates",
   "Certify",

@@ -21,13 +21,23 @@ wording.
 from rsjax.results.foreign import read_any, read_foreign
 from rsjax.results.manifest import FORMAT, Manifest, manifest_path, read_manifest
 from rsjax.results.reading import Results, parse_columns, read, read_rows
-from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, columns_of, row_of, with_n
+from rsjax.results.rows import (
+  ATTACK_COLUMNS,
+  CERTIFY_COLUMNS,
+  PREDICT_COLUMNS,
+  columns_of,
+  command_of,
+  of_command,
+  row_of,
+  with_n,
+)
 from rsjax.results.shards import join
 from rsjax.results.votes import INVALID, format_counts, format_votes, parse_column, parse_votes
 from rsjax.results.wording import plural
 from rsjax.results.writing import ResultWriter, open_for_append, rows_done, save
 
 __all__ = [
+  "ATTACK_COLUMNS",
   "CERTIFY_COLUMNS",
   "FORMAT",
   "INVALID",
@@ -36,10 +46,12 @@ __all__ = [
   "ResultWriter",
   "Results",
   "columns_of",
+  "command_of",
   "format_counts",
   "format_votes",
   "join",
   "manifest_path",
+  "of_command",
   "open_for_append",
   "parse_column",
   "parse_columns",

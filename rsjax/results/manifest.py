@@ -16,7 +16,7 @@ _EARLIER = ("rsjax-results-1",)  # without a noise, which was always Gaussian
 _MOST = 2**40  # of images and draws: no file has more
 # What the values are that others rely on, where they are there and not null.
 _SETTINGS: dict[str, Callable[[Any], bool]] = {
-  "command": lambda v: v in ("certify", "predict"),
+  "command": lambda v: v in ("certify", "predict", "attack"),
   "n": lambda v: _is_count(v) and v > 0,
   "n0": lambda v: v == AUTO or (_is_count(v) and v > 0),
   "seed": lambda v: _is_count(v),

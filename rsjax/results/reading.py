@@ -15,7 +15,15 @@ from rsjax import files
 from rsjax.errors import InputError
 from rsjax.procedures import AUTO
 from rsjax.results.manifest import read_manifest
-from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, with_n
+from rsjax.results.rows import (
+  ATTACK_COLUMNS,
+  CERTIFY_COLUMNS,
+  DISTANCES,
+  NONE,
+  PREDICT_COLUMNS,
+  of_command,
+  with_n,
+)
 from rsjax.results.votes import parse_votes
 
 if TYPE_CHECKING:
@@ -23,6 +31,8 @@ if TYPE_CHECKING:
 
 _DTYPES: dict[str, Any] = {
   "radius": float,
+  "epsilon": float,
+  "norm": float,
   "pABar": float,
   "pvalue": float,
   "time": float,
@@ -36,6 +46,9 @@ _RANGES = {
   "predict": (-1, np.inf),
   "correct": (0, 1),
   "radius": (0, np.finfo(float).max),
+  "epsilon": (0, np.finfo(float).max),
+  "norm": (0, np.finfo(float).max),
+  "draws": (1, np.inf),
   "n": (1, np.inf),
   "nA": (0, np.inf),
   "pABar": (0, 1),
@@ -50,9 +63,9 @@ class Results:
   Attributes:
     path: its path.
     manifest: the manifest's dict; for a foreign file, what its path says, in the same form.
-    columns: column name to array: idx, label, predict, correct, n, nA int64; radius, pABar, pvalue, time
-      float64; votes0, votes text (`parse_votes`). `n` is there whenever it is known, even if the file
-      itself has no such column because all rows have the same n.
+    columns: column name to array: idx, label, predict, correct, n, nA, draws int64; radius, pABar, pvalue,
+      epsilon, norm (inf: none), time float64; votes0, votes text (`parse_votes`). `n` is there whenever it is
+      known, even if the file itself has no such column because all rows have the same n.
     expected: how many rows there should be; None if that is not known.
     notes: sentences about what a reader should know of the file.
   """
@@ -98,7 +111,7 @@ def read(path: str | pathlib.Path) -> Results:
   manifest = read_manifest(path)
   header, rows, _ = read_rows(path)
   if not header:  # a run that was only begun
-    header = list(PREDICT_COLUMNS if manifest["settings"].get("command") == "predict" else CERTIFY_COLUMNS)
+    header = list(of_command(manifest["settings"].get("command") or "certify"))
   columns = check_rows(path, header, rows, manifest["settings"])
   notes = tuple(manifest["about"].get("notes") or ())
   return Results(str(path), manifest, columns, manifest["expected"], notes)
@@ -134,7 +147,8 @@ def check_rows(
   Raises:
     InputError: for impossible values; the message names the line.
   """
-  known = [set(columns) for base in (CERTIFY_COLUMNS, PREDICT_COLUMNS) for columns in (base, with_n(base))]
+  bases = (CERTIFY_COLUMNS, PREDICT_COLUMNS, ATTACK_COLUMNS)
+  known = [set(columns) for base in bases for columns in (base, with_n(base))]
   if set(header) not in known:
     raise InputError(f"{path}: line 1 is not the header of a result file: {' '.join(header)}")
   columns = parse_columns(path, header, rows, settings)
@@ -191,6 +205,9 @@ def column(path: str | pathlib.Path, name: str, texts: Sequence[str]) -> np.ndar
   Raises:
     InputError: for an impossible value; the message names the line.
   """
+  if name in DISTANCES and NONE in texts:
+    none = np.array([text == NONE for text in texts])
+    return np.where(none, np.inf, column(path, name, ["0" if text == NONE else text for text in texts]))
   dtype, (low, high) = _DTYPES.get(name, np.int64), _RANGES.get(name, (-np.inf, np.inf))
   try:
     if dtype is object:

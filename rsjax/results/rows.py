@@ -1,14 +1,20 @@
 """The columns of a result file, and their values as text."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from rsjax.bounds import RADIUS_DIGITS, round_down
-from rsjax.procedures import Certificate, Outcome, Procedure
+from rsjax.procedures import Attacked, Certificate, Outcome, Procedure
 from rsjax.results.votes import format_votes
 
 CERTIFY_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time", "nA", "pABar", "votes0", "votes")
 PREDICT_COLUMNS = ("idx", "label", "predict", "correct", "time", "pvalue", "votes")
+ATTACK_COLUMNS = (
+  *("idx", "label", "predict", "epsilon", "norm", "correct", "time", "n", "draws", "pvalue", "votes"),
+)
+NONE = "none"  # how the distance of an adversarial example stands where none was found
+DISTANCES = ("epsilon", "norm")
 
 _P_DIGITS = 10
 # How numbers stand in a file; what is not named stands as Python prints it.
@@ -17,18 +23,30 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
   "time": lambda v: f"{v:.3f}",
   "pABar": lambda v: f"{round_down(v, _P_DIGITS):.{_P_DIGITS}f}",
   "pvalue": lambda v: f"{v:.6e}",
+  **dict.fromkeys(DISTANCES, lambda v: NONE if v == math.inf else f"{v:.{RADIUS_DIGITS}f}"),
 }
+_OF_COMMAND = {"certify": CERTIFY_COLUMNS, "predict": PREDICT_COLUMNS, "attack": ATTACK_COLUMNS}
 
 
 def with_n(columns: Sequence[str]) -> tuple[str, ...]:
   """The columns of a file whose rows may each have their own number of draws: `n` follows the paper's."""
   place = columns.index("time") + 1
-  return (*columns[:place], "n", *columns[place:])
+  return tuple(columns) if "n" in columns else (*columns[:place], "n", *columns[place:])
+
+
+def command_of(columns: Collection[str]) -> str:
+  """Which command writes files of these columns: "certify", "predict" or "attack"."""
+  return "attack" if "epsilon" in columns else "certify" if "radius" in columns else "predict"
+
+
+def of_command(command: str) -> tuple[str, ...]:
+  """The columns of a command's files whose rows all have the same number of draws."""
+  return _OF_COMMAND[command]
 
 
 def columns_of(procedure: Procedure) -> tuple[str, ...]:
   """The columns of a file of a procedure's outcomes."""
-  columns = CERTIFY_COLUMNS if procedure.command == "certify" else PREDICT_COLUMNS
+  columns = of_command(procedure.command)
   return with_n(columns) if procedure.n_varies else columns
 
 
@@ -52,6 +70,8 @@ def row_of(index: int, outcome: Outcome, label: int, seconds: float) -> dict[str
     }
   else:
     values["pvalue"] = outcome.p_value
+  if isinstance(outcome, Attacked):
+    values |= {"epsilon": outcome.epsilon, "norm": outcome.norm, "draws": outcome.draws}
   return {name: cell(name, value) for name, value in values.items()}
 
 

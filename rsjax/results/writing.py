@@ -15,7 +15,7 @@ from rsjax import files
 from rsjax.errors import InputError
 from rsjax.results.manifest import Manifest, manifest_path, read_manifest, write_content, write_manifest
 from rsjax.results.reading import Results, check_rows, read_rows
-from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS, cell, with_n
+from rsjax.results.rows import cell, command_of, of_command, with_n
 
 _FSYNC_SECONDS = 1.0
 
@@ -117,7 +117,7 @@ def save(results: Results, path: str | pathlib.Path) -> None:
     raise InputError(f"{results.path} keeps no votes, which a result file needs: copy the file instead")
   if path.exists() or manifest_path(path).exists():
     raise InputError(f"{path} exists: give another path")
-  base = CERTIFY_COLUMNS if "radius" in results.columns else PREDICT_COLUMNS
+  base = of_command(command_of(results.columns))
   varies = "plan" in results.settings or (results.columns["n"] != results.settings["n"]).any()
   columns = with_n(base) if varies else base
   try:

@@ -168,11 +168,8 @@ def _outcomes(
   if preparing.takes_long(job, likely, execution):
     progress.expect(preparing.estimate(job, execution, len(todo) * draws))
   progress.rows(execution.rows or 0)
-  examples = ((i, job.images[i]) for i in todo)
   before = time.perf_counter()
-  for index, outcome in job.smoothed.outcomes(
-    job.procedure, examples, seed=job.seed, execution=execution, progress=progress.draws, ended=ended
-  ):
+  for index, outcome in job.outcomes(todo, execution, progress.draws, ended):
     now = time.perf_counter()
     yield index, outcome, now - before
     before = now

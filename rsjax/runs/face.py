@@ -20,7 +20,7 @@ from rsjax.analysis import Found, FoundValues
 from rsjax.errors import InputError
 from rsjax.noise import check_image, check_seed
 from rsjax.procedures import CertifyMedian, Predict, PredictByLooks, Procedure, StopRule
-from rsjax.runs import certification, given, values
+from rsjax.runs import attack, attackable, certification, given, values
 from rsjax.runs.progress import Noted, Shown
 from rsjax.smoothing import Execution, Smoothed, inspection, scheduling, tuning
 from rsjax.smoothing.inspection import Look
@@ -28,8 +28,8 @@ from rsjax.smoothing.votes import class_count
 
 
 @dataclasses.dataclass(frozen=True)
-class SmoothedClassifier(Smoothed):
-  """A base classifier and the noise that smooths it; `certify` and `predict` answer for many images.
+class SmoothedClassifier(attackable.Attackable, Smoothed):
+  """A base classifier and the noise that smooths it; `certify`, `predict`, `attack` answer for many images.
 
   Attributes:
     apply, variables, noise: as for `smoothing.Smoothed`.
@@ -279,6 +279,7 @@ class SmoothedClassifier(Smoothed):
     )
     if chosen:
       self._check_fit(job.first_image(), known)
+    job, execution = attack.of_job(job, execution)
     told = Shown() if progress else Noted()
     try:
       if file is None:

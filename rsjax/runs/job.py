@@ -1,17 +1,17 @@
 """One run of CERTIFY or PREDICT: what is to be done, and everything that fixes its results."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsjax import bounds, devices
-from rsjax.procedures import CertifyByLooks, Procedure
+from rsjax.procedures import CertifyByLooks, Outcome, Procedure
 from rsjax.results import Manifest
 from rsjax.runs import provenance
-from rsjax.smoothing import Smoothed, scheduling
+from rsjax.smoothing import Execution, Smoothed, scheduling
 from rsjax.smoothing.votes import class_count
 
 _LOGITS = 100  # of a classifier of one's own, that its manifest keeps
@@ -57,6 +57,19 @@ class Job:
       self.procedure.check(self.smoothed.noise)
     if getattr(self.procedure, "bound", None) == bounds.MULTI:
       bounds.check_multiclass_noise(self.smoothed.noise)
+
+  def outcomes(
+    self,
+    todo: Sequence[int],
+    execution: Execution,
+    progress: Callable[[int], None],
+    ended: Callable[[], bool] | None,
+  ) -> Iterator[tuple[int, Outcome]]:
+    """(index, outcome) of each image of `todo`, the last ones of `indices`; see `Smoothed.outcomes`."""
+    examples = ((i, self.images[i]) for i in todo)
+    return self.smoothed.outcomes(
+      self.procedure, examples, seed=self.seed, execution=execution, progress=progress, ended=ended
+    )
 
   def manifest(self, **session: Any) -> Manifest:
     """The manifest of its result file; `session` holds further facts about this run."""

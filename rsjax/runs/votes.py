@@ -23,6 +23,8 @@ def read_shares(path: str | pathlib.Path, train_set: Dataset) -> NDArray[np.floa
     InputError: if the file is not of this training set, not complete, or not of a fixed number of draws.
   """
   found = results.read(files.local(path))
+  if results.command_of(found.columns) == "attack":
+    raise InputError(f"`votes`: {path} is of rsjax.attack, whose votes are for perturbed images: {_FIT}")
   split, digest = found.settings.get("split"), found.settings.get("dataset")
   if split != "train" or digest != train_set.digest:
     named = "" if split != "train" else " of another data set"

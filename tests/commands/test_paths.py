@@ -144,6 +144,7 @@ TAKING = {
   ).__enter__(),
   "results/writing rows_done path": lambda p: results.rows_done(p, manifest(), results.CERTIFY_COLUMNS),
   "results/writing save path": lambda p: results.save(results.read(DIGITS[0]), p),
+  "runs/attackable Attackable.attack file": lambda p: face().attack(IMAGES, LABELS, radii=0.5, file=p),
   "runs/certification into_file outfile": lambda p: certification.into_file(job(), p),
   "runs/face SmoothedClassifier.certify file": lambda p: face().certify(IMAGES, LABELS, file=p),
   "runs/face SmoothedClassifier.predict file": lambda p: face().predict(IMAGES, LABELS, file=p),

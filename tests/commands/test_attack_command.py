@@ -1,0 +1,95 @@
+"""python -m rsjax.attack, and what analyze and check say of its files."""
+
+import json
+import shutil
+
+import pytest
+from helpers import DIGITS, ran, refused, without_time
+
+from rsjax import analyze, attack, certify, check, results
+
+
+@pytest.fixture(scope="module")
+def pair(trained, tmp_path_factory):
+  """Result files of certify and of attack, on 16 digits."""
+  made = tmp_path_factory.mktemp("pair")
+  certified, attacked = made / "certified.tsv", made / "attacked.tsv"
+  images = ["digits", trained, "0.25"]
+  which = ["--skip", "20", "--max", "16", "--N", "500", "--batch", "512"]
+  assert certify.main([*images, str(certified), *which]) == 0
+  search = ["--radii", "0.1,0.3,0.6", "--steps", "3", "--noise-vectors", "4"]
+  assert attack.main([*images, str(attacked), *which, *search]) == 0
+  return certified, attacked, [*images, str(attacked), *which, *search]
+
+
+@pytest.fixture
+def copied(pair, tmp_path):
+  """The pair, to be changed."""
+  for path in pair[:2]:
+    for ending in ("", ".json"):
+      shutil.copy(f"{path}{ending}", tmp_path / f"{path.name}{ending}")
+  return tmp_path / "certified.tsv", tmp_path / "attacked.tsv"
+
+
+def test_the_same_command_continues_and_other_settings_are_refused(pair, copied, capsys, tmp_path):
+  _, whole, argv = pair
+  _, part = copied
+  part.write_bytes(b"".join(whole.read_bytes().splitlines(keepends=True)[:4]) + b"60\t")
+  argv = [str(part) if text == str(whole) else text for text in argv]
+  told = ran(attack.main, argv, capsys)
+  assert "robust accuracy is at most" in told.out and "16 of 16 images" in told.out
+  assert without_time(part) == without_time(whole)
+  refused(attack.main, [*argv, "--method", "ddn"], capsys, 'method was "pgd", is now "ddn"', folder=tmp_path)
+  refused(attack.main, [*argv, "--noise-kind", "grid"], capsys, "Gaussian noise", folder=tmp_path)
+  refused(attack.main, [*argv, "--steps", "0"], capsys, "--steps must be", folder=tmp_path)
+  refused(attack.main, [*argv, "--radii", "a,b"], capsys, "--radii must be numbers", folder=tmp_path)
+  told = ran(attack.main, [*argv[:3], str(tmp_path / "new.tsv"), *argv[4:], "--dry-run"], capsys)
+  assert "nothing was written" in told.out and not (tmp_path / "new.tsv").exists()
+
+
+def test_analyze_shows_both_bounds_of_robust_accuracy(pair, capsys, tmp_path):
+  certified, attacked, _ = pair
+  told = ran(analyze.main, [certified, attacked, "-o", tmp_path / "t"], capsys)
+  assert "robust accuracy is between" in told.out and "at most (PGD, 3 steps, 4 draws)" in told.out
+  said = json.loads((tmp_path / "t" / "certified_accuracy.json").read_text())
+  [gap], [file] = said["attacks"], said["files"]
+  low, high = file["certified_accuracy"], gap["robust_accuracy_at_most"]
+  assert all(a <= b for a, b in zip(low, high)) and gap["contradictions"] == []
+  assert "at most" in (tmp_path / "t" / "robust_accuracy.md").read_text()
+  assert "at most" in ran(analyze.main, [attacked], capsys).out
+  assert "nothing contradicts" in ran(check.main, [attacked], capsys).out
+
+
+def test_an_example_inside_a_certified_radius_is_told_and_fails(copied, capsys):
+  certified, attacked = copied
+  rows = results.read(attacked).columns
+  inside = next(i for i, e in zip(rows["idx"], rows["epsilon"]) if 0 < e < 1)
+  lines = [line.split("\t") for line in certified.read_text().splitlines()]
+  for line in lines[1:]:
+    if line[0] == str(inside):
+      line[2], line[3], line[4] = line[1], "0.700000", "1"
+  certified.write_text("".join("\t".join(line) + "\n" for line in lines))
+  assert analyze.main([str(certified), str(attacked)]) == 1
+  err = capsys.readouterr().err
+  assert f"CONTRADICTION: image {inside}: class" in err and "inside the radius 0.700000" in err
+
+
+def test_only_images_in_both_files_are_compared(copied, capsys):
+  certified, attacked = copied
+  lines = attacked.read_text().splitlines(keepends=True)
+  attacked.write_text("".join(lines[:9]))
+  told = ran(analyze.main, [certified, attacked], capsys)
+  assert "only the 8 images that are in both are shown, 8 images are not" in told.err
+  assert "incomplete, 8 of 16 images" in told.err
+
+
+def test_what_does_not_belong_together_is_refused(pair, capsys, tmp_path, trained):
+  certified, attacked, _ = pair
+  other = ["fits no file of certificates", "its checkpoint is"]
+  refused(analyze.main, [DIGITS[1], attacked], capsys, *other, folder=tmp_path)
+  refused(analyze.main, [DIGITS[2], attacked], capsys, "its sigma is 0.25, not 0.5", folder=tmp_path)
+  refused(analyze.main, [certified, attacked, "--norm", "linf"], capsys, "--norm does not go", folder=tmp_path)
+  refused(
+    analyze.main, [attacked, "-o", tmp_path / "t"], capsys, "give the file of rsjax.certify", folder=tmp_path
+  )
+  refused(check.main, [attacked, "--checkpoint", trained], capsys, "not drawn again", folder=tmp_path)
