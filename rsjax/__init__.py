@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+  from rsjax.classifiers.torch_modules import from_torch
   from rsjax.errors import InputError
   from rsjax.noise import Gaussian, GridGaussian, Laplace, Uniform
   from rsjax.runs.face import SmoothedClassifier
@@ -28,6 +29,7 @@ __all__ = [
   "Laplace",
   "SmoothedClassifier",
   "Uniform",
+  "from_torch",
   "load",
   "read",
   "smooth",
@@ -41,6 +43,7 @@ _HOMES = {
   "Laplace": "rsjax.noise",
   "SmoothedClassifier": "rsjax.runs.face",
   "Uniform": "rsjax.noise",
+  "from_torch": "rsjax.classifiers.torch_modules",
   "load": "rsjax.runs.making",
   "smooth": "rsjax.runs.making",
 }

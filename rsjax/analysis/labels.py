@@ -13,6 +13,7 @@ from rsjax.errors import InputError
 from rsjax.noise import Gaussian
 from rsjax.results import Results, plural
 
+PIXELS = "pixels in [0, 1]"  # the unit of the radii of images
 _PARTS = 3  # of a path, at most, by which a file is named
 _SHOWN = 3  # names, at most, that a sentence lists
 _CALLED: dict[str, str] = {MULTI: "multi-class"}  # bounds, where not as in the settings
@@ -54,8 +55,15 @@ def _own_norm(settings: dict[str, Any]) -> str:
   return "l2" if noise.lacking(settings) else noise.from_settings(settings).norm
 
 
+def unit(results: Results) -> str:
+  """The unit of a file's radii: of pixels, or of arrays that are no images."""
+  return PIXELS if results.settings.get("inputs") is None else "in units of the inputs"
+
+
 def check_norms(files: Sequence[Results]) -> None:
-  """Raises InputError if the radii of files are in different norms: they are not to be compared."""
+  """Raises InputError if the radii of files are in different norms or units: they are not to be compared."""
+  if len({unit(f) for f in files}) > 1:
+    raise InputError("radii of images and of other arrays cannot be in one table: give files of one kind")
   norms = sorted({facts(f)["norm"] for f in files})
   if len(norms) > 1:
     raise InputError(f"radii in {' and '.join(norms)} cannot be in one table: give files of one norm")

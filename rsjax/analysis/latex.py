@@ -13,7 +13,7 @@ r"""The certified-accuracy table in LaTeX: per cent, a group of rows for each si
 from typing import Any
 
 from rsjax.analysis import tables
-from rsjax.analysis.labels import method
+from rsjax.analysis.labels import PIXELS, method
 
 _SPECIAL = {
   "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
@@ -78,11 +78,12 @@ def _percents(row: dict[str, Any], value: float) -> str:
 
 def _caption(rows: list[dict[str, Any]], intervals: bool) -> str:
   norm = rows[0]["norm"].removeprefix("l").replace("inf", r"\infty")
+  unit = rows[0].get("unit", PIXELS).replace("[0, 1]", "$[0, 1]$")
   rule = ">" if rows[0]["rule"] == "open" else r"\geq"
   name, counted = tables.called(row["top_k"] for row in rows)
   parts = [
     rf"{name.capitalize()} (\%): {counted}, and certified radius ${rule} r$ "
-    rf"($\ell_{{{norm}}}$, pixels in $[0, 1]$)"
+    rf"($\ell_{{{norm}}}$, {unit})"
   ]
   common = tables.common(rows)
   common.pop("sigma", None)  # has its column

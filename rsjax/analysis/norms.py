@@ -51,10 +51,10 @@ def with_norm(results: Results, norm: str) -> Results:
 
 
 def _dimension(results: Results) -> int | None:
-  """How many numbers an image of the file has; None if it does not say."""
+  """How many numbers an image, or another input, of the file has; None if it does not say."""
   about = results.manifest["about"]
   checkpoint = about.get("checkpoint")
   shape = about.get("image_shape") or (checkpoint.get("image_shape") if isinstance(checkpoint, dict) else None)
-  if isinstance(shape, list) and len(shape) == 3 and all(isinstance(size, int) and size > 0 for size in shape):
+  if isinstance(shape, list) and shape and all(isinstance(size, int) and size > 0 for size in shape):
     return math.prod(shape)
   return None

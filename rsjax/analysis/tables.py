@@ -16,7 +16,7 @@ import numpy as np
 
 from rsjax.analysis import looks, statistics
 from rsjax.analysis.columns import fitted
-from rsjax.analysis.labels import all_facts, as_results, bound_called, check_norms, labels
+from rsjax.analysis.labels import PIXELS, all_facts, as_results, bound_called, check_norms, labels, unit
 from rsjax.results import Results
 
 _MANY = 1000  # images, from which on a third decimal is shown
@@ -73,6 +73,8 @@ def summarize(
       "rule": rule,
       "confidence": confidence,
     }
+    if (given := unit(f)) != PIXELS:
+      row["unit"] = given
     if rho is not None:
       alpha = row["alpha"] or 0.001
       certain = statistics.high_probability_accuracy(hits / len(f), len(f), alpha, rho)
@@ -132,9 +134,8 @@ def caption(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   same = common(rows)
   rule = ">" if rows[0]["rule"] == "open" else ">="
   name, counted = called(row["top_k"] for row in rows)
-  parts = [
-    f"{name.capitalize()}: {counted}, and certified radius {rule} R ({rows[0]['norm']}, pixels in [0, 1])"
-  ]
+  radii = f"({rows[0]['norm']}, {rows[0].get('unit', PIXELS)})"
+  parts = [f"{name.capitalize()}: {counted}, and certified radius {rule} R {radii}"]
   parts += [", ".join(f"{key} {value}" for key, value in same.items())] if same else []
   parts += of_draws(rows)
   if any(row["top_k"] is not None for row in rows):

@@ -1,6 +1,7 @@
 """The normalisation of a PyTorch file's network: read if it is clear, else refused with its tensors' names."""
 
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,19 @@ def is_one(name: str) -> bool:
   return name.rpartition(".")[2] in (*_MEANS, *_STDS)
 
 
-def check(mean: Any, std: Any, whose: str) -> None:
-  """Refuses what cannot be the mean and standard deviation of three channels of pixels in [0, 1].
+def are_both(names: Iterable[str]) -> bool:
+  """Whether there are the name of a mean and that of a standard deviation among those of some tensors."""
+  ends = {name.rpartition(".")[2] for name in names}
+  return bool(ends & {*_MEANS}) and bool(ends & {*_STDS})
+
+
+def check(mean: Any, std: Any, whose: str, channels: int = 3) -> None:
+  """Refuses what cannot be the mean and standard deviation of the channels of pixels in [0, 1].
 
   Raises:
     InputError: with `whose` (a file, a flag) in its message.
   """
-  if not (len(mean) == len(std) == 3 and np.isfinite([*mean, *std]).all() and min(std) > 0):
+  if not (len(mean) == len(std) == channels and np.isfinite([*mean, *std]).all() and min(std) > 0):
     raise InputError(f"{whose}: its normalisation cannot be used: mean {list(mean)}, std {list(std)}")
   if np.abs(mean).max() > 1 or max(std) > 1:
     raise InputError(

@@ -27,7 +27,7 @@ from rsjax.noise import Gaussian
 from rsjax.procedures import ABSTAIN, Attack, Attacked, Prediction
 from rsjax.procedures.attack import FIRST_DRAW, NONE
 from rsjax.runs.job import Job
-from rsjax.smoothing import Execution, scheduling, votes
+from rsjax.smoothing import Execution, inputs, votes
 from rsjax.smoothing.execution import default_rows
 
 _FEWER_ROWS = 4  # times fewer rows has a step of the verification
@@ -39,7 +39,7 @@ class AttackJob(Job):
   """A `Job` whose procedure is an `Attack`.
 
   Raises:
-    InputError: for noise other than Gaussian noise, or without labels.
+    InputError: for noise other than Gaussian noise, for inputs that are no images, or without labels.
   """
 
   procedure: Attack
@@ -51,6 +51,8 @@ class AttackJob(Job):
         f"the attack is in l2 and for Gaussian noise, not for {self.smoothed.noise.name} noise: give "
         "the noise gaussian"
       )
+    if self.smoothed.inputs != inputs.IMAGES:
+      raise InputError('attacks are on images, whose pixels stay in [0, 1]: leave out inputs="arrays"')
     if self.labels is None:
       raise InputError("an attack searches for an answer other than the label: give `labels`")
 
@@ -111,7 +113,7 @@ class _Image:
 
   def __init__(self, job: AttackJob, place: int) -> None:
     self.place, self.index, self._attack = place, job.indices[place], job.procedure
-    _, image = scheduling.checked((self.index, job.images[self.index]))
+    _, image = job.smoothed.checked((self.index, job.images[self.index]))
     self.image = image.astype(np.float32) / np.float32(255) if image.dtype == np.uint8 else image
     self.label = int(job.labels[self.index])  # type: ignore[index]  # checked when the job was made
     self.outcome: Attacked | None = None

@@ -22,7 +22,8 @@ from rsjax.noise import check_image, check_seed
 from rsjax.procedures import CertifyMedian, Predict, PredictByLooks, Procedure, StopRule
 from rsjax.runs import attack, attackable, certification, given, values
 from rsjax.runs.progress import Noted, Shown
-from rsjax.smoothing import Execution, Smoothed, inspection, scheduling, tuning
+from rsjax.smoothing import Execution, Smoothed, inspection, tuning
+from rsjax.smoothing.inputs import IMAGES
 from rsjax.smoothing.inspection import Look
 from rsjax.smoothing.votes import class_count
 
@@ -32,7 +33,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
   """A base classifier and the noise that smooths it; `certify`, `predict`, `attack` answer for many images.
 
   Attributes:
-    apply, variables, noise: as for `smoothing.Smoothed`.
+    apply, variables, noise, inputs: as for `smoothing.Smoothed`.
     name: the name by which result files identify the classifier; None: they identify it by its variables.
     image_shape: (h, w, c) of the images that it takes; None: not known.
     dtype: what it computes in, as files record it; None: not known.
@@ -67,17 +68,17 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     """
     if operator.index(most) < 1:
       raise InputError(f"most must be at least 1, got {most}")
-    known = given.checked_labels(images, labels)
+    known = given.checked_labels(images, labels, self.inputs)
     if not len(images):
       raise InputError("images must hold at least one image, got none")
     places = np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)
-    first = scheduling.checked((0, images[0]))[1]
+    first = self.checked((0, images[0]))[1]
     self._check_fit(first, known)
     coupled = self.inspector.independence(first)
-    chosen = [scheduling.checked((int(i), images[i]), first)[1] for i in places]
+    chosen = [self.checked((int(i), images[i]), first)[1] for i in places]
     look = self.inspector.look(chosen, None if known is None else known[places])
-    odd = [*([coupled] if coupled else []), *inspection.odd_pixels(chosen)]
-    return dataclasses.replace(look, warnings=(*odd, *look.warnings))
+    odd = inspection.odd_pixels(chosen) if self.inputs == IMAGES else ()
+    return dataclasses.replace(look, warnings=(*filter(None, [coupled]), *odd, *look.warnings))
 
   def _check_image(self, first: NDArray[Any]) -> None:
     """Refuses images of another shape than the classifier's, or that the noise is not for."""
@@ -105,7 +106,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     Raises:
       InputError: for an image that cannot be used.
     """
-    shape = scheduling.checked((0, image))[1].shape
+    shape = self.checked((0, image))[1].shape
     return tuning.measure(self.apply, self.variables, shape, execution)
 
   def certify(
@@ -135,10 +136,9 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     stops early, by any rule: the bounds of all looks hold together (`bounds.sequential`).
 
     Args:
-      images: a sequence; images[i] is uint8[h, w, c] in 0..255, or float32[h, w, c] in [0, 1].
+      images: a sequence of uint8[h, w, c] in 0..255, or float32[h, w, c] in [0, 1], or other arrays (`inputs`).
       labels: int[images]; they do not affect a certificate, only whether it is `correct`.
-      n0: draws to select the class with; "auto", with a rule for stopping: 100, and 900 more if two classes are
-        close.
+      n0: draws to select the class with; "auto", with a rule for stopping: 100, or 1,000 if two are close.
       n: draws to estimate with; with a rule for stopping, the maximum.
       alpha: probability, per image, with which the answer may be wrong.
       bound: "multi": the votes for the strongest other class count, too, which certifies more where there are
@@ -239,10 +239,10 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
       InputError: as for `certify`; for noise other than Gaussian and grid noise; and for an n that is too small
         for epsilon, sigma and alpha: the message has the smallest.
     """
-    given.checked_labels(images, None)
+    given.checked_labels(images, None, self.inputs)
     chosen = given.chosen(len(images), indices)
     if chosen:
-      self._check_image(scheduling.checked((chosen[0], images[chosen[0]]))[1])
+      self._check_image(self.checked((chosen[0], images[chosen[0]]))[1])
     return values.certify(
       self, images, chosen, CertifyMedian(epsilon, n, alpha), check_seed(seed), progress, execution
     )
@@ -262,7 +262,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     seed = check_seed(seed)
     if file is not None:
       file = files.local(file)
-    known = given.checked_labels(images, labels)
+    known = given.checked_labels(images, labels, self.inputs)
     chosen = given.chosen(len(images), indices)
     if known is None and file is not None:
       raise InputError("a result file needs labels: give `labels`")

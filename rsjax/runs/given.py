@@ -13,10 +13,11 @@ from rsjax.bounds import BoundKind
 from rsjax.errors import InputError, ResultWarning
 from rsjax.noise import WORD, Gaussian, Noise, grey_levels
 from rsjax.procedures import Anytime, Certify, CertifyByLooks, Procedure, Radii, StopRule, Tolerance
+from rsjax.smoothing.inputs import IMAGES, Inputs
 
 
-def noise_of(sigma: float | None, noise: Noise | None) -> Noise:
-  """The noise that `rsjax.smooth` is given, as one of two; warns of a sigma that seems to be in grey levels.
+def noise_of(sigma: float | None, noise: Noise | None, inputs: Inputs = IMAGES) -> Noise:
+  """The noise that `rsjax.smooth` is given, as one of two; warns if sigma seems to be in grey levels.
 
   Raises:
     InputError: for both or neither, or a sigma that is no number.
@@ -24,7 +25,7 @@ def noise_of(sigma: float | None, noise: Noise | None) -> Noise:
   if (sigma is None) == (noise is None):
     raise InputError("give either `sigma`, for Gaussian noise, or `noise`")
   chosen = Gaussian(sigma) if noise is None else noise  # type: ignore[arg-type]
-  if told := grey_levels(getattr(chosen, "sigma", 0.0)):
+  if inputs == IMAGES and (told := grey_levels(getattr(chosen, "sigma", 0.0))):
     warnings.warn(told, ResultWarning, stacklevel=4)
   return chosen
 
@@ -77,14 +78,14 @@ def check_variables(variables: Any) -> None:
     raise InputError("variables hold tensors of PyTorch: give NumPy arrays, by tensor.detach().numpy()")
 
 
-def checked_labels(images: Any, labels: ArrayLike | None) -> NDArray[np.int64] | None:
+def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGES) -> NDArray[np.int64] | None:
   """The labels as an array, or None; refuses images that are not a sequence, and labels that do not fit."""
   if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
     raise InputError(f"images must be a sequence of arrays, got {type(images).__name__}")
-  if isinstance(images, np.ndarray) and images.ndim in (2, 3):
+  if inputs == IMAGES and isinstance(images, np.ndarray) and images.ndim in (2, 3):
     raise InputError(
       f"images must be [images, height, width, channels], got {list(images.shape)}: give images[None] if it is "
-      "one image, and images[..., None] if channels are missing"
+      'one image, images[..., None] if channels are missing, and inputs="arrays" if they are no images'
     )
   if labels is None:
     return None

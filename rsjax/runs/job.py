@@ -11,7 +11,7 @@ from rsjax import bounds, devices
 from rsjax.procedures import CertifyByLooks, Outcome, Procedure
 from rsjax.results import Manifest
 from rsjax.runs import provenance
-from rsjax.smoothing import Execution, Smoothed, scheduling
+from rsjax.smoothing import Execution, Smoothed, inputs
 from rsjax.smoothing.votes import class_count
 
 _LOGITS = 100  # of a classifier of one's own, that its manifest keeps
@@ -23,7 +23,8 @@ class Job:
 
   Attributes:
     smoothed: the base classifier and its noise.
-    images: images[i], for i of `indices`, is uint8[h, w, c], or float32[h, w, c] in [0, 1].
+    images: images[i], for i of `indices`, is uint8[h, w, c], or float32[h, w, c] in [0, 1], or an array, as
+      `smoothed.inputs` says.
     labels: int[images], which enter only the file; None if they are not known, for results in memory.
     indices: which images, in this order; an image's index names it to the noise.
     procedure: CERTIFY or PREDICT, with its numbers.
@@ -82,6 +83,7 @@ class Job:
         **noise,
         **procedure,
         "seed": self.seed,
+        **({} if self.smoothed.inputs == inputs.IMAGES else {"inputs": self.smoothed.inputs}),
         "precision": devices.matmul_precision(),
         **devices.settings(),
         **(self._digests() if self.settings is None else self.settings),
@@ -110,7 +112,7 @@ class Job:
   def first_image(self) -> NDArray[Any]:
     """The image of the first index, checked."""
     index = self.indices[0]
-    return scheduling.checked((index, self.images[index]))[1]
+    return self.smoothed.checked((index, self.images[index]))[1]
 
   def _image_shape(self) -> dict[str, Any]:
     """What radii in other norms depend on; {} if there are no images."""

@@ -17,6 +17,7 @@ from rsjax.errors import ResultWarning
 from rsjax.noise import Noise
 from rsjax.runs import given, split
 from rsjax.runs.face import SmoothedClassifier
+from rsjax.smoothing.inputs import IMAGES, Inputs
 from rsjax.smoothing.votes import Apply
 
 
@@ -27,6 +28,7 @@ def smooth(
   sigma: float | None = None,
   noise: Noise | None = None,
   name: str | None = None,
+  inputs: Inputs = IMAGES,
 ) -> SmoothedClassifier:
   """The classifier `apply` smoothed by Gaussian noise of `sigma`, or by another `noise`.
 
@@ -38,11 +40,14 @@ def smooth(
     noise: another noise, such as `rsjax.GridGaussian(0.25)`.
     name: the classifier's name in result files. A file needs one if variables hold no arrays, as when the
       weights are inside `apply`: nothing else would distinguish the files of two such classifiers.
+    inputs: "images", or "arrays" for embeddings, tables, audio, video or other float32 of one shape and any
+      range. Sigma and radii are then in their units, and nothing about pixels is checked.
 
   Raises:
-    InputError: for a sigma that is not a positive number, an empty name, or both sigma and noise.
+    InputError: for a sigma that is not a positive number, an empty name, both sigma and noise, or noise that is
+      not for these inputs.
   """
-  return SmoothedClassifier(apply, variables, given.noise_of(sigma, noise), name)
+  return SmoothedClassifier(apply, variables, given.noise_of(sigma, noise, inputs), name, inputs=inputs)
 
 
 def load(

@@ -15,7 +15,7 @@ from rsjax.data.coverage import few_classes
 from rsjax.runs.estimate import Estimate
 from rsjax.runs.job import Job
 from rsjax.runs.progress import Progress
-from rsjax.smoothing import Execution, inspection, scheduling, tuning
+from rsjax.smoothing import Execution, inputs, inspection, tuning
 
 _LOOKS = 24  # images that are looked at before the first is certified
 
@@ -56,9 +56,10 @@ def _first_look(job: Job, first: NDArray[Any]) -> Iterator[str]:
     yield warning
   places = np.linspace(0, len(job.indices) - 1, min(_LOOKS, len(job.indices))).astype(int)
   some = [job.indices[place] for place in places]
-  images = [scheduling.checked((i, job.images[i]), first)[1] for i in some]
+  images = [job.smoothed.checked((i, job.images[i]), first)[1] for i in some]
   if job.settings is None:  # data sets by name have notes of their own
-    yield from inspection.odd_pixels(images)
+    if job.smoothed.inputs == inputs.IMAGES:
+      yield from inspection.odd_pixels(images)
     if job.labels is not None and (told := few_classes(job.labels[job.indices], job.num_classes)):
       yield told
   if len(images) < inspection.FEWEST:

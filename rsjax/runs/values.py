@@ -10,6 +10,7 @@ from rsjax.analysis import FoundValues
 from rsjax.procedures import CertifyMedian
 from rsjax.runs.progress import Noted, Shown
 from rsjax.smoothing import Execution, Smoothed, inspection, outputs, scheduling
+from rsjax.smoothing.inputs import IMAGES
 
 _LOOKS = 24  # images whose pixels are looked at before anything is drawn
 
@@ -27,7 +28,8 @@ def certify(
 
   Args:
     smoothed: the function, which returns real numbers, [b] or [b, outputs], and its noise.
-    images: images[i], for i of `indices`, is uint8[h, w, c], or float32[h, w, c] in [0, 1].
+    images: images[i], for i of `indices`, is uint8[h, w, c], or float32[h, w, c] in [0, 1], or an array, as
+      `smoothed.inputs` says.
     indices: which images; an image's index names it to the noise.
     procedure: epsilon, n and alpha.
     seed: of the noise.
@@ -52,6 +54,7 @@ def certify(
       examples,
       procedure,  # type: ignore[arg-type]  # it is sent outputs instead of votes, by its program
       smoothed.noise,
+      inputs=smoothed.inputs,
       seed=seed,
       execution=execution,
       progress=progress.draws,
@@ -76,14 +79,14 @@ def _checked(
   smoothed: Smoothed, images: Any, indices: Sequence[int], procedure: CertifyMedian, progress: Noted
 ) -> tuple[int, ...]:
   """The shape of the function's output for an image, () or (outputs,), if all can be used."""
-  first = scheduling.checked((indices[0], images[indices[0]]))[1]
+  first = smoothed.checked((indices[0], images[indices[0]]))[1]
   shape = outputs.output_shape(smoothed.apply, smoothed.variables, first.shape)
   procedure.ranks(smoothed.noise, outputs.size(shape))
   if warning := smoothed.output_inspector.independence(first):
     progress.note(warning)
   places = np.linspace(0, len(indices) - 1, min(_LOOKS, len(indices))).astype(int)
-  some = [scheduling.checked((indices[p], images[indices[p]]), first)[1] for p in places]
-  for warning in inspection.odd_pixels(some):
+  some = [smoothed.checked((indices[p], images[indices[p]]), first)[1] for p in places]
+  for warning in inspection.odd_pixels(some) if smoothed.inputs == IMAGES else ():
     progress.note(warning)
   return shape
 

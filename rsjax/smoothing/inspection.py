@@ -23,6 +23,7 @@ from scipy import special
 from rsjax import devices
 from rsjax.errors import InputError
 from rsjax.noise import threefry
+from rsjax.smoothing.inputs import IMAGES, Inputs
 from rsjax.smoothing.votes import class_count
 
 _ROUNDING, _COUPLED = 1e-4, 1e-2  # of the logits' size: what may differ unsaid, and what is refused
@@ -79,14 +80,14 @@ class Inspector:
   def __init__(self, smoothed: Any, called: str = "logits") -> None:
     self._called = called
     self._noise, self._variables = smoothed.noise, smoothed.variables
-    self._apply = smoothed.apply
+    self._apply, self._inputs = smoothed.apply, smoothed.inputs
     self._logits = devices.jit(devices.keep_nan(smoothed.apply, jax.default_backend()), once=True)
 
   def independence(self, image: np.ndarray) -> str | None:
     """Compares the logits of one noisy image alone and among others, at two places of a batch.
 
     Args:
-      image: uint8[h, w, c], or float32[h, w, c] in [0, 1].
+      image: uint8[h, w, c], or float32[h, w, c] in [0, 1], or another array where inputs are arrays.
 
     Returns:
       None if they agree up to rounding; else a warning.
@@ -98,8 +99,8 @@ class Inspector:
     x = self._noisy(image, 0)
     rng = np.random.default_rng(0)
     normal = lambda: rng.normal(size=(_ROWS - 1, *x.shape)).astype(np.float32)
-    scales = np.array([0.1, 1, 3, 0, 0.5, 2, 1], np.float32).reshape(-1, 1, 1, 1)
-    offsets = np.array([0, 0, 1, 1, 0.5, 0, -1], np.float32).reshape(-1, 1, 1, 1)
+    scales = np.array([0.1, 1, 3, 0, 0.5, 2, 1], np.float32).reshape(-1, *[1] * x.ndim)
+    offsets = np.array([0, 0, 1, 1, 0.5, 0, -1], np.float32).reshape(-1, *[1] * x.ndim)
     others, further = (offsets + scales * normal() for _ in range(2))
     among = self._run(np.concatenate([x[None], others]))[0]
     sixth = self._run(np.concatenate([further[:5], x[None], further[5:]]))[5]
@@ -125,14 +126,14 @@ class Inspector:
     """The answers for some images, without noise and with one draw of it, and what is odd about them.
 
     Args:
-      images: uint8[h, w, c], or float32[h, w, c] in [0, 1], of one shape.
+      images: as for `independence`, of one shape.
       labels: int64[images]; without them the look finds less.
     """
     clean = self._answers([_pixels(image) for image in images])
     noisy = self._answers([self._noisy(image, 1 + place) for place, image in enumerate(images)])
     classes = class_count(self._apply, self._variables, images[0].shape)
     look = Look(clean, noisy, labels, classes)
-    return dataclasses.replace(look, warnings=tuple(_suspicions(look)))
+    return dataclasses.replace(look, warnings=tuple(_suspicions(look, self._inputs)))
 
   def _noisy(self, image: np.ndarray, number: int) -> np.ndarray:
     return _pixels(image) + np.asarray(self._noise.sample(threefry.base_key(number), image.shape))
@@ -184,7 +185,7 @@ def _gap(found: np.ndarray) -> tuple[float, bool]:
   )
 
 
-def _suspicions(look: Look) -> list[str]:
+def _suspicions(look: Look, of: Inputs) -> list[str]:
   """What is odd about some answers; nothing is said of fewer than 16 images."""
   total = len(look.noisy)
   if total < FEWEST:
@@ -195,11 +196,12 @@ def _suspicions(look: Look) -> list[str]:
   top = int(count.argmax())
   expected = 0.0 if look.labels is None else float((look.labels == top).mean())
   if count[top] >= _NEARLY_ALL * total and expected <= 0.5:
-    return [
-      f"class {top} is answered for {count[top]} of {total} noisy images: does the classifier get pixels in "
-      "the range it was trained on? It is given pixels in [0, 1], and must normalise them (or multiply by 255) "
-      "itself"
-    ]
+    given = (
+      "pixels in the range it was trained on? It is given pixels in [0, 1], and must normalise them (or "
+      "multiply by 255) itself"
+    )
+    given = given if of == IMAGES else "values on the scale it was trained on, and is sigma in their units?"
+    return [f"class {top} is answered for {count[top]} of {total} noisy {of}: does the classifier get {given}"]
   if look.labels is None:
     return []
   clean, noisy = (int((answers == look.labels).sum()) for answers in (look.clean, look.noisy))

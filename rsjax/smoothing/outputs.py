@@ -53,7 +53,7 @@ def output_shape(apply: votes.Apply, variables: Any, image_shape: tuple[int, ...
   shape: tuple[int, ...] = getattr(found, "shape", ())
   if len(shape) not in (1, 2) or shape[0] != 2 or 0 in shape or jnp.iscomplexobj(found):
     raise InputError(
-      f"apply(variables, float32[2, h, w, c]) must return real numbers, [2] or [2, outputs], got {found}"
+      f"apply(variables, float32{[2, *image_shape]}) must return real numbers, [2] or [2, outputs], got {found}"
     )
   return shape[1:]
 

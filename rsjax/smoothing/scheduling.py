@@ -11,7 +11,7 @@ import collections
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,9 +23,8 @@ from rsjax.noise import WORD, Noise, check_image
 from rsjax.procedures import Outcome, Procedure, end_now
 from rsjax.smoothing import votes
 from rsjax.smoothing.execution import Execution, Resolved
+from rsjax.smoothing.inputs import IMAGES, Example, Inputs, checked
 from rsjax.smoothing.packing import Request, Work
-
-Example: TypeAlias = tuple[int, np.ndarray]  # (index, image)
 
 _BREADTH = 2**31  # bytes of images, that are held where all go on side by side
 
@@ -39,6 +38,7 @@ def outcomes(
   procedure: Procedure,
   noise: Noise,
   *,
+  inputs: Inputs = IMAGES,
   seed: int = 0,
   execution: Execution = Execution(),
   progress: Callable[[int], None] = lambda draws: None,
@@ -53,10 +53,11 @@ def outcomes(
 
   Args:
     apply, variables: the base classifier, see `votes.Apply`; variables is its pytree of arrays.
-    examples: (index, image) pairs; image uint8[h, w, c] in 0..255 or float32[h, w, c] in [0, 1], all
-      alike; index, from 0 to 2**32 - 1, fixes the noise of the image.
+    examples: (index, image) pairs; image uint8[h, w, c] in 0..255 or float32[h, w, c] in [0, 1], or another
+      array, see `inputs`; all alike; index, from 0 to 2**32 - 1, fixes the noise of the image.
     procedure: which draws to ask for, and what follows from their votes.
     noise: of the smoothed classifier.
+    inputs: whether the classifier takes images, or float32 arrays of any shape.
     seed: of the noise.
     execution: what decides speed.
     progress: called with the number of draws whose votes have arrived, each time that some arrive.
@@ -69,7 +70,7 @@ def outcomes(
   Raises:
     InputError: for images or a classifier other than described.
   """
-  images = _Images(examples, procedure, noise)
+  images = _Images(examples, procedure, noise, inputs)
   if (first := images.start()) is None:
     return
   resolved = execution.resolve(first.shape)
@@ -133,8 +134,9 @@ class _Image:
 class _Images:
   """The images from the first undecided one on, their requests in `work`, and how many are undecided."""
 
-  def __init__(self, examples: Iterable[Example], procedure: Procedure, noise: Noise) -> None:
+  def __init__(self, examples: Iterable[Example], procedure: Procedure, noise: Noise, inputs: Inputs) -> None:
     self._examples, self._procedure, self._noise = iter(examples), procedure, noise
+    self._inputs = inputs
     self._started: collections.deque[_Image] = collections.deque()
     self._kind: np.ndarray | None = None  # the first image; all others have its shape and dtype
     self.work = Work()
@@ -145,7 +147,7 @@ class _Images:
     example = next(self._examples, None)
     if example is None:
       return None
-    index, array = checked(example, self._kind)
+    index, array = checked(example, self._kind, self._inputs)
     check_image(self._noise, array)
     self._kind = array if self._kind is None else self._kind
     image = _Image(index, array, self._procedure, self._noise)
@@ -190,38 +192,6 @@ class _Images:
     for group, count in enumerate(asked):
       self.work.add(Request(image.image, image.index, image.asked, count, (image, group)))
       image.asked += count
-
-
-def checked(example: Example, kind: np.ndarray | None = None) -> Example:
-  """The example with its image copied; refused if it cannot be used, or is of another kind than an earlier one.
-
-  Raises:
-    InputError: as for `outcomes`.
-  """
-  try:
-    index, image = example
-  except (TypeError, ValueError) as error:
-    raise InputError("examples must be (index, image) pairs: give enumerate(images)") from error
-  image = np.array(image)  # a copy: it is used again while later examples are made
-  if not 0 <= index < WORD:
-    raise InputError(f"an image's index must be from 0 to 2**32 - 1, got {index}")
-  if image.ndim != 3 or image.dtype not in (np.uint8, np.float32):
-    raise InputError(
-      f"image {index} must be uint8[h, w, c] or float32[h, w, c] in [0, 1], "
-      f"got {image.dtype}{list(image.shape)}"
-      + (": give .astype(np.float32)" if image.dtype == np.float64 else "")
-    )
-  if image.dtype == np.float32 and not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
-    raise InputError(
-      f"image {index} is float32 and not within [0, 1], or NaN: give pixels in [0, 1] or uint8, and "
-      "normalise within the classifier"
-    )
-  if kind is not None and (image.shape != kind.shape or image.dtype != kind.dtype):
-    raise InputError(
-      f"images must be of one shape and dtype: the first is {kind.dtype}{list(kind.shape)}, but image {index} "
-      f"is {image.dtype}{list(image.shape)}"
-    )
-  return index, image
 
 
 def _fewer_rows(execution: Resolved, error: jax.errors.JaxRuntimeError) -> Resolved:

@@ -7,7 +7,8 @@
   1 0
 
 The base classifier is any pure function `apply(variables, images) -> logits`, from float32[b, h, w, c] in
-[0, 1] to [b, classes]. Normalisation is part of it, because sigma is in units of [0, 1] pixels. It must
+[0, 1] to [b, classes], or from float32 arrays of any other shape (`inputs`). Normalisation is part of it,
+because sigma is in units of [0, 1] pixels. It must
 treat each image by itself: batch statistics would couple draws and void the guarantee. The label of an
 image is not an argument here, so a certificate cannot depend on it.
 """
@@ -23,6 +24,7 @@ from rsjax.noise import Noise, check_seed
 from rsjax.procedures import Outcome, Procedure
 from rsjax.smoothing import outputs, scheduling
 from rsjax.smoothing.execution import Execution
+from rsjax.smoothing.inputs import ARRAYS, IMAGES, Example, Inputs, check_kind, checked
 from rsjax.smoothing.inspection import Inspector
 from rsjax.smoothing.votes import Apply
 
@@ -34,24 +36,33 @@ class Smoothed:
   Attributes:
     apply, variables: the base classifier, see the module's docstring; variables is its pytree of arrays.
     noise: the noise that smooths it.
+    inputs: "images", or "arrays" for float32 arrays of any shape and range, in whose units sigma then is.
 
   Raises:
-    InputError: for noise that certifies nothing.
+    InputError: for noise that certifies nothing, or is not for these inputs.
   """
 
   apply: Apply
   variables: Any
   noise: Noise
+  inputs: Inputs = dataclasses.field(default=IMAGES, kw_only=True)
 
   def __post_init__(self) -> None:
     bounds.check_noise(self.noise)
     if not callable(self.apply):
       raise InputError(f"apply must be a function (variables, images) -> logits, got {type(self.apply)}")
+    check_kind(self.inputs)
+    if self.inputs == ARRAYS and hasattr(self.noise, "check_image"):
+      raise InputError(f'{self.noise.name} noise is for images, not for inputs="arrays"')
+
+  def checked(self, example: Example, first: Any = None) -> Example:
+    """The example, checked as one of its inputs (`inputs.checked`); first: an earlier one, of the same kind."""
+    return checked(example, first, self.inputs)
 
   def outcomes(
     self,
     procedure: Procedure,
-    examples: Iterable[scheduling.Example],
+    examples: Iterable[Example],
     *,
     seed: int = 0,
     execution: Execution = Execution(),
@@ -73,6 +84,7 @@ class Smoothed:
       examples,
       procedure,
       self.noise,
+      inputs=self.inputs,
       seed=seed,
       execution=execution,
       progress=progress,
@@ -87,4 +99,5 @@ class Smoothed:
   @functools.cached_property
   def output_inspector(self) -> Inspector:
     """The same for a function that returns real numbers, [b] or [b, outputs], instead of logits."""
-    return Inspector(Smoothed(outputs.as_columns(self.apply, 2), self.variables, self.noise), "outputs")
+    twice = Smoothed(outputs.as_columns(self.apply, 2), self.variables, self.noise, inputs=self.inputs)
+    return Inspector(twice, "outputs")

@@ -27,7 +27,7 @@ from rsjax.devices import processes
 from rsjax.noise import Gaussian
 from rsjax.procedures import Steps as ProcedureSteps
 from rsjax.smoothing import execution as executions
-from rsjax.smoothing import scheduling, votes
+from rsjax.smoothing import inputs, scheduling, votes
 
 _FEWEST_STEPS = 200  # a run of fewer default steps does not search
 _SHARE = 0.05  # of the run's time, that the search may take
@@ -194,13 +194,17 @@ def _timed(
   timings: int,
 ) -> float:
   """Draws per second, in the fastest of some timings; processes agree on it."""
-  example = (0, np.zeros(image_shape, np.uint8))
+  images = len(image_shape) == 3  # else it cannot be; arrays of three axes take as long as images
+  example = (0, np.zeros(image_shape, np.uint8 if images else np.float32))
+  kind = inputs.IMAGES if images else inputs.ARRAYS
   as_given = executions.Execution(execution.rows, execution.mesh, execution.depth)
 
   def seconds(steps: int) -> float:
     procedure: Any = _Timed(steps * execution.rows)
     before = time.perf_counter()
-    drawn = scheduling.outcomes(apply, variables, [example], procedure, Gaussian(0.5), execution=as_given)
+    drawn = scheduling.outcomes(
+      apply, variables, [example], procedure, Gaussian(0.5), inputs=kind, execution=as_given
+    )
     collections.deque(drawn, 0)
     return time.perf_counter() - before
 

@@ -26,7 +26,8 @@ from rsjax.smoothing import packing
 from rsjax.smoothing.execution import Resolved
 from rsjax.smoothing.packing import Request, Segment
 
-# The base classifier: (variables, float32[b, h, w, c] in [0, 1] plus noise) -> logits[b, classes]. Pure, and
+# The base classifier: (variables, float32[b, h, w, c] in [0, 1] plus noise) -> logits[b, classes], or of other
+# arrays, see `inputs`. Pure, and
 # each row's logits independent of the other rows.
 Apply: TypeAlias = Callable[[Any, jax.Array], jax.Array]
 
@@ -39,7 +40,7 @@ class Steps:
     noise: how rows are perturbed.
     seed: of the noise.
     execution: rows and mesh.
-    image_shape: (h, w, c).
+    image_shape: (h, w, c), or the shape of other arrays.
   """
 
   def __init__(
@@ -138,7 +139,8 @@ def class_count(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> i
   """
   logits = traced(apply, variables, image_shape)
   if not hasattr(logits, "shape") or logits.ndim != 2 or logits.shape[0] != 2:
-    raise InputError(f"apply(variables, float32[2, h, w, c]) must return logits[2, classes], got {logits}")
+    given = f"float32{[2, *image_shape]}"
+    raise InputError(f"apply(variables, {given}) must return logits[2, classes], got {logits}")
   if logits.shape[1] < 2:
     raise InputError("the classifier returns one logit, whose argmax is always class 0: return one per class")
   return logits.shape[1]

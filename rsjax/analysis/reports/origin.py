@@ -5,7 +5,7 @@ from typing import Any
 
 from rsjax import bounds, noise
 from rsjax.analysis import looks
-from rsjax.analysis.labels import bound_called
+from rsjax.analysis.labels import bound_called, unit
 from rsjax.analysis.tables import common
 from rsjax.results import Results, plural
 
@@ -34,7 +34,7 @@ def of(f: Results) -> list[tuple[str, str]]:
   found: list[tuple[str, Any]] = [("file", f.path)]
   rows = f"{len(f):,}" if f.expected is None else f"{len(f):,} of {f.expected:,}"
   found += [("rows", rows), ("images", _images(f))]
-  found += [("command", command(f)), ("noise", _noise(settings))]
+  found += [("command", command(f)), ("noise", _noise(f))]
   found += [("n0", settings.get("n0")), ("n", settings.get("n")), ("alpha", settings.get("alpha"))]
   found += [
     ("bound", _bound(f)),
@@ -101,12 +101,13 @@ def _images(f: Results) -> str | None:
   return f"all {about:,} of the split" if total == about else f"{total:,} of the split's {about:,}"
 
 
-def _noise(settings: dict[str, Any]) -> str | None:
+def _noise(f: Results) -> str | None:
+  settings = f.settings
   if noise.lacking(settings):
     return None if settings.get("sigma") is None else f"sigma = {settings['sigma']:g} (from the path)"
   kind = noise.from_settings(settings)
   parameters = ", ".join(f"{name} = {getattr(kind, name):g}" for name in noise.parameter_names(settings))
-  return f"{kind.name}, {parameters}; radii are {kind.norm}, pixels in [0, 1]"
+  return f"{kind.name}, {parameters}; radii are {kind.norm}, {unit(f)}"
 
 
 def _bound(f: Results) -> str | None:

@@ -1,0 +1,106 @@
+"""What `from_torch` is given: checks of the module, the shape of its input, and its normalisation.
+
+Nothing here imports PyTorch: it comes as an argument from where it is known to be installed.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rsjax.classifiers import normalization
+from rsjax.classifiers.classifier import some
+from rsjax.data import named
+from rsjax.errors import InputError
+
+
+def shape_of(given: Sequence[int]) -> tuple[int, ...]:
+  """The shape of one input, checked."""
+  try:
+    shape = tuple(map(int, given))
+  except (TypeError, ValueError):
+    shape = ()
+  if not shape or min(shape) < 1:
+    raise InputError(f"example_shape must be the shape of one input, such as (32, 32, 3), got {given!r}")
+  if len(shape) == 3 and shape[0] <= 4 < shape[2]:
+    raise InputError(
+      f"example_shape {shape} looks like channels before height and width: give (h, w, c), as rsjax has images"
+    )
+  return shape
+
+
+def in_evaluation(torch: Any, module: Any) -> Any:
+  """A copy of the module on the CPU, in evaluation mode."""
+  if not isinstance(module, torch.nn.Module):
+    raise InputError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+  try:
+    module = copy.deepcopy(module).cpu().eval().requires_grad_(False)
+  except Exception as error:
+    raise InputError(f"the module cannot be copied to the CPU: {first_line(error)}") from error
+  training = [name or "the module itself" for name, layer in module.named_modules() if layer.training]
+  if training:
+    raise InputError(f"these layers stay in training mode after eval(): {some(training)}")
+  coupled = [
+    name
+    for name, layer in module.named_modules()
+    if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.running_mean is None
+  ]
+  if coupled:
+    raise InputError(
+      f"these batch norms have no running statistics, so that images of a batch affect others: {some(coupled)}"
+    )
+  return module
+
+
+def normalization_of(module: Any, given: Any, shape: tuple[int, ...]) -> Any:
+  """(mean, std) with which inputs are normalised before the module; None: it takes them as they are."""
+  if len(shape) != 3:
+    if given not in (None, "inside"):
+      raise InputError(
+        f"normalization is for images, but example_shape is {shape}: normalise within the module"
+      )
+    return None
+  channels = shape[-1]
+  held = [
+    f"{place}.{name}".removeprefix(".")
+    for place, layer in module.named_modules()
+    for name, value in {**vars(layer), **layer._buffers, **layer._parameters}.items()
+    if normalization.is_one(name) and getattr(value, "numel", int)() in (1, channels)
+  ]
+  inside = normalization.are_both(held)
+  if given == "inside" or (given is None and inside):
+    return None
+  statistics = {name: entry.statistics for name, entry in named.SETS.items() if entry.statistics}
+  if given is None or (isinstance(given, str) and given not in statistics):
+    raise InputError(
+      'normalization must be "inside", if the module takes pixels in [0, 1], '
+      f"{' or '.join(map(repr, statistics))}, or (mean, std) with one number per channel: weights work only "
+      f"with the one that they were trained with; got {given!r}"
+    )
+  if inside:
+    raise InputError(f"the module holds its normalisation ({some(held)}): leave out normalization")
+  try:
+    mean, std = (tuple(map(float, part)) for part in (statistics[given] if isinstance(given, str) else given))
+  except (TypeError, ValueError) as error:
+    raise InputError(
+      f"normalization must be (mean, std), one number per channel each, got {given!r}"
+    ) from error
+  normalization.check(mean, std, "normalization", channels)
+  return np.array(mean, np.float32), np.array(std, np.float32)
+
+
+def dtype_of(torch: Any, module: Any) -> str:
+  """The dtype of the module's weights: "float32" or "bfloat16"."""
+  held = {t.dtype for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()}
+  if len(held) > 1 or not held <= {torch.float32, torch.bfloat16}:
+    names = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in held))
+    raise InputError(
+      f"the module's weights must all be float32, or all bfloat16, got {names}: give module.float()"
+    )
+  return str(next(iter(held), torch.float32)).removeprefix("torch.")
+
+
+def first_line(error: Exception) -> str:
+  """The error's kind and the first line of its message."""
+  return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"

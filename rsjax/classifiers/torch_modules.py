@@ -1,0 +1,208 @@
+"""Any PyTorch module as a base classifier: torchax runs its operations on JAX.
+
+    apply, variables = from_torch(module, (32, 32, 3), normalization="cifar10")
+
+The module is copied, put into evaluation mode and checked, and its logits on JAX are compared with PyTorch's,
+before anything else runs. Weights are held as `variables`; nothing of the module is executed per step, since
+JAX compiles what torchax traced.
+"""
+
+import contextlib
+import functools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rsjax import devices
+from rsjax.classifiers import torch_given as given
+from rsjax.errors import InputError
+from rsjax.smoothing.votes import Apply
+
+if TYPE_CHECKING:
+  import torch
+
+_PROBES = 4  # inputs on which PyTorch's logits and JAX's are compared
+_AGREE = {"float32": 1e-3, "bfloat16": 5e-2}  # of the logits' size, by which they may differ
+
+
+def from_torch(
+  module: "torch.nn.Module",
+  example_shape: Sequence[int],
+  *,
+  normalization: Literal["inside"] | str | tuple[Sequence[float], Sequence[float]] | None = None,
+  channels_first: bool | None = None,
+) -> tuple[Apply, dict[str, Any]]:
+  """A PyTorch module as `apply` and `variables`, for `rsjax.smooth`.
+
+  Args:
+    module: takes [b, c, h, w] for images, and returns logits [b, classes], or an object with such `logits`. It
+      computes in float32, or in bfloat16 if all of its weights are. It is copied: later training, or a change
+      of its mode, changes nothing.
+    example_shape: (h, w, c) of an image, or the shape of another input, as rsjax gets it, without the batch.
+    normalization: for images: "inside", if the module takes pixels in [0, 1], because it normalises them itself
+      or was trained on them; the name of a data set, "cifar10" or "imagenet"; or (mean, std), one number per
+      channel, in units of [0, 1] pixels. It may be left out if the module holds tensors called mean and std.
+    channels_first: whether the last axis comes before the others in the module's input; None: for images.
+
+  Returns:
+    (apply, variables): apply(variables, float32[b, *example_shape]) -> float32[b, classes]; variables are the
+    module's parameters and buffers by name.
+
+  Raises:
+    InputError: if torchax is missing or lacks an operation, which the message names; if the module cannot be
+      put into evaluation mode, or answers differently each time; if its logits on JAX are not those of PyTorch;
+      and for arguments that cannot be used.
+  """
+  torch, torchax = _libraries()
+  shape = given.shape_of(example_shape)
+  module = given.in_evaluation(torch, module)
+  moved = len(shape) == 3 if channels_first is None else channels_first
+  pair = given.normalization_of(module, normalization, shape)
+  dtype = given.dtype_of(torch, module)
+  x = np.random.default_rng(0).normal(0.5, 0.5, (_PROBES, *shape)).astype(np.float32)
+  with _named_layers(module) as place:
+    wanted = _by_pytorch(torch, module, _prepared(x, pair, moved), dtype)
+    apply, variables = _by_jax(torch, torchax, module, pair, moved, dtype)
+    _trace(apply, variables, x, place)
+  with jax.default_matmul_precision("highest"):
+    found = np.asarray(devices.jit(apply, once=True)(variables, x))
+  gap = np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-30)
+  if not gap <= _AGREE[dtype]:
+    raise InputError(
+      f"the module's logits on JAX differ from PyTorch's by {100 * gap:.2g} % of their size, more than "
+      "rounding explains: torchax computes one of its operations otherwise"
+    )
+  return apply, variables
+
+
+def _libraries() -> tuple[Any, Any]:
+  try:
+    import torch
+    import torchax
+    import torchax.tensor
+  except ImportError as error:
+    raise InputError(
+      f"from_torch needs PyTorch and torchax ({error}): pip install torch 'torchax>=0.0.14.dev20261001'"
+    ) from error
+  return torch, torchax
+
+
+def _prepared(x: np.ndarray, pair: Any, moved: bool) -> np.ndarray:
+  """The inputs as the module takes them."""
+  x = x if pair is None else (x - pair[0]) / pair[1]
+  return np.ascontiguousarray(np.moveaxis(x, -1, 1) if moved else x)
+
+
+def _by_pytorch(torch: Any, module: Any, x: np.ndarray, dtype: str) -> np.ndarray:
+  """The module's logits by PyTorch, float32[inputs, classes], which must be the same when asked again."""
+  inputs = torch.from_numpy(x).to(getattr(torch, dtype))
+  found = []
+  for _ in range(2):
+    try:
+      with torch.no_grad():
+        logits = _logits(module(inputs.clone()))
+    except Exception as error:
+      raise InputError(
+        f"the module fails in PyTorch on an input of {list(x.shape)}, which example_shape leads to: "
+        f"{given.first_line(error)}"
+      ) from error
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(x):
+      what = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+      raise InputError(f"the module must return logits [{len(x)}, classes] for {len(x)} inputs, got {what}")
+    found.append(logits.float().numpy())
+  if not np.isfinite(found).all():
+    raise InputError("the module's logits are not finite in PyTorch")
+  if np.abs(found[0] - found[1]).max() > 1e-4 * np.abs(found[0]).max():
+    raise InputError(
+      "the module answers differently each time in evaluation mode: something in it is random, such as "
+      "torch.nn.functional.dropout without training=self.training"
+    )
+  return found[0]
+
+
+def _by_jax(
+  torch: Any, torchax: Any, module: Any, pair: Any, moved: bool, dtype: str
+) -> tuple[Apply, dict[str, Any]]:
+  """(apply, variables) of the module with what comes before it."""
+
+  class Whole(torch.nn.Module):
+    def __init__(self) -> None:
+      super().__init__()
+      self.module = module
+      for name, values in zip(("mean", "std"), pair or ()):
+        self.register_buffer(name, torch.from_numpy(values))
+
+    def forward(self, x: Any) -> Any:
+      if pair is not None:
+        x = (x - self.mean) / self.std
+      x = (x.movedim(-1, 1) if moved else x).to(getattr(torch, dtype))
+      with torch.device("jax"):  # of tensors that the module makes without naming a device
+        return _logits(self.module(x)).float()
+
+  states, run = torchax.extract_jax(Whole().eval())
+  variables = {name.removeprefix("module."): np.array(value) for name, value in states.items()}
+  names = {name.removeprefix("module."): name for name in states}
+
+  def apply(variables: dict[str, Any], x: jax.Array) -> jax.Array:
+    with (
+      jax.numpy_dtype_promotion("standard"),
+      jax.numpy_rank_promotion("allow"),
+      torch.no_grad(),
+      torchax.default_env().override_property(prng=jax.random.key(0)),  # else a key of the trace outlives it
+    ):
+      return run({names[name]: jnp.asarray(value) for name, value in variables.items()}, (jnp.asarray(x),))
+
+  return apply, variables
+
+
+def _logits(returned: Any) -> Any:
+  """What Hugging Face's models return has the logits in it."""
+  return getattr(returned, "logits", returned)
+
+
+@contextlib.contextmanager
+def _named_layers(module: Any) -> Iterator[Callable[[], str]]:
+  """A function that names the layer in which an error was raised: the last that was entered and not left."""
+  entered: list[str] = []
+
+  def enter(name: str, layer: Any, _: Any) -> None:
+    entered.append(f"the layer {name} ({type(layer).__name__})" if name else "the module")
+
+  def leave(*_: Any) -> None:
+    entered.pop()
+
+  hooks = []
+  for name, layer in module.named_modules():
+    hooks.append(layer.register_forward_pre_hook(functools.partial(enter, name)))
+    hooks.append(layer.register_forward_hook(leave))
+  try:
+    yield lambda: entered[-1] if entered else "the module"
+  finally:
+    for hook in hooks:
+      hook.remove()
+
+
+def _trace(apply: Apply, variables: Any, x: np.ndarray, place: Callable[[], str]) -> None:
+  """Traces the module once, and says of what torchax cannot run where it is."""
+  from torchax.tensor import OperatorNotFound
+
+  try:
+    jax.eval_shape(apply, variables, x)
+  except OperatorNotFound as error:
+    found = re.search(r"name (\S+)", str(error))
+    operation = found[1] if found else str(error)
+    raise InputError(
+      f"torchax has no {operation} for JAX, which {place()} uses: write that layer with other operations"
+    ) from error
+  except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+    raise InputError(
+      f"{place()} needs the values of its input in Python (.item(), .numpy(), an if), which a compiled program "
+      "does not have: write it with tensor operations, such as torch.where"
+    ) from error
+  except Exception as error:
+    error.add_note(f"raised by {place()} of the PyTorch module, while torchax runs it on JAX")
+    raise

@@ -1,0 +1,81 @@
+"""What a base classifier takes, images or other arrays, and the check of each.
+
+  >>> checked((0, np.zeros((8, 8, 1), np.uint8)))[1].shape
+  (8, 8, 1)
+  >>> checked((0, np.float32([-3.0, 12.0])), of=ARRAYS)[1].shape
+  (2,)
+
+That inputs are no images is said, never guessed: a batch of grey pictures without channels, or of normalised
+images, would pass as arrays and be certified at another sigma.
+"""
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from rsjax.errors import InputError
+from rsjax.noise import WORD
+
+Inputs: TypeAlias = Literal["images", "arrays"]
+Example: TypeAlias = tuple[int, np.ndarray]  # (index, image or array)
+
+IMAGES: Inputs = "images"  # uint8[h, w, c] in 0..255, or float32[h, w, c] in [0, 1]
+ARRAYS: Inputs = "arrays"  # float32 of any shape, finite
+
+
+def check_kind(of: str) -> None:
+  """Raises InputError for what is neither images nor arrays."""
+  if of not in (IMAGES, ARRAYS):
+    raise InputError(f'inputs must be "images" or "arrays", got {of!r}')
+
+
+def checked(example: Example, kind: np.ndarray | None = None, of: Inputs = IMAGES) -> Example:
+  """The example with its array copied, so that the one given may be changed.
+
+  Args:
+    example: (index, array), the index from 0 to 2**32 - 1.
+    kind: an earlier array, of the same shape and dtype; None: this is the first.
+    of: what the array is.
+
+  Raises:
+    InputError: if it cannot be used, or is of another kind than the earlier one.
+  """
+  try:
+    index, array = example
+  except (TypeError, ValueError) as error:
+    raise InputError("examples must be (index, image) pairs: give enumerate(images)") from error
+  array = np.array(array)
+  if not 0 <= index < WORD:
+    raise InputError(f"an image's index must be from 0 to 2**32 - 1, got {index}")
+  name = "image" if of == IMAGES else "array"
+  (_check_image if of == IMAGES else _check_array)(f"{name} {index}", array)
+  if kind is not None and (array.shape != kind.shape or array.dtype != kind.dtype):
+    raise InputError(
+      f"{name}s must be of one shape and dtype: the first is {kind.dtype}{list(kind.shape)}, but "
+      f"{name} {index} is {array.dtype}{list(array.shape)}"
+    )
+  return index, array
+
+
+def _check_image(name: str, image: np.ndarray) -> None:
+  if image.ndim != 3 or image.dtype not in (np.uint8, np.float32):
+    raise InputError(
+      f"{name} must be uint8[h, w, c] or float32[h, w, c] in [0, 1], got {image.dtype}{list(image.shape)}"
+      + (": give .astype(np.float32)" if image.dtype == np.float64 else "")
+      + ('; for inputs that are no images, give inputs="arrays"' if image.ndim != 3 else "")
+    )
+  if image.dtype == np.float32 and not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
+    raise InputError(
+      f"{name} is float32 and not within [0, 1], or NaN: give pixels in [0, 1] or uint8, and normalise within "
+      'the classifier; for inputs that are no images, give inputs="arrays"'
+    )
+
+
+def _check_array(name: str, array: np.ndarray) -> None:
+  if array.ndim < 1 or array.size < 1 or array.dtype != np.float32:
+    raise InputError(
+      f'{name} must be float32 with at least one axis (inputs="arrays"), got {array.dtype}{list(array.shape)}'
+      + (": give .astype(np.float32)" if array.dtype != np.float32 else "")
+    )
+  if not np.isfinite(array).all():
+    raise InputError(f"{name} holds values that are not finite: leave it out")

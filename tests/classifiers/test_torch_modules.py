@@ -1,0 +1,235 @@
+"""PyTorch modules as base classifiers, through torchax: the same logits, evaluation mode, refusals."""
+
+import re
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import rsjax
+from rsjax.errors import InputError
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: its modules are not tried")
+pytest.importorskip("torchax", reason="torchax is not installed: PyTorch's modules are not tried on JAX")
+from torch import nn  # noqa: E402
+from torch_networks import Normalize, published, random_network  # noqa: E402
+
+SHAPE = (8, 8, 3)
+
+
+class Patches(nn.Module):
+  """A small ViT of plain torch.nn: patches, a class token, positions, attention blocks, and a head."""
+
+  def __init__(self, width=16, depth=2, size=8, patch=4, classes=4):
+    super().__init__()
+    self.patches = nn.Conv2d(3, width, patch, patch)
+    self.token = nn.Parameter(torch.randn(1, 1, width))
+    self.positions = nn.Parameter(torch.randn(1, (size // patch) ** 2 + 1, width))
+    self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
+    self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, classes)
+
+  def forward(self, x):
+    x = self.patches(x).flatten(2).transpose(1, 2)
+    x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
+    x = x + self.positions[:, torch.arange(x.shape[1])]  # a tensor of no named device
+    for block in self.blocks:
+      x = block(x)
+    return self.head(self.norm(x)[:, 0])
+
+
+class Block(nn.Module):
+  def __init__(self, width, heads=2):
+    super().__init__()
+    self.heads = heads
+    self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+    self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+    self.mlp = nn.Sequential(
+      nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(0.5), nn.Linear(2 * width, width)
+    )
+
+  def forward(self, x):
+    b, t, width = x.shape
+    q, k, v = self.qkv(self.before(x)).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+    x = x + self.out(nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, width))
+    return x + self.mlp(self.after(x))
+
+
+class Encoder(nn.Module):
+  """nn.TransformerEncoder over the rows of an array [tokens, width]."""
+
+  def __init__(self, width=16, classes=3):
+    super().__init__()
+    layer = nn.TransformerEncoderLayer(width, 2, 32, dropout=0.5, batch_first=True)
+    self.encoder, self.head = (
+      nn.TransformerEncoder(layer, 2, enable_nested_tensor=False),
+      nn.Linear(width, classes),
+    )
+
+  def forward(self, x):
+    return self.head(self.encoder(x).mean(1))
+
+
+def flat(*layers, inputs=192, classes=4):
+  return nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs, classes))
+
+
+def by_pytorch(module, x):
+  with torch.no_grad():
+    return module.eval()(torch.from_numpy(np.ascontiguousarray(x))).numpy()
+
+
+def inputs(*shape):
+  return np.random.default_rng(5).normal(0.5, 0.5, (3, *shape)).astype(np.float32)
+
+
+def test_a_residual_net_with_its_normalisation_is_certified_in_a_file(tmp_path):
+  module = published("cifar_resnet8", 4)[0].train()
+  apply, variables = rsjax.from_torch(module, SHAPE)  # it holds its means and deviations
+  assert module.training, "the module given is left as it was"
+  x = inputs(*SHAPE)
+  wanted = by_pytorch(module, np.moveaxis(x, -1, 1))
+  np.testing.assert_allclose(jax.jit(apply)(variables, x), wanted, atol=1e-4)
+  images = np.random.default_rng(0).integers(0, 256, (3, *SHAPE), np.uint8)
+  g = rsjax.smooth(apply, variables, sigma=0.25)
+  certify = lambda: g.certify(images, [0, 1, 2], n=200, file=tmp_path / "r.tsv", progress=False)
+  found = certify()
+  assert found.results.complete and (found.n == 200).all()
+  with torch.no_grad():
+    module[1].fc.weight.zero_()  # later training changes nothing
+  assert certify().radius.tolist() == found.radius.tolist()
+
+
+def test_a_vit_of_plain_layers_gives_pytorchs_logits():
+  torch.manual_seed(0)
+  module = Patches()
+  mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+  apply, variables = rsjax.from_torch(module, SHAPE, normalization=(mean, std))
+  x = inputs(*SHAPE)
+  wanted = by_pytorch(module, np.moveaxis((x - np.float32(mean)) / np.float32(std), -1, 1))
+  np.testing.assert_allclose(jax.jit(apply)(variables, x), wanted, atol=1e-5)
+  images = np.random.default_rng(0).integers(0, 256, (3, *SHAPE), np.uint8)
+  assert (rsjax.smooth(apply, variables, sigma=0.25).certify(images, n=200, progress=False).n == 200).all()
+
+
+def test_a_transformer_encoder_of_arrays_gives_pytorchs_logits():
+  torch.manual_seed(0)
+  module = Encoder()
+  apply, variables = rsjax.from_torch(module, (5, 16))
+  x = inputs(5, 16)
+  np.testing.assert_allclose(jax.jit(apply)(variables, x), by_pytorch(module, x), atol=1e-5)
+  found = rsjax.smooth(apply, variables, sigma=0.25, inputs="arrays").certify(x, n=200, progress=False)
+  assert (found.n == 200).all()
+
+
+def test_bfloat16_and_channels_first_are_taken_as_told():
+  torch.manual_seed(0)
+  module = flat(inputs=48).to(torch.bfloat16)
+  apply, variables = rsjax.from_torch(module, (2, 4, 2, 3), channels_first=True)
+  assert {str(v.dtype) for v in variables.values()} == {"bfloat16"}
+  x = inputs(2, 4, 2, 3)
+  logits = jax.jit(apply)(variables, x)
+  wanted = by_pytorch(module.float(), np.moveaxis(x, -1, 1))
+  assert logits.dtype == np.float32
+  np.testing.assert_allclose(logits, wanted, atol=0.05)
+
+
+def test_an_object_with_logits_is_taken():
+  class Named(nn.Module):
+    def __init__(self):
+      super().__init__()
+      self.inner = flat()
+
+    def forward(self, x):
+      return type("Output", (), {"logits": self.inner(x)})()
+
+  apply, variables = rsjax.from_torch(Named(), SHAPE, normalization="inside")
+  assert jax.eval_shape(apply, variables, inputs(*SHAPE)).shape == (3, 4)
+
+
+class Function(nn.Module):
+  """A layer that computes a function."""
+
+  def __init__(self, function):
+    super().__init__()
+    self.function = function
+
+  def forward(self, x):
+    return self.function(x)
+
+
+class Stubborn(nn.Dropout):
+  def train(self, mode=True):
+    return super().train(True)
+
+
+airy = lambda x: torch.special.airy_ai(x)
+by_value = lambda x: x if x.sum() > 0 else -x
+
+
+@pytest.mark.parametrize(
+  ("module", "message"),
+  [
+    (lambda: flat(Stubborn()), r"stay in training mode after eval\(\): 0"),
+    (lambda: flat(nn.BatchNorm2d(3, track_running_stats=False)), "no running statistics.*: 0"),
+    (lambda: flat(Function(nn.functional.dropout)), "differently each time.*dropout"),
+    (
+      lambda: flat(Function(airy)),
+      r"no aten::special_airy_ai.*layer 0 \(Function\)",
+    ),
+    (
+      lambda: flat(Function(by_value)),
+      r"layer 0 \(Function\) needs the values.*torch.where",
+    ),
+    (lambda: flat(inputs=100), r"fails in PyTorch on an input of \[4, 3, 8, 8\]"),
+    (lambda: nn.Flatten(0), r"must return logits \[4, classes\] for 4 inputs, got \[768\]"),
+    (lambda: nn.Sequential(flat(), Function(lambda x: x / 0)), "not finite"),
+    (
+      lambda: nn.Sequential(flat().double(), nn.Linear(4, 4)),
+      "got float32, float64.*module.float",
+    ),
+    (lambda: "module", "module must be a torch.nn.Module, got str"),
+  ],
+)
+def test_a_module_that_cannot_be_certified_is_refused_by_name(module, message):
+  torch.manual_seed(0)
+  with pytest.raises(InputError, match=message):
+    rsjax.from_torch(module(), SHAPE, normalization="inside")
+
+
+def test_statistics_of_the_batch_are_found_by_the_check_at_the_start():
+  apply, variables = rsjax.from_torch(flat(Function(lambda x: x - x.mean(0))), SHAPE, normalization="inside")
+  images = np.zeros((1, *SHAPE), np.uint8)
+  with pytest.raises(InputError, match="depend on the other images of its batch"):
+    rsjax.smooth(apply, variables, sigma=0.25).certify(images, n=100, progress=False)
+
+
+@pytest.mark.parametrize(
+  ("shape", "settings", "message"),
+  [
+    (SHAPE, {}, "normalization must be \"inside\".*'cifar10' or .*got None"),
+    (SHAPE, {"normalization": "mine"}, "got 'mine'"),
+    (SHAPE, {"normalization": (0.5, 0.5)}, r"must be \(mean, std\)"),
+    (SHAPE, {"normalization": ((125.0,) * 3, (60.0,) * 3)}, "divide it by 255"),
+    (SHAPE, {"normalization": ((0.5,), (0.5,))}, "cannot be used"),
+    ((3, 32, 32), {"normalization": "inside"}, r"channels before height and width: give \(h, w, c\)"),
+    ((4,), {"normalization": "cifar10"}, "normalization is for images"),
+    ((), {}, "example_shape must be"),
+    ("images", {}, "example_shape must be"),
+  ],
+)
+def test_arguments_that_cannot_be_used_are_refused(shape, settings, message):
+  with pytest.raises(InputError, match=message):
+    rsjax.from_torch(flat(), shape, **settings)
+
+
+def test_a_module_that_normalises_is_not_normalised_twice():
+  module = nn.Sequential(Normalize((0.5,) * 3, (0.25,) * 3), random_network("cifar_resnet8", 3))
+  with pytest.raises(InputError, match=re.escape("holds its normalisation (0.means, 0.sds): leave out")):
+    rsjax.from_torch(module, (32, 32, 3), normalization="cifar10")
+
+
+def test_without_torchax_the_command_that_mends_it_is_said(monkeypatch):
+  monkeypatch.setitem(sys.modules, "torchax", None)
+  with pytest.raises(InputError, match="pip install torch 'torchax"):
+    rsjax.from_torch(flat(), SHAPE, normalization="inside")
