@@ -15,7 +15,7 @@ from rsjax.errors import InputError
 from rsjax.noise.gaussian import ABSURD_SIGMA, Gaussian, grey_levels
 from rsjax.noise.grid import GridGaussian
 from rsjax.noise.laplace import Laplace
-from rsjax.noise.noise import Drawn, Noise, check_image, images_and_valid
+from rsjax.noise.noise import Drawn, Noise, check_image, images_and_valid, perturb_for_training
 from rsjax.noise.numbering import WORD, check_seed, make_plain, plain
 from rsjax.noise.uniform import Uniform
 
@@ -38,6 +38,7 @@ __all__ = [
   "make_plain",
   "of_kind",
   "parameter_names",
+  "perturb_for_training",
   "plain",
 ]
 

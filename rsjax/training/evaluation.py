@@ -12,7 +12,7 @@ import optax
 
 from rsjax import devices
 from rsjax.data import Dataset
-from rsjax.noise import Gaussian, threefry
+from rsjax.noise import Noise, perturb_for_training, threefry
 from rsjax.training import batches
 from rsjax.training.recipe import Recipe
 from rsjax.training.step import EVALUATE
@@ -22,7 +22,7 @@ _AHEAD = 8  # batches that are dispatched before an earlier one is waited for
 
 def evaluate(
   model: nn.Module,
-  noise: Gaussian,
+  noise: Noise,
   recipe: Recipe,
   variables: Any,
   dataset: Dataset,
@@ -45,13 +45,13 @@ def evaluate(
 
 
 @functools.lru_cache(maxsize=8)
-def _make_sums(model: nn.Module, noise: Gaussian) -> Any:
+def _make_sums(model: nn.Module, noise: Noise) -> Any:
   """sums(variables, images, labels, key) -> float32[2]: summed loss and hits of a batch."""
 
   def sums(variables, images, labels, key):
     # labels: int32[batch], -1 for rows that only fill up the batch
     x = images.astype(jnp.float32) / 255
-    x = x + noise.sample(key, x.shape)
+    x = perturb_for_training(noise, key, x)
     logits = model.apply(variables, x, train=False)
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
     hits = logits.argmax(-1) == labels

@@ -1,12 +1,12 @@
 """Settings of objectives: dataclass fields that know their range, and what commands say about them."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from rsjax.errors import InputError
-from rsjax.noise import make_plain
+from rsjax.noise import Gaussian, Noise, make_plain
 
 
 def setting(
@@ -35,16 +35,44 @@ def setting(
 class Settings:
   """What every objective has, and the check of its values.
 
+  Attributes:
+    noise_sd: standard deviation of the training noise, in units of [0, 1] pixels.
+    noise: the training noise; if none is given, Gaussian noise of `noise_sd`.
+
   Raises:
-    InputError: for values out of range.
+    InputError: for values out of range, and for a noise that the objective is not for.
   """
 
   noise_sd: float = setting(0.0, "standard deviation of the training noise, pixels in [0, 1]", least=0)
+  noise: Noise = dataclasses.field(default=None, kw_only=True)  # type: ignore[assignment]
+
+  any_noise: ClassVar[bool] = False  # whether its formula holds for every noise, not only for Gaussian noise
 
   def __post_init__(self) -> None:
     make_plain(self)
     for field in dataclasses.fields(self):
-      _check(field, getattr(self, field.name))
+      if field.name != "noise":
+        _check(field, getattr(self, field.name))
+    if self.noise is None:
+      object.__setattr__(self, "noise", Gaussian(self.noise_sd))
+    sigma = getattr(self.noise, "sigma", 0.0)
+    if self.noise_sd not in (0, sigma):
+      raise InputError(f"noise_sd = {self.noise_sd:g} contradicts noise = {self.noise}: give one of them")
+    object.__setattr__(self, "noise_sd", sigma)
+    check_noise(type(self), self.noise.name)
+
+
+def check_noise(objective: Any, kind: str) -> None:
+  """Refuses a kind of noise that an objective (a class like `Settings`) is not for.
+
+  Raises:
+    InputError: unless the noise is Gaussian, or the objective is for any noise.
+  """
+  if kind != Gaussian.name and not objective.any_noise:
+    raise InputError(
+      f"the objective {objective.name} is for Gaussian noise only, got {kind} noise: give the objective "
+      "gaussian, stability or consistency"
+    )
 
 
 def _check(field: dataclasses.Field, value: Any) -> None:
