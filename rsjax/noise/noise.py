@@ -65,25 +65,6 @@ class Noise(Protocol):
     ...
 
 
-def perturb_for_training(noise: Noise, key: Any, images: Any) -> Any:
-  """The images under a fresh draw for each, from a JAX key, for training; no certificate depends on it.
-
-  A noise that is not added to images has a method `perturb_for_training(key, images)` of its own, and no
-  `sample`.
-
-  Args:
-    noise: the noise.
-    key: a JAX key.
-    images: float32[..., h, w, c] in [0, 1]; each of the leading axes' images is drawn for independently.
-
-  Returns:
-    float32 of the images' shape.
-  """
-  if own := getattr(noise, "perturb_for_training", None):
-    return own(key, images)
-  return images + noise.sample(key, images.shape)
-
-
 def check_image(noise: Noise, image: np.ndarray) -> None:
   """Refuses an image that the noise is not for, if it has a method `check_image` that says so.
 

@@ -44,8 +44,13 @@ class Settings:
   """
 
   noise_sd: float = setting(0.0, "standard deviation of the training noise, pixels in [0, 1]", least=0)
-  noise: Noise = dataclasses.field(default=None, kw_only=True)  # type: ignore[assignment]
+  noise: Noise = dataclasses.field(
+    default=None,  # type: ignore[assignment]
+    kw_only=True,
+    metadata={"help": "the noise to train under"},
+  )
 
+  name: ClassVar[str]
   any_noise: ClassVar[bool] = False  # whether its formula holds for every noise, not only for Gaussian noise
 
   def __post_init__(self) -> None:
@@ -55,24 +60,17 @@ class Settings:
         _check(field, getattr(self, field.name))
     if self.noise is None:
       object.__setattr__(self, "noise", Gaussian(self.noise_sd))
+    if not hasattr(self.noise, "norm"):
+      raise InputError(f"noise must be a noise such as rsjax.Uniform(0.25), got {self.noise!r}")
     sigma = getattr(self.noise, "sigma", 0.0)
     if self.noise_sd not in (0, sigma):
       raise InputError(f"noise_sd = {self.noise_sd:g} contradicts noise = {self.noise}: give one of them")
     object.__setattr__(self, "noise_sd", sigma)
-    check_noise(type(self), self.noise.name)
-
-
-def check_noise(objective: Any, kind: str) -> None:
-  """Refuses a kind of noise that an objective (a class like `Settings`) is not for.
-
-  Raises:
-    InputError: unless the noise is Gaussian, or the objective is for any noise.
-  """
-  if kind != Gaussian.name and not objective.any_noise:
-    raise InputError(
-      f"the objective {objective.name} is for Gaussian noise only, got {kind} noise: give the objective "
-      "gaussian, stability or consistency"
-    )
+    if self.noise.name != Gaussian.name and not self.any_noise:
+      raise InputError(
+        f"the objective {self.name} is for Gaussian noise only, got {self.noise.name} noise: give the "
+        "objective gaussian, stability or consistency"
+      )
 
 
 def _check(field: dataclasses.Field, value: Any) -> None:
