@@ -104,7 +104,7 @@ class SmoothedClassifier(Smoothed):
       InputError: for an image that cannot be used.
     """
     shape = scheduling.checked((0, image))[1].shape
-    return tuning.measure(self.apply, self.variables, shape, execution)
+    return tuning.measure(self.apply, self.variables, shape, execution, self.noise)
 
   def certify(
     self,

@@ -2,7 +2,8 @@
 
 import collections
 import functools
-from typing import Any
+from collections.abc import Hashable
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -31,7 +32,7 @@ def evaluate(
   workers: int,
 ) -> tuple[float, float]:
   """(mean cross-entropy, accuracy) on a data set, under one draw of noise per image."""
-  sums = _make_sums(model, noise)
+  sums = _make_sums(model, cast(Hashable, noise))
   key = jax.random.fold_in(jax.random.fold_in(threefry.base_key(recipe.seed), EVALUATE), epoch)
   batch = min(recipe.batch // recipe.accumulate, len(dataset))
   batch = -(-batch // place.mesh.size) * place.mesh.size
@@ -45,7 +46,7 @@ def evaluate(
 
 
 @functools.lru_cache(maxsize=8)
-def _make_sums(model: nn.Module, noise: Noise) -> Any:
+def _make_sums(model: nn.Module, noise: Any) -> Any:
   """sums(variables, images, labels, key) -> float32[2]: summed loss and hits of a batch."""
 
   def sums(variables, images, labels, key):
