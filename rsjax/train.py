@@ -1,4 +1,4 @@
-"""python -m rsjax.train DATASET ARCH OUTDIR --noise 0.25: a base classifier under Gaussian noise."""
+"""python -m rsjax.train DATASET ARCH OUTDIR --noise 0.25: a base classifier under noise."""
 
 import argparse
 from typing import Any
@@ -10,6 +10,7 @@ from rsjax.errors import InputError
 EPILOG = """examples:
   python -m rsjax.train digits convnet out/digits_0.25 --noise 0.25 --batch 128 --epochs 60
   python -m rsjax.train cifar10 cifar_resnet110 out/consistency_0.5 --noise 0.5 --preset consistency
+  python -m rsjax.train digits convnet out/uniform_0.5 --noise 0.5 --noise-kind uniform
 
 OUTDIR/checkpoint is the classifier; OUTDIR/log.tsv has one line per epoch. OUTDIR/state lets the same command
 continue after an interruption, with the same result. All devices share each step."""
@@ -17,7 +18,7 @@ continue after an interruption, with the same result. All devices share each ste
 
 def parser() -> parsing.Parser:
   """The command's arguments; those without a value here have the defaults of `Recipe` and the objective."""
-  made = parsing.parser("train", "Train a base classifier under Gaussian noise (Cohen et al. 2019).", EPILOG)
+  made = parsing.parser("train", "Train a base classifier under noise (Cohen et al. 2019).", EPILOG)
   made.add_argument("dataset", metavar="DATASET", help=arguments.DATASET_HELP)
   made.add_argument(
     "arch",
@@ -33,6 +34,12 @@ def parser() -> parsing.Parser:
     "--noise",
     type=float,
     help="standard deviation of the training noise, pixels in [0, 1] (default: 0)",
+  )
+  made.add_argument(
+    "--noise-kind",
+    choices=arguments.NOISE_KINDS,
+    help="the noise to train under, as of rsjax.certify; others than gaussian are for the objectives gaussian, "
+    "stability and consistency (default: gaussian)",
   )
   made.add_argument("--epochs", type=int, help="passes over the training set (default: 90)")
   made.add_argument("--batch", type=int, help="images per update (default: 400)")

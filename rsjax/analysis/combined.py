@@ -71,7 +71,7 @@ def cascade(files: Sequence[Results]) -> Results:
     for larger in files[:place]:
       votes = parse_column(larger.columns["votes"])
       others = votes.draws() - votes.strongest_other(answer)
-      limits.append(_radius(larger, others, _OTHERS_SHARE / len(files)))
+      limits.append(_radius(larger, others, _OTHERS_SHARE / len(files), of_others=True))
     selected.append(answer)
     radii.append(np.min(limits, axis=0))
   # All bounds hold at once, so that the largest of these radii is proved, too.
@@ -115,10 +115,17 @@ def dual(chooser: Results, files: Sequence[Results]) -> Results:
   return _results("dual", name, [chooser, *files], alpha, predict, np.where(predict >= 0, radius, 0.0))
 
 
-def _radius(f: Results, count: NDArray[np.int64], share: float) -> NDArray[np.float64]:
-  """The one-sided radius of a count of each row's draws, at a share of alpha; below 0 where there is none."""
+def _radius(f: Results, count: NDArray[np.int64], share: float, of_others: bool = False) -> NDArray[np.float64]:
+  """The one-sided radius of a count of each row's draws, at a share of alpha; below 0 where there is none.
+
+  `of_others`: the count is of the draws that are not for another class. Void draws are among them, although
+  they might be for it, so that the probability of one is taken off.
+  """
+  drawn = noise.from_settings(f.settings)
   lower = _lower(f, share)(count, parse_column(f.columns["votes"]).draws())
-  radius = bounds.radius(lower, noise.from_settings(f.settings))
+  if of_others:
+    lower = np.maximum(lower - getattr(drawn, "void", 0.0), 0.0)
+  radius = bounds.radius(lower, drawn)
   return np.where(bounds.abstains(lower), -1.0, radius)
 
 
@@ -149,8 +156,13 @@ def _checked(files: Sequence[Results]) -> float:
         f"{f.path} cannot be combined: its images ended after different numbers of draws, and its "
         "manifest has no plan of looks"
       )
-    if not isinstance(noise.from_settings(f.settings), noise.Gaussian):
-      raise InputError(f"{f.path} is of {f.settings['noise']} noise: only Gaussian noise can be combined")
+    norms = [noise.from_settings(file.settings).norm for file in (f, first)]
+    if norms[0] != norms[1]:
+      raise InputError(
+        f"{f.path} certifies {norms[0]} radii, {first.path} {norms[1]} radii: give files of noises of one norm"
+      )
+    if (shown := f.settings.get("norm", norms[0])) != norms[0]:
+      raise InputError(f"{f.path} is shown in {shown}: give the file as it is, in {norms[0]}")
     if f.settings["alpha"] != first.settings["alpha"]:
       raise InputError(
         f"{f.path} has alpha = {f.settings['alpha']:g}, {first.path} {first.settings['alpha']:g}, and they "
@@ -186,6 +198,7 @@ def _results(
   first, notes = files[0], []
   settings = {"command": "certify", "alpha": alpha, "combined": how}
   settings |= {key: first.settings[key] for key in _OF_IMAGES if key in first.settings}
+  settings |= {"norm": noise.from_settings(first.settings).norm}
   for f in files:
     told = (*f.notes, *contradictions.of_images(f), *contradictions.of_settings(f), *contradictions.of_rows(f))
     notes += [f"{f.path}: {text}" for text in told]
@@ -197,6 +210,8 @@ def _results(
       )
   kept = ("dataset", "images", "selected", "joined")
   about = {key: value for key, value in first.manifest["about"].items() if key in kept}
+  if kinds := {noise.from_settings(f.settings).name for f in files} - {noise.Gaussian.name}:
+    name += f", {' and '.join(map(noise.called, sorted(kinds)))}"
   manifest = {"settings": settings, "about": about | {"files": [f.path for f in files]}, "sessions": []}
   columns = {name: column for name, column in first.columns.items() if name in ("idx", "label")}
   columns |= {"predict": predict, "radius": radius}

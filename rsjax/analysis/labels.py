@@ -35,6 +35,7 @@ def facts(results: Results) -> dict[str, Any]:
     "sigma": settings.get("sigma"),
     "kind": settings.get("noise", Gaussian.name),
     "noise": checkpoint.get("noise_sd"),
+    "trained": noise.kind_of_training(checkpoint),
     "arch": checkpoint.get("arch") or settings.get("classifier"),
     "dataset": about.get("dataset"),
     "split": settings.get("split"),
@@ -137,14 +138,15 @@ def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list
 def _settings(files: Sequence[Results]) -> list[str]:
   known = all_facts(files)
   differ = {name for name in known[0] if len({k[name] for k in known}) > 1}
-  if all(k["noise"] == k["sigma"] for k in known):
+  if all(k["noise"] == k["sigma"] and noise.suits(k["trained"], k["kind"]) for k in known):
     differ -= {"noise"}
   texts = []
   for f, k in zip(files, known):
     parts = [f"sigma = {k['sigma']:g}"] if k["sigma"] is not None else [_name(f.path)]
     parts += _drawn(k, "kind" in differ)
-    if ("noise" in differ or k["noise"] != k["sigma"]) and k["noise"] is not None:
-      parts.append(f"training noise {k['noise']:g}")
+    suits = noise.suits(k["trained"], k["kind"])
+    if ("noise" in differ or k["noise"] != k["sigma"] or not suits) and k["noise"] is not None:
+      parts.append(f"training noise {k['noise']:g}" + ("" if suits else f" ({noise.called(k['trained'])})"))
     parts += [
       f"{name} = {k[name]:,}" if name == "n" else f"{name} = {k[name]:g}"
       for name in ("n", "alpha")

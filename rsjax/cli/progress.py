@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from rsjax.cli import interrupts
+from rsjax.noise import Gaussian, called, parameter_names
 from rsjax.runs.progress import Progress, TrainingProgress, bar
 
 _PATIENCE = 10.0  # seconds for which an interrupted run goes on with its image; it is drawn again
@@ -117,6 +118,13 @@ class PrepareProgress:
       self._bar.close()
 
 
+def _noise(settings: dict[str, Any]) -> str:
+  """The noise of training by its parameters, for example noise_sd 0.25; by its name, too, if not Gaussian."""
+  kind = [] if settings["noise"] == Gaussian.name else [called(settings["noise"])]
+  names = {name: "noise_sd" if name == "sigma" else name for name in parameter_names(settings)}
+  return ", ".join([*kind, *(f"{shown} {settings[name]:g}" for name, shown in names.items())])
+
+
 class TrainProgress(TrainingProgress):
   """Prints the plan of a training and shows a bar over its images."""
 
@@ -127,10 +135,12 @@ class TrainProgress(TrainingProgress):
 
   def start(self, plan: dict[str, Any]) -> None:
     self._epochs, self._done = plan["epochs"], int(plan["done"])
+    kind = plan["noise"]["noise"]
+    self._under = "noise" if kind == Gaussian.name else called(kind)
     print(
       f"{plan['images']} training images of {plan['shape']} (height x width x channels), {plan['classes']} "
       f"classes;\nepochs: {self._epochs}, {plan['done']:.4g} of them already done; "
-      f"noise_sd {plan['noise_sd']:g}, augment {plan['augment']}, {plan['dtype']}, devices: {plan['devices']}",
+      f"{_noise(plan['noise'])}, augment {plan['augment']}, {plan['dtype']}, devices: {plan['devices']}",
       file=sys.stderr,
     )
     for note in plan["notes"]:
@@ -166,4 +176,6 @@ class TrainProgress(TrainingProgress):
 
   def summary(self) -> str:
     """The end of the last line: how well the network does."""
-    return f", test accuracy under noise {self._last.test_accuracy:.1%}" if self._last else ", already trained"
+    if not self._last:
+      return ", already trained"
+    return f", test accuracy under {self._under} {self._last.test_accuracy:.1%}"

@@ -7,7 +7,7 @@ from typing import Any
 from rsjax.cli import parsing
 from rsjax.errors import InputError
 
-_OF_COMMAND = "noise_sd"  # a field of every objective that has a flag of its own
+_OF_COMMAND = ("noise_sd", "noise")  # fields of every objective that have flags of their own
 
 
 def add_objectives(made: parsing.Parser) -> None:
@@ -46,7 +46,7 @@ def _options(kinds: dict[str, Any]) -> dict[str, dict[str, dataclasses.Field]]:
   found: dict[str, dict[str, dataclasses.Field]] = {}
   for kind in kinds.values():
     for field in dataclasses.fields(kind):
-      if field.name != _OF_COMMAND:
+      if field.name not in _OF_COMMAND:
         found.setdefault(field.name, {})[kind.name] = field
   return found
 
@@ -68,6 +68,8 @@ def settings_of(args: argparse.Namespace) -> tuple[Any, Any]:
   Raises:
     InputError: for an option that the objective does not have, and for values out of range.
   """
+  from rsjax import noise
+  from rsjax.noise import Gaussian
   from rsjax.training import Recipe, presets
   from rsjax.training.objectives import OBJECTIVES
 
@@ -81,10 +83,16 @@ def settings_of(args: argparse.Namespace) -> tuple[Any, Any]:
         f"--{option.replace('_', '-')} is not an option of the objective {name}, but of {', '.join(owners)}"
       )
   own, shared = presets.preset(name, args.dataset, args.noise_sd) if args.preset else ({}, {})
-  return kind(**own | _given(args, kind)), Recipe(**shared | _given(args, Recipe))
+  own |= _given(args, kind)
+  if args.noise_kind not in (None, Gaussian.name):
+    if args.preset:
+      raise InputError(f"presets were published for Gaussian noise: give `objective` {name} and its options")
+    own |= {"noise": noise.of_kind(args.noise_kind, args.noise_sd or 0.0)}
+  return kind(**own), Recipe(**shared | _given(args, Recipe))
 
 
 def _given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
   """The fields of a dataclass for which a value was given."""
-  values = {field.name: getattr(args, field.name) for field in dataclasses.fields(kind)}
+  names = [field.name for field in dataclasses.fields(kind) if field.name != "noise"]  # made of two flags
+  values = {name: getattr(args, name) for name in names}
   return {name: value for name, value in values.items() if value is not None}

@@ -17,6 +17,7 @@ from rsjax.noise.grid import GridGaussian
 from rsjax.noise.laplace import Laplace
 from rsjax.noise.noise import Drawn, Noise, check_image, images_and_valid
 from rsjax.noise.numbering import WORD, check_seed, make_plain, plain
+from rsjax.noise.training import called, kind_of_training, perturb_for_training, suits
 from rsjax.noise.uniform import Uniform
 
 __all__ = [
@@ -29,16 +30,20 @@ __all__ = [
   "Laplace",
   "Noise",
   "Uniform",
+  "called",
   "check_image",
   "check_seed",
   "from_settings",
   "grey_levels",
   "images_and_valid",
+  "kind_of_training",
   "lacking",
   "make_plain",
   "of_kind",
   "parameter_names",
+  "perturb_for_training",
   "plain",
+  "suits",
 ]
 
 # By the name that stands in manifests.

@@ -107,7 +107,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
       InputError: for an image that cannot be used.
     """
     shape = self.checked((0, image))[1].shape
-    return tuning.measure(self.apply, self.variables, shape, execution)
+    return tuning.measure(self.apply, self.variables, shape, execution, self.noise)
 
   def certify(
     self,

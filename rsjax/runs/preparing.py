@@ -46,7 +46,7 @@ def takes_long(job: Job, draws: int, execution: Execution) -> bool:
 def estimate(job: Job, execution: Execution, draws: int) -> Estimate:
   """How long so many draws take."""
   smoothed = job.smoothed
-  rate = tuning.measure(smoothed.apply, smoothed.variables, job.first_image().shape, execution)
+  rate = tuning.measure(smoothed.apply, smoothed.variables, job.first_image().shape, execution, smoothed.noise)
   return Estimate(draws, "draws", rate, devices.memory_peak())
 
 
@@ -72,7 +72,9 @@ def _with_rows(job: Job, execution: Execution, image_shape: tuple[int, ...], dra
   """The execution with rows chosen, where they are open, and with fewer, where they are too many."""
   smoothed = job.smoothed
   if execution.rows is not None:
-    rows = tuning.fitting_rows(smoothed.apply, smoothed.variables, image_shape, execution.rows, execution.mesh)
+    rows = tuning.fitting_rows(
+      smoothed.apply, smoothed.variables, image_shape, execution.rows, execution.mesh, smoothed.noise
+    )
     return dataclasses.replace(execution, rows=rows)
 
   def digest() -> str:
@@ -81,6 +83,12 @@ def _with_rows(job: Job, execution: Execution, image_shape: tuple[int, ...], dra
     return hashlib.sha256(str(program).encode()).hexdigest()[:16]
 
   rows = tuning.best_rows(
-    smoothed.apply, smoothed.variables, image_shape, job.name or digest, draws=draws, mesh=execution.mesh
+    smoothed.apply,
+    smoothed.variables,
+    image_shape,
+    job.name or digest,
+    draws=draws,
+    noise=smoothed.noise,
+    mesh=execution.mesh,
   )
   return dataclasses.replace(execution, rows=rows)

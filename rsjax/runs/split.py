@@ -21,7 +21,7 @@ from rsjax.classifiers.ensemble import Loaded
 from rsjax.data import coverage
 from rsjax.devices import processes
 from rsjax.errors import InputError
-from rsjax.noise import Noise, check_seed
+from rsjax.noise import Noise, called, check_seed, kind_of_training, suits
 from rsjax.procedures import Procedure
 from rsjax.results import Results
 from rsjax.runs.certification import Job, into_file
@@ -191,8 +191,9 @@ def _notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
   sigma = getattr(noise, "sigma", None)
   if None not in (noise_sd, sigma) and noise_sd != sigma:
     yield f" was trained with noise_sd = {noise_sd:g}, not {sigma:g}"
-  if noise.norm != "l2":  # training adds Gaussian noise
-    yield f" was trained with Gaussian noise, not {noise.name} noise"
+  trained = kind_of_training(metadata)
+  if trained is not None and not suits(trained, noise.name):
+    yield f" was trained with {called(trained)}, not {called(noise.name)}"
   epoch, epochs = metadata.get("epoch"), metadata.get("training", {}).get("epochs")
   if epoch != epochs:
     yield f"'s training stands at epoch {epoch} of {epochs}"

@@ -31,7 +31,7 @@ from rsjax.runs.progress import TrainingProgress
 from rsjax.runs.votes import read_shares
 from rsjax.training import Objective, Recipe, State, timing
 from rsjax.training.division import Division, divide
-from rsjax.training.objectives import needs_votes
+from rsjax.training.objectives import needs_votes, noise_of
 
 SAVE_SECONDS = 10.0  # shorter epochs are not all saved; the last always is
 SAVE_WITHIN_SECONDS = 300.0  # between saves within a long epoch
@@ -171,7 +171,7 @@ def _run(job: Job, workers: int, progress: TrainingProgress) -> dict[str, Any]:
         "classes": train_set.num_classes,
         "epochs": recipe.epochs,
         "done": begun["step"] / steps if begun else 0,
-        "noise_sd": job.objective.noise_sd,
+        "noise": noise_of(job.objective).settings(),
         "augment": recipe.augment,
         "dtype": metadata["training"]["dtype"],
         "devices": jax.device_count(),

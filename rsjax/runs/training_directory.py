@@ -4,10 +4,11 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from rsjax import data, devices, files
+from rsjax import data, devices, files, noise
 from rsjax.classifiers import checkpoint
 from rsjax.classifiers.classifier import Classifier, Spec
 from rsjax.errors import InputError
+from rsjax.noise import Gaussian
 from rsjax.training import Epoch, Objective, Recipe, objectives
 
 LOG_COLUMNS = ("epoch", "time", "lr", "train loss", "train acc", "testloss", "testacc", "images/s", "waited")
@@ -23,15 +24,17 @@ def metadata_of(
   begin_with: Classifier | None,
 ) -> dict[str, Any]:
   """What the checkpoint of a training will say."""
+  drawn = objectives.noise_of(objective)
   return {
     **spec.metadata(),
     "classes": train_set.classes and list(train_set.classes),
     "dataset": str(dataset_name),
     "dataset_digest": train_set.digest,
     "notes": list(train_set.notes),
-    "noise_sd": objective.noise_sd,
+    "noise_sd": getattr(drawn, "sigma", None),
     "training": {
       "objective": objectives.describe(objective),
+      **({} if drawn.name == Gaussian.name else {"noise": drawn.settings()}),
       "dtype": dtype or devices.default_dtype(),
       "init_from": begin_with and begin_with.digest,
       "precision": devices.matmul_precision(),
@@ -50,11 +53,14 @@ def _fixed(metadata: dict[str, Any]) -> dict[str, Any]:
   """All that must be equal for a training to be continued: one dict, of metadata of this version or of 0.1."""
   training_settings = {"precision": "default", "convolutions": None} | metadata["training"]
   objective = training_settings.pop("objective")
+  drawn = training_settings.pop("noise", {})
+  own_of_noise = {name: drawn.get(name) for name in noise.parameter_names(drawn) if name != "sigma"}
   if isinstance(objective, str):  # of 0.1, where its settings stood among the recipe's
     objective = {"name": objective}
   free = ("training", "dataset", "noise_sd", "notes")
   others = {key: value for key, value in metadata.items() if key not in free}
   fixed = {**others, **training_settings, "objective": objective["name"]}
+  fixed |= {"noise_kind": drawn.get("noise", Gaussian.name), **own_of_noise}
   own = {f"objective {key}" if key in fixed else key: v for key, v in objective.items() if key != "name"}
   return fixed | own
 

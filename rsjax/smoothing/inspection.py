@@ -22,7 +22,7 @@ from scipy import special
 
 from rsjax import devices
 from rsjax.errors import InputError
-from rsjax.noise import threefry
+from rsjax.noise import perturb_for_training, threefry
 from rsjax.smoothing.inputs import IMAGES, Inputs
 from rsjax.smoothing.votes import class_count
 
@@ -136,7 +136,7 @@ class Inspector:
     return dataclasses.replace(look, warnings=tuple(_suspicions(look, self._inputs)))
 
   def _noisy(self, image: np.ndarray, number: int) -> np.ndarray:
-    return _pixels(image) + np.asarray(self._noise.sample(threefry.base_key(number), image.shape))
+    return np.asarray(perturb_for_training(self._noise, threefry.base_key(number), _pixels(image)))
 
   def _answers(self, inputs: list[np.ndarray]) -> NDArray[np.int64]:
     """int64[inputs]: the class of the largest logit, -1 where they are not finite."""

@@ -24,7 +24,7 @@ from jax.sharding import Mesh
 import rsjax
 from rsjax import devices, files
 from rsjax.devices import processes
-from rsjax.noise import Gaussian
+from rsjax.noise import Gaussian, Noise
 from rsjax.procedures import Steps as ProcedureSteps
 from rsjax.smoothing import execution as executions
 from rsjax.smoothing import inputs, scheduling, votes
@@ -44,6 +44,7 @@ def best_rows(
   name: Callable[[], str],
   *,
   draws: int,
+  noise: Noise = Gaussian(0.5),
   mesh: Mesh | None = None,
   cache: str | pathlib.Path | None = None,
 ) -> int:
@@ -53,6 +54,7 @@ def best_rows(
     apply, variables, image_shape: as for `votes.Steps`; uint8 images.
     name: returns the name of classifier and dtype under which the choice is remembered; called only if needed.
     draws: how many draws the run will take; a search that would not pay is left out or cut short.
+    noise: what is drawn.
     mesh: as for `Execution`.
     cache: the file of remembered choices; None: `default_cache()`.
 
@@ -67,14 +69,15 @@ def best_rows(
   device = mesh.devices.flat[0].device_kind
   by = "".join(f", {setting} by {value}" for setting, value in devices.settings().items())
   versions = f"jax {jax.__version__}{by}, rsjax {rsjax.__version__}"
-  key = f"{device} x {mesh.size}, {name()}, {list(image_shape)}, {versions}"
+  drawn = "" if noise.name == Gaussian.name else f", {noise.name} noise"
+  key = f"{device} x {mesh.size}, {name()}, {list(image_shape)}{drawn}, {versions}"
   remembered = int(processes.agree(_read(cache).get(key, 0)))
   if remembered:
     return remembered
 
   def rate(rows: int) -> float:
     """Draws per second, 0 if memory is too small."""
-    return _rate(apply, variables, image_shape, executions.Execution(rows, mesh).resolve(image_shape))
+    return _rate(apply, variables, image_shape, executions.Execution(rows, mesh).resolve(image_shape), noise)
 
   before = time.perf_counter()
   while not (fastest := rate(start)):
@@ -109,19 +112,29 @@ def is_long(image_shape: tuple[int, ...], draws: int, mesh: Mesh | None = None) 
 
 
 def measure(
-  apply: votes.Apply, variables: Any, image_shape: tuple[int, ...], execution: executions.Execution
+  apply: votes.Apply,
+  variables: Any,
+  image_shape: tuple[int, ...],
+  execution: executions.Execution,
+  noise: Noise = Gaussian(0.5),
 ) -> float:
   """Draws per second in the long run; measuring takes about a second, after the compilation of the run.
 
   Args:
     apply, variables, image_shape: as for `best_rows`.
     execution: its rows are those of the steps; None: the rule of thumb.
+    noise: what is drawn.
   """
-  return _timed(apply, variables, image_shape, execution.resolve(image_shape), timings=2)
+  return _timed(apply, variables, image_shape, execution.resolve(image_shape), noise, timings=2)
 
 
 def fitting_rows(
-  apply: votes.Apply, variables: Any, image_shape: tuple[int, ...], rows: int, mesh: Mesh | None = None
+  apply: votes.Apply,
+  variables: Any,
+  image_shape: tuple[int, ...],
+  rows: int,
+  mesh: Mesh | None = None,
+  noise: Noise = Gaussian(0.5),
 ) -> int:
   """The rows, halved until a step fits into memory: they change speed, never a result.
 
@@ -130,13 +143,21 @@ def fitting_rows(
   mesh = mesh or devices.draws_mesh()
   free = devices.memory_free(mesh.local_mesh.devices.flat[0])
   usual = executions.default_rows(image_shape, mesh)
-  while free is not None and rows > 4 * usual and not _fits(apply, variables, image_shape, rows, mesh, free):
+  while free is not None and rows > 4 * usual:
+    if _fits(apply, variables, image_shape, rows, mesh, free, noise):
+      break
     rows //= 2
   return int(processes.agree(rows))
 
 
 def _fits(
-  apply: votes.Apply, variables: Any, image_shape: tuple[int, ...], rows: int, mesh: Mesh, free: int
+  apply: votes.Apply,
+  variables: Any,
+  image_shape: tuple[int, ...],
+  rows: int,
+  mesh: Mesh,
+  free: int,
+  noise: Noise,
 ) -> bool:
   """Whether a step fits; looked up in the compiled program only where its noisy images alone would fit."""
   noisy = 4 * rows // mesh.size * int(np.prod(image_shape))
@@ -144,7 +165,7 @@ def _fits(
     return False
   try:
     need = votes.memory_needed(
-      apply, variables, image_shape, executions.Execution(rows, mesh).resolve(image_shape)
+      apply, variables, image_shape, executions.Execution(rows, mesh).resolve(image_shape), noise
     )
   except jax.errors.JaxRuntimeError as error:
     if not votes.out_of_memory(error):
@@ -166,20 +187,24 @@ class _Timed:
   def __init__(self, n: int) -> None:
     self.n = n
 
-  def steps(self, noise: Gaussian) -> ProcedureSteps:
+  def steps(self, noise: Noise) -> ProcedureSteps:
     yield (self.n,)
     return None  # type: ignore[return-value]
 
 
 def _rate(
-  apply: votes.Apply, variables: Any, image_shape: tuple[int, ...], execution: executions.Resolved
+  apply: votes.Apply,
+  variables: Any,
+  image_shape: tuple[int, ...],
+  execution: executions.Resolved,
+  noise: Noise,
 ) -> float:
   free = devices.memory_free(execution.mesh.local_mesh.devices.flat[0])
   try:
-    need = votes.memory_needed(apply, variables, image_shape, execution)
+    need = votes.memory_needed(apply, variables, image_shape, execution, noise)
     if processes.agree(free is not None and need > _MEMORY * free):
       return 0.0
-    return _timed(apply, variables, image_shape, execution, _TIMINGS)
+    return _timed(apply, variables, image_shape, execution, noise, _TIMINGS)
   except jax.errors.JaxRuntimeError as error:
     if not votes.out_of_memory(error) or jax.process_count() > 1:
       raise
@@ -191,6 +216,7 @@ def _timed(
   variables: Any,
   image_shape: tuple[int, ...],
   execution: executions.Resolved,
+  noise: Noise,
   timings: int,
 ) -> float:
   """Draws per second, in the fastest of some timings; processes agree on it."""
@@ -202,9 +228,7 @@ def _timed(
   def seconds(steps: int) -> float:
     procedure: Any = _Timed(steps * execution.rows)
     before = time.perf_counter()
-    drawn = scheduling.outcomes(
-      apply, variables, [example], procedure, Gaussian(0.5), inputs=kind, execution=as_given
-    )
+    drawn = scheduling.outcomes(apply, variables, [example], procedure, noise, inputs=kind, execution=as_given)
     collections.deque(drawn, 0)
     return time.perf_counter() - before
 

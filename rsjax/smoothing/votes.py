@@ -108,12 +108,17 @@ class Steps:
     return _make_step(*sizes)
 
 
-def memory_needed(apply: Apply, variables: Any, image_shape: tuple[int, ...], execution: Resolved) -> int:
+def memory_needed(
+  apply: Apply,
+  variables: Any,
+  image_shape: tuple[int, ...],
+  execution: Resolved,
+  noise: Noise = Gaussian(1.0),
+) -> int:
   """Bytes that a step on uint8 images needs on each device; compiles it."""
   mesh, rows, slots = execution.mesh, execution.rows, execution.slots
   segments = [Segment(Request(np.zeros(image_shape, np.uint8), 0, 0, rows), 0, rows)]
   everywhere, over_draws = NamedSharding(mesh, P()), NamedSharding(mesh, P(devices.AXIS))
-  noise = Gaussian(1.0)
   images = packing.step_images(segments, slots)
   arguments = (devices.put_weights(variables, everywhere),)
   arguments += devices.put((np.uint32(0), noise.parameters(), *images), everywhere)

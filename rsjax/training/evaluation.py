@@ -2,7 +2,8 @@
 
 import collections
 import functools
-from typing import Any
+from collections.abc import Hashable
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -12,7 +13,7 @@ import optax
 
 from rsjax import devices
 from rsjax.data import Dataset
-from rsjax.noise import Gaussian, threefry
+from rsjax.noise import Noise, perturb_for_training, threefry
 from rsjax.training import batches
 from rsjax.training.recipe import Recipe
 from rsjax.training.step import EVALUATE
@@ -22,7 +23,7 @@ _AHEAD = 8  # batches that are dispatched before an earlier one is waited for
 
 def evaluate(
   model: nn.Module,
-  noise: Gaussian,
+  noise: Noise,
   recipe: Recipe,
   variables: Any,
   dataset: Dataset,
@@ -31,7 +32,7 @@ def evaluate(
   workers: int,
 ) -> tuple[float, float]:
   """(mean cross-entropy, accuracy) on a data set, under one draw of noise per image."""
-  sums = _make_sums(model, noise)
+  sums = _make_sums(model, cast(Hashable, noise))
   key = jax.random.fold_in(jax.random.fold_in(threefry.base_key(recipe.seed), EVALUATE), epoch)
   batch = min(recipe.batch // recipe.accumulate, len(dataset))
   batch = -(-batch // place.mesh.size) * place.mesh.size
@@ -45,13 +46,13 @@ def evaluate(
 
 
 @functools.lru_cache(maxsize=8)
-def _make_sums(model: nn.Module, noise: Gaussian) -> Any:
+def _make_sums(model: nn.Module, noise: Any) -> Any:
   """sums(variables, images, labels, key) -> float32[2]: summed loss and hits of a batch."""
 
   def sums(variables, images, labels, key):
     # labels: int32[batch], -1 for rows that only fill up the batch
     x = images.astype(jnp.float32) / 255
-    x = x + noise.sample(key, x.shape)
+    x = perturb_for_training(noise, key, x)
     logits = model.apply(variables, x, train=False)
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
     hits = logits.argmax(-1) == labels

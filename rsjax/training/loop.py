@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from rsjax import devices
 from rsjax.data import Dataset
 from rsjax.errors import DivergedError, InputError
-from rsjax.noise import Gaussian
 from rsjax.training import batches
 from rsjax.training import step as steps_of
 from rsjax.training.division import divide
 from rsjax.training.evaluation import evaluate
-from rsjax.training.objectives import Objective, needs_votes
+from rsjax.training.objectives import Objective, needs_votes, noise_of
 from rsjax.training.recipe import Recipe, make_schedule
 from rsjax.training.step import State, all_finite, initial_state
 
@@ -111,7 +110,6 @@ def train(
     initial_state(model, train_set.image_shape, objective, recipe) if state is None else state
   )
   step = steps_of.make_step(model, objective, recipe, steps, source.select, place.replicated)
-  noise = Gaussian(objective.noise_sd)
 
   first, interrupted = int(state.step), None
   for number in range(first // steps, recipe.epochs):
@@ -141,7 +139,7 @@ def train(
     _check_all(number, losses, state)
     rate = (steps - done) * part / (time.perf_counter() - start)
     train_loss, train_accuracy, *told = (np.asarray(state.sums, np.float64) / steps).tolist()
-    tested = evaluate(model, noise, recipe, state.variables, test_set, number, place, workers)
+    tested = evaluate(model, noise_of(objective), recipe, state.variables, test_set, number, place, workers)
     seconds, first = time.perf_counter() - start, (number + 1) * steps
     statistics = dict(zip(objective.statistics, told))
     yield Epoch(number, seconds, rate, waited, lr, train_loss, train_accuracy, *tested, statistics, state)

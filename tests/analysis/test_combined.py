@@ -249,6 +249,35 @@ def test_files_by_looks_have_their_share_of_each_alpha(tmp_path):
     analysis.dual(files[0], [files[1]])
 
 
+def test_files_of_one_norm_are_combined_whatever_their_noise():
+  votes = {0.5: [[900, 60, 40]], 0.25: [[930, 40, 30]]}
+  kinds = {"uniform": rsjax.Uniform, "laplace": rsjax.Laplace, "grid": rsjax.GridGaussian}
+  lower = lambda k, share: bounds.lower_confidence_bound([k], 1000, share * 0.01)
+
+  def of_noise(n):
+    own = {name: value for name, value in n.settings().items() if name != "sigma"}
+    return made(n.sigma, votes[n.sigma], alpha=0.01, **own)
+
+  for large, small in (("uniform", "laplace"), ("laplace", "uniform"), ("grid", "grid")):
+    noises = [kinds[large](0.5), kinds[small](0.25)]
+    files = [of_noise(n) for n in noises]
+    found = analysis.cascade(files)
+    of_others = lower(1000 - 60, 0.05) - getattr(noises[0], "void", 0)
+    own = [bounds.radius(lower(k, 0.4), n) for k, n in zip((900, 930), noises)]
+    due = max(own[0], min(own[1], bounds.radius(of_others, noises[0])))
+    assert found.columns["radius"] == due > 0
+    assert found.settings["norm"] == noises[0].norm
+    assert noises[0].norm in analysis.caption(analysis.summarize([found], [0.0]))
+    name = "uniform noise" if "uniform" in (large, small) else "grid noise"
+    assert name in analysis.labels([found])[0]
+    chosen = analysis.dual(files[0], [files[1]] * 3)
+    assert chosen.columns["radius"] == min(analysis.at_share(f, 0.5).columns["radius"] for f in files)
+  gaussian = of_noise(Gaussian(0.5))
+  for how in (analysis.cascade, lambda files: analysis.dual(files[0], files[1:])):
+    with pytest.raises(InputError, match=r"certifies l2 radii, .* l1 radii: give files of noises of one norm"):
+      how([of_noise(rsjax.Uniform(0.25)), gaussian])
+
+
 def test_tables_and_plots_of_a_cascade(tmp_path, capsys):
   said = ran(
     analyze.main, ["--combine", "cascade", *DIGITS, "-o", tmp_path, "--intervals", "--rho", 0.01], capsys

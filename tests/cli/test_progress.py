@@ -29,8 +29,14 @@ class Terminal(io.StringIO):
 def test_the_bar_of_training_names_the_running_epoch_and_fits_80_columns(monkeypatch):
   monkeypatch.setenv("COLUMNS", "80")
   terminal = Terminal()
-  plan = {"images": 1_281_167, "shape": "", "classes": 10, "epochs": 1000, "done": 998, "noise_sd": 0.25}
-  plan |= {"augment": "none", "dtype": "float32", "devices": 1, "notes": []}
+  plan = {"images": 1_281_167, "shape": "", "classes": 10, "epochs": 1000, "done": 998}
+  plan |= {
+    "noise": {"noise": "gaussian", "sigma": 0.25},
+    "augment": "none",
+    "dtype": "float32",
+    "devices": 1,
+    "notes": [],
+  }
   ended = types.SimpleNamespace(number=998, train_loss=12.3456, test_accuracy=0.9999)
   with contextlib.redirect_stderr(terminal):
     told = TrainProgress()

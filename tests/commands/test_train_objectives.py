@@ -4,12 +4,13 @@ import dataclasses
 
 import pytest
 
-from rsjax import predict, train
+from rsjax import noise, predict, train
 from rsjax.classifiers import checkpoint
 from rsjax.cli import training as options
+from rsjax.cli.arguments import NOISE_KINDS
 from rsjax.errors import InputError
 from rsjax.training import Recipe, presets
-from rsjax.training.objectives import OBJECTIVES, CatRs, Consistency, Gaussian, SmoothAdv
+from rsjax.training.objectives import OBJECTIVES, CatRs, Consistency, Gaussian, SmoothAdv, describe
 
 
 def settings(*arguments):
@@ -31,6 +32,21 @@ def test_every_setting_of_every_objective_has_a_flag():
   given = settings("--objective", "smoothadv", "--epsilon", "64", "--steps", "3", "--noise-vectors", "2",
                    "--attack", "ddn", "--first-noise-only", "--warmup", "1", "--noise", "0.25")[0]  # fmt: skip
   assert given == SmoothAdv(0.25, 64.0, 3, 2, 1, "ddn", True)
+
+
+def test_every_objective_takes_the_kinds_of_noise_that_its_formula_holds_for():
+  for kind in NOISE_KINDS:
+    for name in OBJECTIVES:
+      arguments = ("--noise", "0.5", "--noise-kind", kind, "--objective", name)
+      if kind == "gaussian" or name in ("gaussian", "stability", "consistency"):
+        assert settings(*arguments)[0].noise == noise.of_kind(kind, 0.5)
+        continue
+      with pytest.raises(InputError, match=f"{name} is for Gaussian noise only, got {kind}"):
+        settings(*arguments)
+  with pytest.raises(InputError, match=r"noise_sd = 0.25 contradicts noise"):
+    Gaussian(0.25, noise=noise.Uniform(0.5))
+  with pytest.raises(InputError, match="got 'uniform'"):
+    Gaussian(noise="uniform")
 
 
 def test_presets_are_the_published_settings_and_flags_count_more():
@@ -56,6 +72,8 @@ def test_all_presets_are_settings_of_their_objectives():
     ("--objective consistency --epsilon 64", "--epsilon is not an option of the objective consistency"),
     ("--label-smoothing 0.1 --objective macer", "--label-smoothing is not an option of the objective macer"),
     ("--preset macer --objective catrs", "preset` macer is not of"),
+    ("--objective macer --noise-kind uniform", "objective macer is for Gaussian noise only, got uniform noise"),
+    ("--preset consistency --noise 0.5 --noise-kind grid", "were published for Gaussian noise"),
     ("--preset consistency", "for noise 0.25, 0.5, 1.0 on cifar10, not for None"),
     ("--preset consistency --noise 0.3", "not for 0.3"),
     ("--objective smoothmix --steps 0", "steps must be a whole number >= 1, got 0"),
@@ -82,7 +100,8 @@ def test_checkpoint_and_log_say_it_and_other_settings_are_refused_by_name(small_
   assert run(small_npz, tmp_path / "out", *flags, "--lr-drops", "1") == 0
   metadata = checkpoint.load(tmp_path / "out").metadata
   said = metadata["training"]["objective"]
-  assert said == {"name": "smoothadv", **dataclasses.asdict(SmoothAdv(0.25, 64.0, 1, 2))}
+  assert said == describe(SmoothAdv(0.25, 64.0, 1, 2))
+  assert (said["name"], said["epsilon"], said["noise_sd"]) == ("smoothadv", 64.0, 0.25)
   assert metadata["training"]["lr_drops"] == [1]
   assert metadata["step"] == 4  # two updates of each of two batches
   header, row = (tmp_path / "out" / "log.tsv").read_text().splitlines()

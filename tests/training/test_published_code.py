@@ -122,6 +122,13 @@ def draws_of(family, case, dtype):
   return (noise,)
 
 
+def given_to(objective, images, noise, *more):
+  """What an objective's loss is given of these draws: objectives for any noise are given noisy images."""
+  if objective.any_noise:
+    noise = noise + (images if noise.ndim == images.ndim else images[:, None])
+  return noise, *more
+
+
 @dataclasses.dataclass
 class Passes:
   """A network that remembers its passes."""
@@ -172,7 +179,7 @@ def step(family, name, dtype):
 
   def loss_of(params):
     passes = Passes(make_network(Tiny(case.get("bn", False)), params, batch_stats))
-    loss = objective.loss(passes.watched(), batch, *draws)
+    loss = objective.loss(passes.watched(), batch, *given_to(objective, batch.images, *draws))
     seen["trace"] = passes.trace
     return loss.value, (loss, passes.trained_on)
 
@@ -316,7 +323,8 @@ class Given:
 
   def __call__(self, network, batch):
     more = (lambda t: batch.images,) if isinstance(self.objective, objectives.SmoothAdv) else ()
-    return self.objective.loss(network, batch._replace(epoch=jnp.int32(20)), batch.votes, *more)
+    draws = given_to(self.objective, batch.images, batch.votes, *more)
+    return self.objective.loss(network, batch._replace(epoch=jnp.int32(20)), *draws)
 
 
 @pytest.mark.parametrize("name", ["gaussian", "consistency", "smoothadv", "smoothadv_onenoise"])

@@ -69,6 +69,7 @@ def command(f: Results) -> str | None:
   if s.get("skip") is None or noise.lacking(s) or s.get("sigma") is None:
     return None
   flags = ["--split", s.get("split", "test")] if s.get("split", "test") != "test" else []
+  flags += ["--noise-kind", s["noise"]] if s.get("noise", "gaussian") != "gaussian" else []
   for flag, name, usual in (("--skip", "skip", 1), ("--start", "start", 0), ("--max", "max", None)):
     flags += [flag, s[name]] if s.get(name, usual) != usual else []
   for flag, name in (("--indices", "indices"), ("--shard", "shard"), ("--N0", "n0"), ("--N", "n")):

@@ -15,7 +15,15 @@ from rsjax.training.objectives.catrs import CatRs
 from rsjax.training.objectives.consistency import Consistency
 from rsjax.training.objectives.gaussian import Gaussian
 from rsjax.training.objectives.macer import Macer
-from rsjax.training.objectives.objective import Batch, Loss, Network, Objective, chunks_of, needs_votes
+from rsjax.training.objectives.objective import (
+  Batch,
+  Loss,
+  Network,
+  Objective,
+  chunks_of,
+  needs_votes,
+  noise_of,
+)
 from rsjax.training.objectives.smoothadv import SmoothAdv
 from rsjax.training.objectives.smoothadv_consistency import SmoothAdvConsistency
 from rsjax.training.objectives.smoothmix import SmoothMix
@@ -38,6 +46,7 @@ __all__ = [
   "chunks_of",
   "describe",
   "needs_votes",
+  "noise_of",
 ]
 
 OBJECTIVES: dict[str, Any] = {
@@ -47,5 +56,7 @@ OBJECTIVES: dict[str, Any] = {
 
 
 def describe(objective: Objective) -> dict[str, Any]:
-  """The JSON values that describe an objective in a checkpoint: its name and all its settings."""
-  return {"name": objective.name, **dataclasses.asdict(objective)}  # type: ignore[call-overload]
+  """The JSON values that describe an objective in a checkpoint: its name and all its settings but `noise`."""
+  settings = {field.name: getattr(objective, field.name) for field in dataclasses.fields(objective)}  # type: ignore[arg-type]
+  settings.pop("noise", None)
+  return {"name": objective.name, **settings}

@@ -33,6 +33,7 @@ class Consistency(Settings):
   )
 
   name: ClassVar[str] = "consistency"
+  any_noise: ClassVar[bool] = True
   statistics: ClassVar[tuple[str, ...]] = ("xent", "kl", "entropy")
 
   def __post_init__(self) -> None:
@@ -46,13 +47,13 @@ class Consistency(Settings):
     return self.noise_vectors
 
   def __call__(self, network: Network, batch: Batch) -> Loss:
-    from rsjax.training.objectives.terms import noise_copies
+    from rsjax.training.objectives.terms import noisy_copies
 
-    return self.loss(network, batch, noise_copies(self.noise_sd, batch.key, batch.images, self.noise_vectors))
+    return self.loss(network, batch, noisy_copies(self.noise, batch.key, batch.images, self.noise_vectors))
 
-  def loss(self, network: Network, batch: Batch, noise: "jax.Array") -> Loss:
-    """The loss for given noise [b, m, h, w, c]."""
-    logits, batch_stats = network.train(batch.images[:, None] + noise, network.batch_stats)
+  def loss(self, network: Network, batch: Batch, noisy: "jax.Array") -> Loss:
+    """The loss for given noisy copies [b, m, h, w, c]."""
+    logits, batch_stats = network.train(noisy, network.batch_stats)
     value, statistics = consistency_loss(logits, batch.labels, self.lbd, self.eta, self.form)
     return Loss(value, logits, batch_stats, statistics)
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 if TYPE_CHECKING:
   import jax
 
+from rsjax.noise import Gaussian, Noise
+
 
 class Batch(NamedTuple):
   """The input of a step.
@@ -71,10 +73,11 @@ class Objective(Protocol):
   Attributes:
     name: its name in commands and checkpoints.
     statistics: the names of the values that it logs, averaged over each epoch.
-    noise_sd: standard deviation of its Gaussian noise, in units of [0, 1] pixels; evaluation uses it, too.
+    noise_sd: standard deviation of its noise, in units of [0, 1] pixels; evaluation uses it, too.
 
-  It may also declare `chunks`, in how many parts each batch of the recipe is cut, every part with an update of
-  its own (`chunks_of`); and `needs_votes = True`, if it uses `Batch.votes`.
+  It may also declare `noise`, if that is not Gaussian noise of `noise_sd` (`noise_of`); `chunks`, in how many
+  parts each batch of the recipe is cut, every part with an update of its own (`chunks_of`); and
+  `needs_votes = True`, if it uses `Batch.votes`.
   """
 
   name: ClassVar[str]
@@ -88,6 +91,11 @@ class Objective(Protocol):
   def __call__(self, network: Network, batch: Batch) -> Loss:
     """The loss of a batch; runs within the jitted step, and may not depend on anything else."""
     ...
+
+
+def noise_of(objective: Objective) -> Noise:
+  """The noise that an objective trains under."""
+  return getattr(objective, "noise", None) or Gaussian(objective.noise_sd)
 
 
 def chunks_of(objective: Objective) -> int:

@@ -1,12 +1,12 @@
 """Settings of objectives: dataclass fields that know their range, and what commands say about them."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from rsjax.errors import InputError
-from rsjax.noise import make_plain
+from rsjax.noise import Gaussian, Noise, make_plain
 
 
 def setting(
@@ -35,16 +35,42 @@ def setting(
 class Settings:
   """What every objective has, and the check of its values.
 
+  Attributes:
+    noise_sd: standard deviation of the training noise, in units of [0, 1] pixels.
+    noise: the training noise; if none is given, Gaussian noise of `noise_sd`.
+
   Raises:
-    InputError: for values out of range.
+    InputError: for values out of range, and for a noise that the objective is not for.
   """
 
   noise_sd: float = setting(0.0, "standard deviation of the training noise, pixels in [0, 1]", least=0)
+  noise: Noise = dataclasses.field(
+    default=None,  # type: ignore[assignment]
+    kw_only=True,
+    metadata={"help": "the noise to train under"},
+  )
+
+  name: ClassVar[str]
+  any_noise: ClassVar[bool] = False  # whether its formula holds for every noise, not only for Gaussian noise
 
   def __post_init__(self) -> None:
     make_plain(self)
     for field in dataclasses.fields(self):
-      _check(field, getattr(self, field.name))
+      if field.name != "noise":
+        _check(field, getattr(self, field.name))
+    if self.noise is None:
+      object.__setattr__(self, "noise", Gaussian(self.noise_sd))
+    if not hasattr(self.noise, "norm"):
+      raise InputError(f"noise must be a noise such as rsjax.Uniform(0.25), got {self.noise!r}")
+    sigma = getattr(self.noise, "sigma", 0.0)
+    if self.noise_sd not in (0, sigma):
+      raise InputError(f"noise_sd = {self.noise_sd:g} contradicts noise = {self.noise}: give one of them")
+    object.__setattr__(self, "noise_sd", sigma)
+    if self.noise.name != Gaussian.name and not self.any_noise:
+      raise InputError(
+        f"the objective {self.name} is for Gaussian noise only, got {self.noise.name} noise: give the "
+        "objective gaussian, stability or consistency"
+      )
 
 
 def _check(field: dataclasses.Field, value: Any) -> None:

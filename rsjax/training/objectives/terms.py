@@ -6,7 +6,7 @@ Logits are [b, m, classes]: of m noisy copies of each of b images.
 import jax
 import jax.numpy as jnp
 
-from rsjax.noise import Gaussian
+from rsjax.noise import Gaussian, Noise, perturb_for_training
 from rsjax.training.objectives.objective import Batch
 
 _SMALLEST = 1e-20  # of a probability in an entropy
@@ -16,6 +16,12 @@ def noise_copies(noise_sd: float, key: jax.Array, images: jax.Array, copies: int
   """float32[b, m, h, w, c], m draws of Gaussian noise for each image."""
   b, *shape = images.shape
   return Gaussian(noise_sd).sample(key, (b, copies, *shape))
+
+
+def noisy_copies(noise: Noise, key: jax.Array, images: jax.Array, copies: int) -> jax.Array:
+  """float32[b, m, h, w, c], each image under m draws of the noise."""
+  b, *shape = images.shape
+  return perturb_for_training(noise, key, jnp.broadcast_to(images[:, None], (b, copies, *shape)))
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
