@@ -4,6 +4,7 @@ import contextlib
 import signal
 import sys
 
+import helpers
 import jax
 import numpy as np
 import pytest
@@ -70,15 +71,25 @@ def test_rows_and_devices_do_not_change_the_file(trained, tmp_path):
   assert texts[0] == texts[1]
 
 
-def test_labels_do_not_change_certificates(write_npz, tmp_path):
+@pytest.fixture(scope="module")
+def in_colour(tmp_path_factory):
+  """(a .npz data set of 8x8x3, a classifier trained on it with crops and flips)."""
+  folder = tmp_path_factory.mktemp("colour")
+  path, model = helpers.write_npz(folder / "data.npz", shape=(8, 8, 3)), folder / "out"
+  training = [path, "convnet", model, "--epochs", 1, "--batch", 16, "--augment", "crop-flip"]
+  assert train.main([str(a) for a in training]) == 0
+  return str(path), str(model)
+
+
+def test_labels_do_not_change_certificates(in_colour, tmp_path):
   """The same images under other labels: the same predictions and radii."""
-  path = write_npz()
-  assert train.main([str(path), "convnet", str(tmp_path / "m"), "--epochs", "1", "--batch", "16"]) == 0
-  other = write_npz("other.npz", y_test=(np.arange(40) + 1) % 3)
+  path, model = in_colour
+  other = helpers.write_npz(tmp_path / "other.npz", shape=(8, 8, 3), y_test=(np.arange(40) + 1) % 3)
   columns = []
   for i, data in enumerate((path, other)):
     out = tmp_path / f"{i}.tsv"
-    assert certify.main([str(data), str(tmp_path / "m"), "0.5", str(out), "--max", "5", "--N", "300"]) == 0
+    argv = [data, model, "0.5", out, "--max", "5", "--N", "300", "--batch", "64"]
+    assert certify.main([str(a) for a in argv]) == 0
     columns.append(results.read(out).columns)
   for name in ("predict", "radius", "votes0", "votes"):
     assert columns[0][name].tolist() == columns[1][name].tolist()
@@ -186,11 +197,9 @@ def test_a_dry_run_says_what_a_run_takes_and_writes_nothing(trained, tmp_path, c
   assert contents(tmp_path) == before
 
 
-def test_certifying_never_augments(write_npz, tmp_path, monkeypatch):
+def test_certifying_never_augments(in_colour, tmp_path, monkeypatch):
   """Whatever the split, and whatever the classifier was trained with."""
-  path, model = write_npz(shape=(8, 8, 3)), tmp_path / "out"
-  training = [path, "convnet", model, "--epochs", 1, "--batch", 16, "--augment", "crop-flip"]
-  assert train.main([str(a) for a in training]) == 0
+  path, model = in_colour
 
   def never(*args, **kwargs):
     raise AssertionError("augmented")
@@ -201,7 +210,7 @@ def test_certifying_never_augments(write_npz, tmp_path, monkeypatch):
     monkeypatch.setattr(f"rsjax.data.streaming.{name}", never)
   for split in ("train", "test"):
     outfile = tmp_path / f"{split}.tsv"
-    arguments = [path, model, 0.1, outfile, "--split", split, "--max", 4, "--N", 50]
+    arguments = [path, model, 0.1, outfile, "--split", split, "--max", 4, "--N", 50, "--batch", 64]
     assert certify.main([str(a) for a in arguments]) == 0
     assert len(results.read(outfile)) == 4
 

@@ -39,7 +39,7 @@ def gap(found, wanted):
   return max(jax.tree.leaves(gaps))
 
 
-@pytest.mark.parametrize(("batch", "onednn"), [(3, False), (3, True), (48, True)])
+@pytest.mark.parametrize(("batch", "onednn"), [(3, False), (48, True)])
 @pytest.mark.parametrize("shape", CONVOLUTIONS, ids=str)
 def test_gradients_of_convolutions_to_rounding_in_float64(shape, batch, onednn, monkeypatch):
   monkeypatch.setattr(cpu, "_CACHED", 1)  # else such small batches would not be cut into parts
@@ -54,7 +54,7 @@ def test_gradients_of_convolutions_to_rounding_in_float64(shape, batch, onednn, 
   loss = lambda f: lambda x, kernel: jnp.sin(f(x, kernel)).sum()
   ours = functools.partial(lambda x, kernel: cpu.convolution(x, kernel, stride, onednn))
   np.testing.assert_array_equal(ours(x, kernel), plain(x, kernel))
-  found, wanted = (devices.jit(jax.grad(loss(f), (0, 1)))(x, kernel) for f in (ours, plain))
+  found, wanted = (devices.jit(jax.grad(loss(f), (0, 1)), once=True)(x, kernel) for f in (ours, plain))
   assert gap(found, wanted) < 1e-13
 
 
@@ -70,7 +70,7 @@ def test_batch_norm_and_its_gradients_to_rounding_in_float64(shape):
   ours = lambda *args: cpu.batch_norm(*args, 1e-5)
   assert gap(ours(x, scale, bias), plain(x, scale, bias)) < 1e-12
   loss = lambda f: lambda *args: jnp.sin(f(*args)[0]).sum()
-  found, wanted = (devices.jit(jax.grad(loss(f), (0, 1, 2)))(x, scale, bias) for f in (ours, plain))
+  found, wanted = (devices.jit(jax.grad(loss(f), (0, 1, 2)), once=True)(x, scale, bias) for f in (ours, plain))
   assert gap(found, wanted) < 1e-11
 
 
@@ -81,6 +81,19 @@ def network(arch, dtype, monkeypatch):
     monkeypatch.setattr(module, "jnp", names)
   fields = dict(num_classes=3, mean=(0.5,) * 3, std=(0.2,) * 3, dtype=dtype)
   return resnet.ResNet50(**fields) if arch == "resnet50" else cifar_resnet.CifarResNet(depth=8, **fields)
+
+
+def initial(model, image_shape):
+  """Variables as training begins with them."""
+  shapes = jax.eval_shape(lambda key: models.init(model, key, image_shape), jax.random.key(0))
+  rng = np.random.default_rng(0)
+
+  def value(path, leaf):
+    if path[-1].key == "kernel":
+      return rng.normal(0, np.sqrt(2 / np.prod(leaf.shape[:-1])), leaf.shape).astype(np.float32)
+    return np.full(leaf.shape, path[-1].key in ("scale", "var"), np.float32)
+
+  return jax.tree_util.tree_map_with_path(value, shapes)
 
 
 def step(model, variables, x, labels, dtype, onednn, once):
@@ -101,22 +114,21 @@ def step(model, variables, x, labels, dtype, onednn, once):
 
 @pytest.mark.parametrize(
   ("arch", "side", "forms", "once"),
-  [("cifar_resnet8", 16, (False, True), False), ("resnet50", 48, (True,), True)],  # the second compiles long
+  [("cifar_resnet8", 16, (False, True), False), ("resnet50", 32, (True,), True)],  # the second compiles long
 )
 def test_a_network_trains_as_with_the_plain_layers(arch, side, forms, once, monkeypatch):
   """In float64 to rounding; in float32 no farther from that than the plain layers are, or hardly.
 
-  ResNet-50 has one or two blocks per stage here, which are of all its kinds. On smaller images, batch norm of
-  the last stage would have few pixels, and so large rounding errors that their sizes are chance.
+  ResNet-50 has its first two stages of two blocks here, which are of all its kinds, and a quarter of its width.
   """
 
   def shorter(block, blocks, features, stride, *rest, **named):
-    return layers.Layer(block, min(blocks, 2 if stride == 1 else 1), features, stride, *rest, **named)
+    return layers.Layer(block, 2, features // 4, stride, *rest, **named) if features < 256 else lambda x, _: x
 
   monkeypatch.setattr(resnet, "Layer", shorter)
   model = network(arch, jnp.float32, monkeypatch)
   with x64(False):
-    variables = jax.device_get(models.init(model, jax.random.key(0), (side, side, 3)))
+    variables = initial(model, (side, side, 3))
   x, labels = 0.5 + 0.2 * draw(16, side, side, 3), np.arange(16) % 3
   single = [step(model, variables, x, labels, np.float32, onednn, once) for onednn in (None, *forms)]
   model = network(arch, jnp.float64, monkeypatch)
@@ -148,7 +160,7 @@ def test_a_batch_is_cut_into_equal_parts(batch, part):
 def test_outside_its_context_nothing_changes():
   model = models.create("cifar_resnet8", num_classes=3, mean=(0.5,) * 3, std=(0.2,) * 3)
   with x64(False):
-    variables = models.init(model, jax.random.key(0), (8, 8, 3))
+    variables = initial(model, (8, 8, 3))
     x = draw(2, 8, 8, 3).astype(np.float32)
 
     def program():
