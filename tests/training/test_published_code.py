@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 import pathlib
@@ -14,6 +15,7 @@ import numpy as np
 import optax
 import pytest
 
+from rsjax import devices
 from rsjax.training import Recipe, initial_state, objectives
 from rsjax.training.objectives import Batch
 from rsjax.training.objectives.consistency import consistency_loss
@@ -28,8 +30,13 @@ CASES = json.loads((FOLDER / "cases.json").read_text())
 NUMBERS = dict(np.load(FOLDER / "numbers.npz"))
 COMMON = {key.split("/")[1]: value for key, value in NUMBERS.items() if key.startswith("common/")}
 NAMES = [(family, name) for family in CASES for name in CASES[family] if family != "consistency_fn"]
-# The authors' float32 differs from their float64 by as much, or, in the last, completely.
-LOOSE, ONLY_X64 = ("zeroprob", "zerograd"), [("smoothadv_consistency", "tinygrad")]
+# Whose ranges or rounding matter: in float32, besides the first case of each objective.
+DELICATE = (
+  "zeroprob", "zerograd", "m1_zerograd", "m2_zerograd", "m2_zerograd_clamp", "m2_T10_ties", "clampent",
+  "inf_dropped", "tiny_py", "m1_edge", "bn",
+)  # fmt: skip
+IN_FLOAT32 = [(family, name) for family, name in NAMES if name in (*DELICATE, next(iter(CASES[family])))]
+LOOSE = ("zeroprob", "zerograd")  # there the authors' float32 differs from their float64 by as much
 
 
 class Tiny(nn.Module):
@@ -242,7 +249,7 @@ def test_in_float64(family, name):
     check(family, name, np.float64, 1e-6)
 
 
-@pytest.mark.parametrize(("family", "name"), [n for n in NAMES if n not in ONLY_X64])
+@pytest.mark.parametrize(("family", "name"), IN_FLOAT32)
 def test_in_float32(family, name):
   check(family, name, np.float32, 1e-3 if name in LOOSE else 2e-5)
 
@@ -313,7 +320,8 @@ class Given:
 
 
 @pytest.mark.parametrize("name", ["gaussian", "consistency", "smoothadv", "smoothadv_onenoise"])
-def test_updates_by_the_step_of_training(name):
+def test_updates_by_the_step_of_training(name, monkeypatch):
+  monkeypatch.setattr(devices, "jit", functools.partial(devices.jit, once=True))  # compiled faster
   objective, parts = sequence(name, np.float32)
   recipe = Recipe(epochs=1, batch=6, lr=0.1, weight_decay=0.01, augment="none")
   replicated = jax.sharding.NamedSharding(
@@ -341,7 +349,7 @@ def test_updates_in_float64(name):
     params, _ = weights_of({}, np.float64)
     opt_state = optimizer.init(params)
     loss = lambda params, batch: Given(objective)(make_network(Tiny(False), params, {}), batch).value
-    gradient, update = jax.jit(jax.grad(loss)), jax.jit(optimizer.update)
+    gradient, update = devices.jit(jax.grad(loss), once=True), devices.jit(optimizer.update, once=True)
     for images, labels, noise in parts:
       batch = Batch(
         images.astype(np.float64),
