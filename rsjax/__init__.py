@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
   from rsjax.classifiers.torch_modules import from_torch
   from rsjax.errors import InputError
-  from rsjax.noise import Gaussian, GridGaussian, Laplace, Uniform
+  from rsjax.noise import Columns, Gaussian, GridGaussian, Laplace, Splitting, Uniform
   from rsjax.runs.face import SmoothedClassifier
   from rsjax.runs.making import load, smooth
   from rsjax.smoothing.execution import Execution
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = [
+  "Columns",
   "Execution",
   "Gaussian",
   "GridGaussian",
   "InputError",
   "Laplace",
   "SmoothedClassifier",
+  "Splitting",
   "Uniform",
   "from_torch",
   "load",
@@ -36,12 +38,14 @@ __all__ = [
 ]
 
 _HOMES = {
+  "Columns": "rsjax.noise",
   "Execution": "rsjax.smoothing.execution",
   "Gaussian": "rsjax.noise",
   "GridGaussian": "rsjax.noise",
   "InputError": "rsjax.errors",
   "Laplace": "rsjax.noise",
   "SmoothedClassifier": "rsjax.runs.face",
+  "Splitting": "rsjax.noise",
   "Uniform": "rsjax.noise",
   "from_torch": "rsjax.classifiers.torch_modules",
   "load": "rsjax.runs.making",

@@ -156,7 +156,7 @@ def _certify(files, args, left_out, gap):
   )
   names = [row["name"] for row in rows]
   warnings = left_out + analysis.warnings(whole, names, radii, args.rule, args.confidence) + gap.warnings
-  if args.rho and (unknown := [row["name"] for row in rows if row["alpha"] is None]):
+  if args.rho and (unknown := [row["name"] for row in rows if row["alpha"] is None and not row["exact"]]):
     warnings.append(f"alpha is not recorded in {analysis.some(unknown)}: --rho assumes 0.001")
   verdicts = reporting.verdicts_on(files, names, args)
   other = analysis.summarize(files, radii, rule="paper" if args.rule == "open" else "open")
@@ -190,7 +190,7 @@ def _certify(files, args, left_out, gap):
       attacks=gap.drawn,
     )
   name = called(row["top_k"] for row in rows)[0]
-  print(f"{name} of the smoothed classifier at {rows[0]['norm']} radius\n")
+  print(f"{name} of the smoothed classifier at {analysis.norm_words(rows[0]['norm'])}\n")
   print(analysis.text(rows))
   print(f"\n{_wrapped(analysis.caption(rows))}")
   if differing:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from rsjax.cli import arguments, console, execution, stopping
+from rsjax.cli import arguments, console, execution, noises, stopping
 
 EPILOG = """example:
   python -m rsjax.certify digits out/digits_0.25 0.25 digits_0.25.tsv --skip 20
@@ -19,19 +19,16 @@ def parser() -> argparse.ArgumentParser:
   made.add_argument(
     "--N0",
     type=stopping.selection_draws,
-    default=100,
     help="draws per image to select the class (default: 100); auto: 100, and 900 more if two classes are close",
   )
-  made.add_argument(
-    "--N", type=int, default=100_000, help="draws per image to estimate its probability (default: 100000)"
-  )
+  made.add_argument("--N", type=int, help="draws per image to estimate its probability (default: 100000)")
   made.add_argument(
     "--bound",
     choices=("one-sided", "multi"),
-    default="one-sided",
     help="one-sided: the paper's bound, from the votes for the selected class; multi: also counts the votes "
     "for the strongest other class, which certifies more if there are many classes (default: one-sided)",
   )
+  noises.add_lambda(made)
   stopping.add_stop(made)
   return made
 

@@ -3,6 +3,7 @@
 import argparse
 
 from rsjax.cli import arguments, console, execution
+from rsjax.errors import InputError
 
 EPILOG = """example:
   python -m rsjax.predict digits out/digits_0.25 0.25 digits_0.25_predict.tsv --N 1000
@@ -31,10 +32,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> None:
+  if args.noise_kind in arguments.EXACT_KINDS:
+    raise InputError(f"{args.noise_kind} noise is certified exactly: rsjax.certify gives the class, too")
   from rsjax.procedures import Predict, PredictByLooks
 
+  alpha = arguments.ALPHA if args.alpha is None else args.alpha
   kind, usual = (Predict, 1000) if args.fixed else (PredictByLooks, 100_000)
-  results, progress = execution.execute(args, kind(usual if args.N is None else args.N, args.alpha))
+  results, progress = execution.execute(args, kind(usual if args.N is None else args.N, alpha))
   if results is None:
     return
   from rsjax import analysis  # late: it takes a second, which the first draws need not wait for

@@ -33,7 +33,8 @@ def parser() -> parsing.Parser:
     "--noise_sd",
     "--noise",
     type=float,
-    help="standard deviation of the training noise, pixels in [0, 1] (default: 0)",
+    help="standard deviation of the training noise, pixels in [0, 1]; with --noise-kind columns, the width of "
+    "the band in pixels (default: 0)",
   )
   made.add_argument(
     "--noise-kind",
@@ -119,7 +120,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> None:
-  arguments.check_grey_levels(args.noise_sd or 0.0, "--noise")
+  if args.noise_kind not in arguments.EXACT_KINDS:
+    arguments.check_grey_levels(args.noise_sd or 0.0, "--noise")
   from rsjax import devices
   from rsjax.cli.progress import TrainProgress
   from rsjax.results import plural

@@ -18,14 +18,15 @@ from fractions import Fraction
 from typing import Any
 
 from rsjax.analysis import contradictions, looks, statistics
-from rsjax.analysis.labels import facts
+from rsjax.analysis.exact import is_closed
+from rsjax.analysis.labels import facts, norm_words
 from rsjax.errors import InputError
 from rsjax.results import Results, plural
 
 _NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
 _CLAIM = re.compile(rf"\s*{_NUMBER}\s*(%?)\s*(?:at|@)\s*(?:(?:l2\s+)?radius\s+)?{_NUMBER}\s*", re.IGNORECASE)
 _COARSEST = Fraction(1, 200)  # half a point: what rounding may take off a claim, however few its digits
-USUAL_ALPHA, USUAL_RHO = 0.001, 0.001  # taken where a file does not record alpha, or a user gives no rho
+USUAL_ALPHA, USUAL_RHO = statistics.USUAL_ALPHA, 0.001  # where a file records no alpha, a user gives no rho
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _judge(
   missing = max(0, (results.expected or 0) - images)
   total = images + missing
   alpha = known["alpha"] or USUAL_ALPHA
-  wrong = statistics.most_wrong(images, alpha, rho or USUAL_RHO)
+  wrong = 0 if known["exact"] else statistics.most_wrong(images, alpha, rho or USUAL_RHO)
   sure = max(0, hits - wrong)
   counted = hits if rho is None else sure
   least = claim.accuracy - claim.half
@@ -157,20 +158,24 @@ def _judge(
   lower_bound = _why_lower_bound(results, claim.radius)
   open_yet = not supported and not odd and (enough(counted + missing) or lower_bound is not None)
   verdict = "supported" if supported else "not shown" if open_yet else "not supported"
-  sign = ">" if rule == "open" and claim.radius > 0 else ">="
+  sign = ">=" if is_closed(results, rule) or claim.radius == 0 else ">"
   less = "" if rho is None else f", less {wrong} that may be wrong"
   compared = f"{_share(counted, total)} against {_text(claim)}"
   k = known["top_k"]
   right = "are right" if k is None else f"have their label among the top {k}"
   head = (
     f'claim "{claim.text.strip()}": {verdict} by {name}: {hits:,} of {plural(total, "image")} '
-    f"{right} with a certified {known['norm']} radius {sign} {claim.radius:g}{less}, {compared}"
+    f"{right} with a certified {norm_words(known['norm'])} {sign} {claim.radius:g}{less}, {compared}"
   )
   low, high = (float(v) for v in statistics.accuracy_interval(hits, images, confidence))
   details = [
     f"{100 * confidence:.6g} % interval (Clopper-Pearson) for the number of images: {low:.4f} to {high:.4f}"
   ]
-  details.append(_correction(images, hits, wrong, alpha, known["alpha"] is None, rho, enough(sure)))
+  details.append(
+    "the certificates are exact: none is wrong by chance"
+    if known["exact"]
+    else _correction(images, hits, wrong, alpha, known["alpha"] is None, rho, enough(sure))
+  )
   details += [f"the file contradicts itself: {text}" for text in odd]
   if missing:
     details.append(

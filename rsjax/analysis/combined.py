@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rsjax import bounds, noise
 from rsjax.analysis import contradictions, looks
+from rsjax.analysis.exact import check_random
 from rsjax.analysis.labels import as_results
 from rsjax.analysis.reanalysis import at_share, check_has_votes
 from rsjax.analysis.statistics import check_rows
@@ -150,6 +151,7 @@ def _checked(files: Sequence[Results]) -> float:
     if "radius" not in f.columns or f.settings.get("top_k") is not None:
       raise InputError(f"{f.path} holds no certificates of one class: give files of CERTIFY, without top-k")
     check_has_votes(f)
+    check_random(f, "in combination")
     check_rows(f)
     if looks.lacks_plan(f):
       raise InputError(

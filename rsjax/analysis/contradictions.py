@@ -11,6 +11,7 @@ import numpy as np
 
 from rsjax import bounds, noise
 from rsjax.analysis import attacked, looks
+from rsjax.analysis.exact import is_exact, wrong_passes
 from rsjax.analysis.reanalysis import decided_anew, lacking_settings
 from rsjax.data import Dataset, Selection
 from rsjax.data.named import SETS
@@ -88,6 +89,7 @@ def of_settings(f: Results) -> Iterator[str]:
     yield f"its manifest lacks {', '.join(lacking)}: the rows cannot be checked against the votes"
   if not f.manifest["sessions"]:
     yield "its manifest lists no session: it is not known which versions and devices computed the file"
+  yield from wrong_passes(f)
   try:
     bounds.bound_from_settings(f.settings)
   except InputError as error:
@@ -109,7 +111,8 @@ def of_settings(f: Results) -> Iterator[str]:
 
 def of_whole_manifest(f: Results) -> Iterator[str]:
   """Settings that every file of the commands has, but this one lacks; stricter than `of_settings`."""
-  needed = [*_ALWAYS, *(["n0"] if f.settings.get("command") == "certify" else [])]
+  selects = f.settings.get("command") == "certify" and not is_exact(f.settings)
+  needed = [*_ALWAYS, *(["n0"] if selects else [])]
   needed += _OF_A_SPLIT if is_of_a_split(f) else ()
   if lacking := [name for name in needed if f.settings.get(name) is None]:
     yield f"its manifest lacks {', '.join(lacking)}"
@@ -189,6 +192,8 @@ def procedure_words(f: Results) -> str:
   s = f.settings
   kind = noise.from_settings(s)
   numbers = ", ".join(f"{name} = {getattr(kind, name):g}" for name in noise.parameter_names(s))
+  if is_exact(s):
+    return f"{kind.name} noise with {numbers}, all of its {s['n']:,} draws, exact"
   n0 = "" if "n0" not in s else f"n0 = {s['n0'] if s['n0'] == AUTO else format(s['n0'], ',')}, "
   most = " at most" if looks.is_by_looks(s) else ""
   bound = ", multi-class bound" if s.get("bound") == bounds.MULTI else ""

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rsjax import bounds
 from rsjax.analysis import attacked, contradictions, looks, plots, referee, reports, statistics, tables
+from rsjax.analysis.exact import is_exact
 from rsjax.errors import InputError
 from rsjax.results import Results, plural, save
 
@@ -178,6 +179,10 @@ class Found:
       text += f", sigma = {sigma:g}"
     if certified and self.settings.get("bound") == bounds.MULTI:
       text += ", multi-class bound"
+    if (band := self.settings.get("band")) is not None:
+      text += f", column bands of {band}"
+    if is_exact(self.settings):
+      text += ", exact"
     if certified and (k := self.settings.get("top_k")) is not None:
       text += f", top-{k}"
     if self.settings.get("alpha") not in (None, _USUAL_ALPHA):

@@ -7,10 +7,12 @@ from typing import Any
 
 from rsjax import noise
 from rsjax.analysis import looks
+from rsjax.analysis.exact import is_exact
 from rsjax.bounds import MULTI, ONE_SIDED
 from rsjax.data import Selection
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian
+from rsjax.noise import Columns, Gaussian
+from rsjax.procedures import EXACT
 from rsjax.results import Results, plural
 
 PIXELS = "pixels in [0, 1]"  # the unit of the radii of images
@@ -42,6 +44,8 @@ def facts(results: Results) -> dict[str, Any]:
     "n": settings.get("n"),
     "alpha": settings.get("alpha"),
     "bound": _bound(results),
+    "exact": is_exact(settings),
+    "band": settings.get("band"),
     "top_k": settings.get("top_k"),
     "dtype": settings.get("dtype"),
     "seed": settings.get("seed"),
@@ -87,7 +91,14 @@ def _bound(results: Results) -> str | None:
     return None
   if (k := results.settings.get("top_k")) is not None:
     return f"top-{k}"
+  if is_exact(results.settings):
+    return EXACT
   return str(results.settings.get("bound", ONE_SIDED))
+
+
+def norm_words(norm: str) -> str:
+  """What a radius in this norm is called, in tables and plots."""
+  return "patch width" if norm == Columns.norm else f"{norm} radius"
 
 
 def bound_called(bound: str) -> str:
@@ -142,7 +153,8 @@ def _settings(files: Sequence[Results]) -> list[str]:
     differ -= {"noise"}
   texts = []
   for f, k in zip(files, known):
-    parts = [f"sigma = {k['sigma']:g}"] if k["sigma"] is not None else [_name(f.path)]
+    parts = [f"sigma = {k['sigma']:g}"] if k["sigma"] is not None else []
+    parts += [] if k["sigma"] is not None or k["band"] is not None else [_name(f.path)]
     parts += _drawn(k, "kind" in differ)
     suits = noise.suits(k["trained"], k["kind"])
     if ("noise" in differ or k["noise"] != k["sigma"] or not suits) and k["noise"] is not None:
@@ -177,6 +189,8 @@ def _drawn(known: dict[str, Any], differs: bool) -> list[str]:
   """Which noise a file is of: where files differ in it, or it is not the paper's."""
   if known["kind"] == Gaussian.name:
     return ["Gaussian noise"] if differs else []
+  if known["band"] is not None:
+    return [f"column bands of {known['band']}"]
   return [f"{known['kind']} noise"]
 
 
@@ -185,6 +199,8 @@ def _bounded(known: dict[str, Any], differs: bool) -> list[str]:
   bound = known["bound"]
   if known["top_k"] is not None:
     return [f"top-{known['top_k']}"]
+  if known["exact"]:
+    return [EXACT]
   return [f"{bound_called(bound)} bound"] if bound is not None and (differs or bound != ONE_SIDED) else []
 
 

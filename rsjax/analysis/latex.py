@@ -13,7 +13,9 @@ r"""The certified-accuracy table in LaTeX: per cent, a group of rows for each si
 from typing import Any
 
 from rsjax.analysis import tables
+from rsjax.analysis.exact import sign
 from rsjax.analysis.labels import PIXELS, method
+from rsjax.noise import Columns
 
 _SPECIAL = {
   "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
@@ -78,13 +80,15 @@ def _percents(row: dict[str, Any], value: float) -> str:
 
 def _caption(rows: list[dict[str, Any]], intervals: bool) -> str:
   norm = rows[0]["norm"].removeprefix("l").replace("inf", r"\infty")
-  unit = rows[0].get("unit", PIXELS).replace("[0, 1]", "$[0, 1]$")
-  rule = ">" if rows[0]["rule"] == "open" else r"\geq"
   name, counted = tables.called(row["top_k"] for row in rows)
-  parts = [
-    rf"{name.capitalize()} (\%): {counted}, and certified radius ${rule} r$ "
-    rf"($\ell_{{{norm}}}$, {unit})"
-  ]
+  if rows[0]["norm"] == Columns.norm:
+    what = "whatever replaces a patch of $r$ columns (in pixels), anywhere"
+  else:
+    unit = rows[0].get("unit", PIXELS).replace("[0, 1]", "$[0, 1]$")
+    rules = {">": "$> r$", ">=": r"$\geq r$"}
+    rule = rules.get(sign(rows), r"$> r$ (exact ones: $\geq r$)")
+    what = rf"and certified radius {rule} ($\ell_{{{norm}}}$, {unit})"
+  parts = [rf"{name.capitalize()} (\%): {counted}, {what}"]
   common = tables.common(rows)
   common.pop("sigma", None)  # has its column
   parts += [", ".join(f"{_SYMBOLS.get(key, key)} {escaped(str(value))}" for key, value in common.items())]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsjax import bounds, noise
+from rsjax.analysis.exact import check_random
 from rsjax.bounds import Plan
 from rsjax.errors import InputError
 from rsjax.procedures import Anytime, CertifyByLooks, PredictByLooks, Radii, StopRule, Tolerance
@@ -179,11 +180,12 @@ def draws(results: Results) -> NDArray[np.int64] | None:
 
 
 def check_fixed(results: Results, what: str) -> None:
-  """Refuses to do `what` with a file if its votes decided its numbers of draws.
+  """Refuses to do `what` with a file if its votes decided its numbers of draws, or its certificates are exact.
 
   Raises:
     InputError: then; the message names the file, and says what would be valid.
   """
+  check_random(results, what)
   if is_by_looks(results.settings):
     raise InputError(
       f"{results.path} cannot be analysed {what}: its images {stopped_by(results.settings)}, as their votes "

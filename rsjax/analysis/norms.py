@@ -11,6 +11,7 @@ import numpy as np
 
 from rsjax import bounds, noise
 from rsjax.analysis import looks
+from rsjax.analysis.exact import shape_of
 from rsjax.errors import InputError
 from rsjax.results import Results
 
@@ -52,9 +53,5 @@ def with_norm(results: Results, norm: str) -> Results:
 
 def _dimension(results: Results) -> int | None:
   """How many numbers an image, or another input, of the file has; None if it does not say."""
-  about = results.manifest["about"]
-  checkpoint = about.get("checkpoint")
-  shape = about.get("image_shape") or (checkpoint.get("image_shape") if isinstance(checkpoint, dict) else None)
-  if isinstance(shape, list) and shape and all(isinstance(size, int) and size > 0 for size in shape):
-    return math.prod(shape)
-  return None
+  shape = shape_of(results)
+  return None if shape is None else math.prod(shape)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from rsjax import bounds, noise, procedures
 from rsjax.analysis import looks
+from rsjax.analysis.exact import check_random, is_exact
 from rsjax.bounds import BoundKind
 from rsjax.errors import InputError
 from rsjax.procedures import Counts
@@ -48,6 +49,7 @@ def at_share(results: Results, share: float) -> Results:
     InputError: for a file that keeps no votes, or has no valid plan of looks where it needs one.
   """
   check_has_votes(results)
+  check_random(results, "at another alpha")
   settings: dict[str, Any] = {"alpha": share * results.settings["alpha"]}
   if looks.is_by_looks(results.settings):
     settings["plan"] = looks.plan_of(results.settings).scaled(share).settings()
@@ -106,6 +108,7 @@ def with_bound(results: Results, bound: BoundKind) -> Results:
   """
   bounds.check_bound(bound)
   check_has_votes(results)
+  check_random(results, "with another bound")
   if "radius" not in results.columns:
     raise InputError(f"{results.path} is of PREDICT, which has no such bound: give a file of CERTIFY")
   if looks.lacks_plan(results):
@@ -146,6 +149,7 @@ def with_top_k(results: Results, k: int) -> Results:
   if "radius" not in results.columns:
     raise InputError(f"{results.path} is of PREDICT, which certifies no radius: give a file of CERTIFY")
   check_has_votes(results)
+  check_random(results, "for top-k")
   if "label" not in results.columns:
     raise InputError("top-k radii are of the labels: give `labels` when certifying")
   if looks.lacks_plan(results):
@@ -209,14 +213,17 @@ def decided_anew(results: Results) -> dict[str, np.ndarray]:
     InputError: if the plan of looks or the bound is not valid, or a row's draws are not one of its looks.
   """
   settings, columns = results.settings, results.columns
-  votes, alpha = parse_column(columns["votes"]), settings["alpha"]
+  votes = parse_column(columns["votes"])
+  alpha = 0.0 if is_exact(settings) else settings["alpha"]
   plan = looks.plan_of(settings) if looks.is_by_looks(settings) else None
   if "radius" not in columns:
     answers = procedures.predict_at_looks(votes, plan) if plan else procedures.predict(votes, alpha)
     return {"predict": answers.prediction, "pvalue": answers.p_value}
   votes0, kind = parse_column(columns["votes0"]), noise.from_settings(settings)
   bound, top_k = bounds.bound_from_settings(settings), settings.get("top_k")
-  if top_k is not None:
+  if is_exact(settings):
+    certificates = procedures.certify_exactly(votes, kind)
+  elif top_k is not None:
     certificates = (
       procedures.certify_top_k_at_looks(votes, columns["label"], top_k, plan, kind)
       if plan
@@ -270,5 +277,6 @@ def check_has_votes(results: Results) -> None:
 
 def lacking_settings(results: Results) -> list[str]:
   """The settings that are missing from a manifest, but needed to analyse its votes."""
-  own = [name for name in ("n", "alpha") if results.settings.get(name) is None]
+  needed = ("n",) if is_exact(results.settings) else ("n", "alpha")
+  own = [name for name in needed if results.settings.get(name) is None]
   return [*noise.lacking(results.settings), *own]

@@ -4,6 +4,7 @@ Certified accuracy at radius r is the fraction of images that are classified cor
 radius above r: strictly, because the certificate holds in the open ball (Cohen et al. 2019, theorem 1).
 At r = 0 it is the fraction of correct answers that are not abstentions. The paper's own tables count a
 radius equal to r as well (rule="paper"): the two differ by the rows whose radius is r to the last digit.
+Exact radii, of splitting noise and column ablation, hold in the closed ball, and count at r by either rule.
 
 Intervals assume that the images are a random sample of those that the classifier will meet.
 """
@@ -16,10 +17,13 @@ from scipy import special
 
 from rsjax import bounds
 from rsjax.analysis import looks
+from rsjax.analysis.exact import is_closed, is_exact
 from rsjax.errors import InputError
+from rsjax.noise import Columns
 from rsjax.results import Results
 
 RULES = ("open", "paper")
+USUAL_ALPHA = 0.001  # taken where a file does not record it
 
 
 def certified_accuracy(results: Results, radii: ArrayLike, rule: str = "open") -> NDArray[np.float64]:
@@ -31,7 +35,7 @@ def counted(results: Results, radius: float, rule: str = "open") -> NDArray[np.b
   """bool[rows]: which rows count at one radius; as `certified`, row by row."""
   radii = results.columns["radius"]
   check_labels(results)
-  far = radii > radius if rule == "open" and radius > 0 else radii >= radius
+  far = radii >= radius if is_closed(results, rule) or radius == 0 else radii > radius
   return far & (results.columns["correct"] == 1)
 
 
@@ -47,7 +51,7 @@ def certified(results: Results, radii: ArrayLike, rule: str = "open") -> NDArray
     raise InputError(f"radii must be numbers >= 0, got {radii.tolist()}")
   radius = np.sort(results.columns["radius"][results.columns["correct"] == 1])
   below = np.searchsorted(radius, radii, side="left")  # those of radius < r
-  if rule == "open":
+  if not is_closed(results, rule):
     below = np.where(radii > 0, np.searchsorted(radius, radii, side="right"), 0)
   return len(radius) - below
 
@@ -115,6 +119,16 @@ def high_probability_accuracy(
   return np.maximum(0.0, np.asarray(accuracy) - wrong)
 
 
+def sure_accuracy(results: Results, accuracy: ArrayLike, rho: float) -> NDArray[np.float64]:
+  """`high_probability_accuracy` of a file; a file that does not record its alpha is taken to have 0.001.
+
+  Exact certificates are never wrong by chance: theirs is the accuracy itself.
+  """
+  if is_exact(results.settings):
+    return np.asarray(accuracy, np.float64)
+  return high_probability_accuracy(accuracy, len(results), results.settings.get("alpha") or USUAL_ALPHA, rho)
+
+
 def most_wrong(images: int, alpha: float, rho: float) -> int:
   """How many of the images' certificates are wrong at most, with probability 1 - rho over the noise.
 
@@ -140,12 +154,14 @@ def grid(results: Results, most: int = 10) -> list[float]:
   if stopped_at := looks.grid_radii(results.settings):
     return _thinned(stopped_at, most)
   farthest = float(results.columns["radius"].max())
-  step = 0.25 if farthest > 0.5 else 0.05
+  whole = results.settings.get("noise") == Columns.name
+  step = 1.0 if whole else 0.25 if farthest > 0.5 else 0.05
   while farthest / step > most:
     step *= 2
-  while 0 < farthest <= step:  # as in l-infinity
+  while 0 < farthest <= step and not whole:  # as in l-infinity
     step /= 10
-  return np.arange(0, farthest, step).round(6).tolist() or [0.0]
+  end = farthest + 1e-6 if is_closed(results, "open") else farthest
+  return np.arange(0, end, step).round(6).tolist() or [0.0]
 
 
 def common_grid(files: Sequence[Results], most: int = 10) -> list[float]:

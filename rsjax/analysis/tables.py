@@ -16,7 +16,19 @@ import numpy as np
 
 from rsjax.analysis import looks, statistics
 from rsjax.analysis.columns import fitted
-from rsjax.analysis.labels import PIXELS, all_facts, as_results, bound_called, check_norms, labels, unit
+from rsjax.analysis.exact import is_closed, sign
+from rsjax.analysis.labels import (
+  PIXELS,
+  all_facts,
+  as_results,
+  bound_called,
+  check_norms,
+  labels,
+  norm_words,
+  unit,
+)
+from rsjax.noise import Columns
+from rsjax.procedures import EXACT
 from rsjax.results import Results
 
 _MANY = 1000  # images, from which on a third decimal is shown
@@ -71,13 +83,13 @@ def summarize(
       "ACR_is_lower_bound": looks.grid_radii(f.settings) is not None,
       "ACR_interval": [min(v, 1e9) for v in statistics.acr_interval(f, confidence)],
       "rule": rule,
+      "closed": is_closed(f, rule),
       "confidence": confidence,
     }
     if (given := unit(f)) != PIXELS:
       row["unit"] = given
     if rho is not None:
-      alpha = row["alpha"] or 0.001
-      certain = statistics.high_probability_accuracy(hits / len(f), len(f), alpha, rho)
+      certain = statistics.sure_accuracy(f, hits / len(f), rho)
       row |= {"rho": rho, "high_probability": certain.tolist()}
     rows.append(row)
   return rows
@@ -110,14 +122,14 @@ def text(rows: list[dict[str, Any]], intervals: bool = True) -> str:
         lines.append((f"  {_percent(row)} {word}", [*ends, shown_radius(row, row["ACR_interval"][end])]))
     if "rho" in row:
       lines.append((f"  {for_all(row)}", [*map(show, row["high_probability"])]))
-  return fitted("radius", heads, widths, lines)
+  return fitted("patch width" if rows[0]["norm"] == Columns.norm else "radius", heads, widths, lines)
 
 
 def markdown(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The table in Markdown, the best of each column in bold."""
   cells = marked(rows, lambda value: f"**{value}**", "{} ({}–{})" if intervals else None)  # noqa: RUF001
   drawn = has_draws(rows)
-  heads = [f"{rows[0]['norm']} radius", *(f"{r:g}" for r in rows[0]["radii"]), "ACR", "abstained"]
+  heads = [norm_words(rows[0]["norm"]), *(f"{r:g}" for r in rows[0]["radii"]), "ACR", "abstained"]
   heads += [*["draws"] * drawn, "images"]
   lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
   lines += [
@@ -132,10 +144,12 @@ def markdown(rows: list[dict[str, Any]], intervals: bool = False) -> str:
 def caption(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The caption of a table: the rule, and what the rows have in common."""
   same = common(rows)
-  rule = ">" if rows[0]["rule"] == "open" else ">="
   name, counted = called(row["top_k"] for row in rows)
-  radii = f"({rows[0]['norm']}, {rows[0].get('unit', PIXELS)})"
-  parts = [f"{name.capitalize()}: {counted}, and certified radius {rule} R {radii}"]
+  if rows[0]["norm"] == Columns.norm:
+    parts = [f"{name.capitalize()}: {counted}, whatever replaces a patch of R columns (in pixels), anywhere"]
+  else:
+    radii = f"({rows[0]['norm']}, {rows[0].get('unit', PIXELS)})"
+    parts = [f"{name.capitalize()}: {counted}, and certified radius {sign(rows)} R {radii}"]
   parts += [", ".join(f"{key} {value}" for key, value in same.items())] if same else []
   parts += of_draws(rows)
   if any(row["top_k"] is not None for row in rows):
@@ -190,6 +204,8 @@ def common(rows: list[dict[str, Any]]) -> dict[str, Any]:
   stop = same.pop("stop", None)
   if "selection" in same:
     same = {"images" if key == "selection" else key: value for key, value in same.items()}
+  if same.get("bound") == EXACT:
+    same = {"certificates" if key == "bound" else key: value for key, value in same.items()}
   if "bound" in same:
     same["bound"] = bound_called(same["bound"])
   if "n" in same:

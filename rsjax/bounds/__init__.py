@@ -8,9 +8,9 @@
   1.144999
 
 binomial: bounds and tests of a proportion. sequential: bounds that hold at several looks at the votes at once.
-radii: from a bound to a radius, by noise. multiclass: the two-sided radius, from two counts. topk: the radius
-within which a class is among the k most probable. median: from the noisy outputs of a real function to bounds
-of their median.
+radii: from a bound to a radius, by noise. exact: from a margin of votes to a radius, without any probability.
+multiclass: the two-sided radius, from two counts. topk: the radius within which a class is among the k most
+probable. median: from the noisy outputs of a real function to bounds of their median.
 """
 
 from rsjax.bounds.binomial import (
@@ -21,6 +21,7 @@ from rsjax.bounds.binomial import (
   smallest_n_to_certify,
   smallest_n_to_predict,
 )
+from rsjax.bounds.exact import check_exact_noise, exact_radius, votes_to_spare
 from rsjax.bounds.median import check_distance, median_bounds, median_ranks, smallest_n_for_median
 from rsjax.bounds.multiclass import (
   LOWER_SHARE,
@@ -82,10 +83,12 @@ __all__ = [
   "check_alpha",
   "check_bound",
   "check_distance",
+  "check_exact_noise",
   "check_multiclass_noise",
   "check_noise",
   "check_sigma",
   "default_plan",
+  "exact_radius",
   "in_norm",
   "interval",
   "l2_distance",
@@ -110,4 +113,5 @@ __all__ = [
   "top_k_radius",
   "votes_to_certify",
   "votes_to_predict",
+  "votes_to_spare",
 ]

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian, GridGaussian, Laplace, Noise, Uniform
+from rsjax.noise import Gaussian, GridGaussian, Laplace, Noise, Uniform, is_exact
 
 RADIUS_DIGITS = 6  # decimals kept of a radius: a millionth of a pixel's range
 
@@ -35,6 +35,8 @@ def radius(p_lower: ArrayLike, noise: Noise) -> NDArray[np.float64]:
   Raises:
     InputError: for noise that certifies nothing, or a p_lower outside [0, 1).
   """
+  if is_exact(noise):
+    raise InputError(f"{noise.name} noise has exact certificates, not those of a bound of a probability")
   check_noise(noise)
   return _RADII[type(noise)](p_lower, noise)
 
@@ -77,6 +79,8 @@ def round_down(x: ArrayLike, digits: int) -> NDArray[np.float64]:
 
 def check_noise(noise: Noise) -> None:
   """Raises InputError unless `noise` is one whose radius is known, with a sigma above 0."""
+  if is_exact(noise):
+    return
   if type(noise) not in _RADII:
     raise InputError(f"noise must be a noise of rsjax.noise, got {noise!r}: give Gaussian(sigma)")
   _RADII[type(noise)](0.5, noise)

@@ -14,7 +14,9 @@ DATASET_HELP = (
   "once rsjax.prepare has built it; a .npz file (x_train y_train x_test y_test, uint8 NHWC); or a folder with "
   "{train,test}/<class>/*.{png,jpg}"
 )
-NOISE_KINDS = ("gaussian", "grid", "uniform", "laplace")
+EXACT_KINDS = ("splitting", "columns")
+ALPHA = 0.001
+NOISE_KINDS = ("gaussian", "grid", "uniform", "laplace", *EXACT_KINDS)
 
 
 def add_dry_run(made: argparse.ArgumentParser) -> None:
@@ -56,7 +58,11 @@ def run_parser(command: str, description: str, epilog: str) -> argparse.Argument
     "whose logits are the mean of its members'",
   )
   made.add_argument(
-    "sigma", metavar="SIGMA", type=float, help="standard deviation of the noise, pixels in [0, 1]"
+    "sigma",
+    metavar="SIGMA",
+    type=float,
+    help="standard deviation of the noise, pixels in [0, 1]; with --noise-kind columns, the width of the band "
+    "in pixels",
   )
   made.add_argument(
     "outfile", metavar="OUTFILE", help="result file (TSV); continued if it was begun with these settings"
@@ -67,8 +73,9 @@ def run_parser(command: str, description: str, epilog: str) -> argparse.Argument
     default="gaussian",
     help="gaussian: the paper's, added in floating point; grid: Gaussian noise rounded to multiples of 1/255 "
     "and drawn exactly, whose certificates hold for any classifier in floating point; uniform, laplace: for "
-    "l1 radii. SIGMA is the standard deviation of each: uniform noise reaches to sqrt(3) SIGMA, and the scale "
-    "of laplace noise is SIGMA / sqrt(2) (default: gaussian)",
+    "l1 radii; splitting, columns: exact certificates in l1, and against patches, without any chance. SIGMA is "
+    "the standard deviation of each: uniform noise reaches to sqrt(3) SIGMA, thresholds of splitting noise are "
+    "2 sqrt(3) SIGMA apart, and the scale of laplace noise is SIGMA / sqrt(2) (default: gaussian)",
   )
   add_data_dir(made)
   made.add_argument("--split", default="test", help="train or test (default: test)")
@@ -90,7 +97,7 @@ def run_parser(command: str, description: str, epilog: str) -> argparse.Argument
     help="take the I-th of N parts of the selected images, with I from 1, so that N jobs can share the work. "
     "Each job needs its own OUTFILE; rsjax.analyze joins them",
   )
-  made.add_argument("--alpha", type=float, default=0.001, help="failure probability per image (default: 0.001)")
+  made.add_argument("--alpha", type=float, help="failure probability per image (default: 0.001)")
   made.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
   made.add_argument(
     "--dtype",

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from rsjax.cli import arguments
 from rsjax.errors import InputError
 
 _USUAL = 16  # radii, if none are given: multiples of a quarter of sigma
@@ -42,6 +43,10 @@ def procedure(args: argparse.Namespace) -> Any:
   Raises:
     InputError: for values that cannot be used.
   """
+  if args.noise_kind in arguments.EXACT_KINDS:
+    raise InputError(
+      f"the attack is for random noise, not for {args.noise_kind} noise, whose certificates are exact"
+    )
   from rsjax import bounds
   from rsjax.procedures import Attack
 
@@ -54,7 +59,8 @@ def procedure(args: argparse.Namespace) -> Any:
     except ValueError as error:
       mend = "--radii must be numbers separated by commas, such as 0.25,0.5"
       raise InputError(f"{mend}, got {args.radii}") from error
-  return Attack(radii, args.method, args.steps, args.noise_vectors, args.N, args.alpha)
+  alpha = arguments.ALPHA if args.alpha is None else args.alpha
+  return Attack(radii, args.method, args.steps, args.noise_vectors, args.N, alpha)
 
 
 def summary(results: Any) -> Sequence[str]:

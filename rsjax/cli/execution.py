@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from rsjax import files
-from rsjax.cli import arguments, interrupts
+from rsjax.cli import arguments, interrupts, noises
 from rsjax.cli.progress import Notes, RunProgress
 from rsjax.errors import InputError, UnfinishedError
 from rsjax.runs.progress import Progress
@@ -15,16 +15,17 @@ _ROW, _VOTE = 80, 9  # bytes of a row of a result file without its votes, and of
 def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[Any, Any]:
   """Runs the job that the arguments of `arguments.run_parser` describe, with a bar, for `seconds` at most.
 
-  The procedure is CERTIFY or PREDICT, or an `Attack`.
+  The procedure is CERTIFY or PREDICT, or an `Attack`. If there is none, certificates are exact, from all draws
+  of the noise.
 
   Returns:
     (results, RunProgress); results is None in processes that do not write.
   """
-  arguments.check_grey_levels(args.sigma, "SIGMA")
+  kind = noises.of(args)
   files.local(args.outfile)
   import jax
 
-  from rsjax import devices, noise
+  from rsjax import devices
   from rsjax.devices import processes
   from rsjax.runs import attack, certification, split
   from rsjax.smoothing import Execution
@@ -43,7 +44,7 @@ def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[An
     job = split.job_of(
       args.dataset,
       args.checkpoint,
-      noise.of_kind(args.noise_kind, args.sigma),
+      kind,
       procedure,
       arguments.selection(args),
       seed=args.seed,
@@ -112,15 +113,17 @@ def _say_what_it_takes(job: Any, outfile: str, taken: Any, done: int) -> None:
 def report_invalid(results: Any) -> None:
   """Warns about draws that voted for no class."""
   from rsjax.noise import Gaussian, GridGaussian
+  from rsjax.procedures import EXACT
   from rsjax.results import parse_column, plural
 
   columns = [results.columns[name] for name in ("votes0", "votes") if name in results.columns]
   invalid = sum(int(parse_column(column).invalid.sum()) for column in columns)
   if invalid:
+    exact = results.settings.get("procedure") == EXACT
     on_grid = results.settings.get("noise", Gaussian.name) == GridGaussian.name
     void = ", or noise that is not known exactly" if on_grid else ""
+    counted = "count for every class but the leading one" if exact else "count in n and vote for no class"
     print(
-      f"warning: {plural(invalid, 'draw')} gave logits that are not finite{void}; "
-      "these draws count in n and vote for no class",
+      f"warning: {plural(invalid, 'draw')} gave logits that are not finite{void}; these draws {counted}",
       file=sys.stderr,
     )

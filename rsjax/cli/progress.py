@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 from rsjax.cli import interrupts
-from rsjax.noise import Gaussian, called, parameter_names
 from rsjax.runs.progress import Progress, TrainingProgress, bar
 
 _PATIENCE = 10.0  # seconds for which an interrupted run goes on with its image; it is drawn again
@@ -120,6 +119,8 @@ class PrepareProgress:
 
 def _noise(settings: dict[str, Any]) -> str:
   """The noise of training by its parameters, for example noise_sd 0.25; by its name, too, if not Gaussian."""
+  from rsjax.noise import Gaussian, called, parameter_names  # late, as above
+
   kind = [] if settings["noise"] == Gaussian.name else [called(settings["noise"])]
   names = {name: "noise_sd" if name == "sigma" else name for name in parameter_names(settings)}
   return ", ".join([*kind, *(f"{shown} {settings[name]:g}" for name, shown in names.items())])
@@ -136,6 +137,8 @@ class TrainProgress(TrainingProgress):
   def start(self, plan: dict[str, Any]) -> None:
     self._epochs, self._done = plan["epochs"], int(plan["done"])
     kind = plan["noise"]["noise"]
+    from rsjax.noise import Gaussian, called
+
     self._under = "noise" if kind == Gaussian.name else called(kind)
     print(
       f"{plan['images']} training images of {plan['shape']} (height x width x channels), {plan['classes']} "

@@ -4,6 +4,7 @@ import argparse
 import re
 from typing import Any
 
+from rsjax.cli import arguments, noises
 from rsjax.errors import InputError
 
 _HOURS = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -51,13 +52,18 @@ def add_stop(made: argparse.ArgumentParser) -> None:
 
 
 def certify_procedure(args: argparse.Namespace) -> Any:
-  """CERTIFY with N fixed, or by looks if one of the flags asks for it.
+  """CERTIFY with N fixed, or by looks if one of the flags asks for it; None for an exact certificate.
 
   Raises:
     InputError: for values that cannot be used, or flags that cannot be combined.
   """
+  if noises.is_exact(args):
+    return None
+  from rsjax.bounds import ONE_SIDED
   from rsjax.procedures import Anytime, Certify, CertifyByLooks, Radii, StopRule, Tolerance
 
+  n0, n = 100 if args.N0 is None else args.N0, 100_000 if args.N is None else args.N
+  alpha, bound = arguments.ALPHA if args.alpha is None else args.alpha, args.bound or ONE_SIDED
   rules = [flag for flag in ("radii", "tolerance", "stop") if getattr(args, flag) is not None]
   if len(rules) > 1:
     raise InputError(f"{' and '.join('--' + rule for rule in rules)} are different rules: give one of them")
@@ -70,11 +76,11 @@ def certify_procedure(args: argparse.Namespace) -> Any:
     raise InputError("--give-up applies only to --radii and --tolerance: give one of them, too")
   elif args.stop or args.time_budget is not None:
     stop = Anytime()
-  elif args.N0 == "auto":
+  elif n0 == "auto":
     raise InputError("--N0 auto needs --radii, --tolerance or --stop: with N fixed, give a number of draws")
   else:
-    return Certify(args.N0, args.N, args.alpha, args.bound)
-  return CertifyByLooks(args.N0, args.N, args.alpha, stop, bound=args.bound)
+    return Certify(n0, n, alpha, bound)
+  return CertifyByLooks(n0, n, alpha, stop, bound=bound)
 
 
 def _above_zero(tolerance: float) -> float:

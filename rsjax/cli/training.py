@@ -87,7 +87,7 @@ def settings_of(args: argparse.Namespace) -> tuple[Any, Any]:
   if args.noise_kind not in (None, Gaussian.name):
     if args.preset:
       raise InputError(f"presets were published for Gaussian noise: give `objective` {name} and its options")
-    own |= {"noise": noise.of_kind(args.noise_kind, args.noise_sd or 0.0)}
+    own |= {"noise": noise.of_kind(args.noise_kind, own.pop("noise_sd", 0.0))}
   return kind(**own), Recipe(**shared | _given(args, Recipe))
 
 

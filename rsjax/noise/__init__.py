@@ -12,11 +12,13 @@ import dataclasses
 from typing import Any
 
 from rsjax.errors import InputError
+from rsjax.noise.columns import Columns
 from rsjax.noise.gaussian import ABSURD_SIGMA, Gaussian, grey_levels
 from rsjax.noise.grid import GridGaussian
 from rsjax.noise.laplace import Laplace
-from rsjax.noise.noise import Drawn, Noise, check_image, images_and_valid
+from rsjax.noise.noise import Drawn, Noise, check_image, images_and_valid, is_exact
 from rsjax.noise.numbering import WORD, check_seed, make_plain, plain
+from rsjax.noise.splitting import Splitting
 from rsjax.noise.training import called, kind_of_training, perturb_for_training, suits
 from rsjax.noise.uniform import Uniform
 
@@ -24,11 +26,13 @@ __all__ = [
   "ABSURD_SIGMA",
   "KINDS",
   "WORD",
+  "Columns",
   "Drawn",
   "Gaussian",
   "GridGaussian",
   "Laplace",
   "Noise",
+  "Splitting",
   "Uniform",
   "called",
   "check_image",
@@ -36,6 +40,7 @@ __all__ = [
   "from_settings",
   "grey_levels",
   "images_and_valid",
+  "is_exact",
   "kind_of_training",
   "lacking",
   "make_plain",
@@ -47,7 +52,9 @@ __all__ = [
 ]
 
 # By the name that stands in manifests.
-KINDS: dict[str, Any] = {kind.name: kind for kind in (Gaussian, GridGaussian, Uniform, Laplace)}
+KINDS: dict[str, Any] = {
+  kind.name: kind for kind in (Gaussian, GridGaussian, Uniform, Laplace, Splitting, Columns)
+}
 
 
 def from_settings(settings: dict[str, Any]) -> Noise:
@@ -60,7 +67,10 @@ def from_settings(settings: dict[str, Any]) -> Noise:
 
 
 def of_kind(name: str, sigma: float) -> Noise:
-  """The noise of this name in `KINDS` with standard deviation sigma, in units of [0, 1] pixels."""
+  """The noise of this name in `KINDS` with standard deviation sigma, in units of [0, 1] pixels.
+
+  Column ablation has no standard deviation: for it, sigma is the width of its band in pixels.
+  """
   return _kind({"noise": name})(sigma)
 
 

@@ -25,7 +25,13 @@ class Noise(Protocol):
 
   Attributes:
     name: the name of the noise in manifests.
-    norm: the norm of the radii that it proves, for example "l2".
+    norm: the norm of the radii that it proves, for example "l2"; "patch": they are widths of patches in pixels.
+
+  For training it has a method `sample(key, shape)`, float32[shape] of noise from a JAX key that is added to
+  images, or, if it is not added, `perturb_for_training(key, images)`: see the function of that name.
+
+  A noise of which there are finitely many draws, so that all of them are classified and nothing is left to
+  chance, says `exact = True` and has a method `passes(image_shape)`: how many there are (`procedures.Exact`).
   """
 
   name: ClassVar[str]
@@ -60,9 +66,10 @@ class Noise(Protocol):
     """
     ...
 
-  def sample(self, key: Any, shape: tuple[int, ...]) -> Any:
-    """float32[shape] of noise from a JAX key, for training; no certificate depends on it."""
-    ...
+
+def is_exact(noise: Noise) -> bool:
+  """Whether the certificates of the noise are exact, from all of its draws, and not from a random choice."""
+  return getattr(noise, "exact", False)
 
 
 def check_image(noise: Noise, image: np.ndarray) -> None:

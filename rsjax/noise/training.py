@@ -23,7 +23,7 @@ def perturb_for_training(noise: Noise, key: Any, images: Any) -> Any:
   """
   if own := getattr(noise, "perturb_for_training", None):
     return own(key, images)
-  return images + noise.sample(key, images.shape)
+  return images + noise.sample(key, images.shape)  # type: ignore[attr-defined]
 
 
 def kind_of_training(metadata: dict[str, Any]) -> str | None:

@@ -13,14 +13,15 @@
 A procedure is a frozen dataclass with a generator, `steps`, that asks for fresh draws of one image and receives
 their votes, as often as needed, and returns an outcome. How the draws are made is not its concern (see
 `rsjax.smoothing.scheduling`). counts: votes of many rows. fixed: procedures whose number of draws is fixed
-beforehand. sequential: procedures that look at the votes and stop. stopping: their rules for stopping.
-outcomes: what procedures return. topk: what votes say of a class that is given. median: bounds of a real
-function's median, from its outputs instead of votes. attack: what an attack searches, and how its points are
-verified.
+beforehand. exact: all draws of a noise that has finitely many. sequential: procedures that look at the votes
+and stop. stopping: their rules for stopping. outcomes: what procedures return. topk: what votes say of a class
+that is given. median: bounds of a real function's median, from its outputs instead of votes. attack: what an
+attack searches, and how its points are verified.
 """
 
 from rsjax.procedures.attack import Attack, Attacked
 from rsjax.procedures.counts import Counts
+from rsjax.procedures.exact import EXACT, Exact, certify_exactly
 from rsjax.procedures.fixed import Certify, Predict, certify, predict
 from rsjax.procedures.median import CertifyMedian, MedianBounds
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Outcome, Prediction, Predictions
@@ -39,6 +40,7 @@ from rsjax.procedures.topk import certify_top_k, certify_top_k_at_looks
 __all__ = [
   "ABSTAIN",
   "AUTO",
+  "EXACT",
   "Anytime",
   "Attack",
   "Attacked",
@@ -49,6 +51,7 @@ __all__ = [
   "CertifyMedian",
   "Counts",
   "EndNow",
+  "Exact",
   "MedianBounds",
   "Outcome",
   "Predict",
@@ -62,6 +65,7 @@ __all__ = [
   "Tolerance",
   "certify",
   "certify_at_looks",
+  "certify_exactly",
   "certify_top_k",
   "certify_top_k_at_looks",
   "end_now",

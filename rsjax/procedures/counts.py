@@ -62,6 +62,18 @@ class Counts:
     np.maximum.at(found, self._row[others], self.votes[others])
     return found
 
+  def strongest_rival(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64[rows], how many votes each row's own one of `classes` needs for no other class to lead.
+
+    This is the largest count of the others, and one more for a lower class, which wins a tie, even without any
+    votes. Invalid draws count for the others.
+    """
+    found = (classes > 0).astype(np.int64)
+    own = classes[self._row]
+    others = self.classes != own
+    np.maximum.at(found, self._row[others], (self.votes + (self.classes < own))[others])
+    return found + self.invalid
+
   def largest_others(self, classes: NDArray[np.int64], k: int) -> NDArray[np.int64]:
     """int64[rows, k], the largest counts of each row besides its own one of `classes`; the invalid are one."""
     others = self.classes != classes[self._row]

@@ -17,6 +17,7 @@ from rsjax.bounds import MULTI, ONE_SIDED, BoundKind
 from rsjax.errors import InputError
 from rsjax.noise import WORD, Noise, make_plain
 from rsjax.procedures.counts import Counts
+from rsjax.procedures.exact import check_random
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Prediction, Predictions
 from rsjax.procedures.procedure import Steps
 
@@ -64,7 +65,14 @@ class Certify:
   def settings(self) -> dict[str, Any]:
     return {"n0": self.n0, "n": self.n, "alpha": self.alpha, **bounds.bound_settings(self.bound)}
 
+  def check(self, noise: Noise) -> None:
+    """Raises InputError for a noise that is certified exactly, or whose multi-class radius is not known."""
+    check_random(self, noise)
+    if self.bound == MULTI:
+      bounds.check_multiclass_noise(noise)
+
   def steps(self, noise: Noise) -> Steps:
+    self.check(noise)
     votes0, votes = yield self.n0, self.n
     return self.outcome(votes0, votes, noise)
 
@@ -106,7 +114,12 @@ class Predict:
   def settings(self) -> dict[str, Any]:
     return {"n": self.n, "alpha": self.alpha}
 
+  def check(self, noise: Noise) -> None:
+    """Raises InputError for a noise that is certified exactly."""
+    check_random(self, noise)
+
   def steps(self, noise: Noise) -> Steps:
+    self.check(noise)
     (votes,) = yield (self.n,)
     return self.outcome(votes)
 

@@ -40,6 +40,8 @@ class Procedure(Protocol):
     command: "certify" or "predict": which kind of outcome, and of result file.
     n_varies: whether images may end after different numbers of draws.
     most_draws: how many draws an image takes at most, selection included.
+
+  A method `check(noise)` refuses a noise that the procedure is not for, before anything is drawn.
   """
 
   command: ClassVar[str]

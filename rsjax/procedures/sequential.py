@@ -29,6 +29,7 @@ from rsjax.bounds import MULTI, ONE_SIDED, BoundKind, Plan
 from rsjax.errors import InputError
 from rsjax.noise import WORD, Noise, make_plain
 from rsjax.procedures.counts import Counts
+from rsjax.procedures.exact import check_random
 from rsjax.procedures.fixed import certificates, check_draws, check_enough, multiclass_certificates
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Prediction, Predictions
 from rsjax.procedures.procedure import EndNow, Procedure, Steps
@@ -98,7 +99,13 @@ class CertifyByLooks:
     return {**own, **auto, "plan": self.plan.settings(), "stop": self.stop.settings()}
 
   def check(self, noise: Noise) -> None:
-    """Raises InputError if the rule for stopping asks for what n draws of this noise cannot give."""
+    """Raises InputError if the rule for stopping asks for what n draws of this noise cannot give.
+
+    This includes a noise that is certified exactly, or whose multi-class radius is not known.
+    """
+    check_random(self, noise)
+    if self.bound == MULTI:
+      bounds.check_multiclass_noise(noise)
     self.stop.check(self.plan, noise, self.bound)
 
   def steps(self, noise: Noise) -> Steps:
@@ -191,7 +198,12 @@ class PredictByLooks:
     stop = {"rule": "answer", "give_up": self.give_up}
     return {"n": self.n, "alpha": self.alpha, "plan": self.plan.settings(), "stop": stop}
 
+  def check(self, noise: Noise) -> None:
+    """Raises InputError for a noise that is certified exactly."""
+    check_random(self, noise)
+
   def steps(self, noise: Noise) -> Steps:
+    self.check(noise)
     looks = self.plan.looks
     (votes,) = yield (looks[0],)
     for n, following in itertools.pairwise(looks):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rsjax import bounds, data, devices, noise
 from rsjax.analysis.contradictions import Checked, selection_of
+from rsjax.analysis.exact import is_exact
 from rsjax.classifiers.ensemble import Loaded
 from rsjax.errors import InputError
 from rsjax.noise import Noise, check_seed
@@ -114,7 +115,7 @@ def _chosen(f: Results, size: int, count: int, seed: int) -> NDArray[np.intp]:
 def _asked(f: Results, row: int) -> tuple[int, ...]:
   """The draws of a row, in the groups that are counted: selection's, which may be two, and estimation's."""
   n = int(f.columns["n"][row])
-  if "votes0" not in f.columns:
+  if "votes0" not in f.columns or is_exact(f.settings):
     return (n,)
   _, votes, invalid = parse_votes(f.columns["votes0"][row])
   n0 = int(votes.sum()) + invalid
@@ -198,6 +199,8 @@ class _Again:
     invalid = n - int(votes[-1].sum())
     if self.command == "predict":
       return Prediction(ABSTAIN, 1.0, n, votes[-1], invalid)
+    if len(groups) == 1:  # of an exact certificate, without a selection
+      return Certificate(ABSTAIN, 0.0, 0, n, 0, 0.0, np.zeros_like(votes[0]), votes[0], 0, invalid)
     self.first[place] = votes[0]
     votes0 = sum(votes[1:-1], votes[0])
     invalid0 = sum(groups[:-1]) - int(votes0.sum())

@@ -114,9 +114,9 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     images: Any,
     labels: ArrayLike | None = None,
     *,
-    n0: int | Literal["auto"] = 100,
-    n: int = 100_000,
-    alpha: float = 0.001,
+    n0: int | Literal["auto"] = given.N0,
+    n: int = given.N,
+    alpha: float = given.ALPHA,
     bound: Literal["one-sided", "multi"] = "one-sided",
     radii: float | Sequence[float] | None = None,
     tolerance: float | None = None,
@@ -134,6 +134,9 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     For each image, with probability at least 1 - alpha over the noise that is drawn, the smoothed classifier
     answers `predict` everywhere in the open l2 ball of `radius` around the image. This also holds if drawing
     stops early, by any rule: the bounds of all looks hold together (`bounds.sequential`).
+
+    Splitting noise and column ablation are certified exactly instead: all of their draws are classified,
+    nothing is left to chance, and n0, n, alpha, bound and the rules for stopping do not apply.
 
     Args:
       images: a sequence of uint8[h, w, c] in 0..255, or float32[h, w, c] in [0, 1], or other arrays (`inputs`).
@@ -168,7 +171,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
         images of the batch. Exceptions of `apply` itself are passed on.
     """
     rule = given.rule(radii, tolerance, stop, give_up, time_budget)
-    procedure = given.certification(n0, n, alpha, bound, rule)
+    procedure = given.certification(self.noise, n0, n, alpha, bound, rule)
     return self._run(procedure, images, labels, seed, indices, file, progress, execution, time_budget)
 
   def predict(
@@ -249,7 +252,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
 
   def _run(
     self,
-    procedure: Procedure,
+    procedure: Procedure | None,
     images: Any,
     labels: ArrayLike | None,
     seed: int,
@@ -271,7 +274,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
       images,
       known,
       chosen,
-      procedure,
+      procedure or given.exact(self.noise, images, chosen),
       seed,
       classifier=self.name,
       about={"images": len(images)},

@@ -9,11 +9,13 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rsjax.bounds import BoundKind
+from rsjax.bounds import ONE_SIDED, BoundKind
 from rsjax.errors import InputError, ResultWarning
-from rsjax.noise import WORD, Gaussian, Noise, grey_levels
-from rsjax.procedures import Anytime, Certify, CertifyByLooks, Procedure, Radii, StopRule, Tolerance
-from rsjax.smoothing.inputs import IMAGES, Inputs
+from rsjax.noise import WORD, Gaussian, Noise, grey_levels, is_exact
+from rsjax.procedures import Anytime, Certify, CertifyByLooks, Exact, Procedure, Radii, StopRule, Tolerance
+from rsjax.smoothing.inputs import IMAGES, Inputs, checked
+
+N0, N, ALPHA = 100, 100_000, 0.001  # of CERTIFY, if nothing else is given
 
 
 def noise_of(sigma: float | None, noise: Noise | None, inputs: Inputs = IMAGES) -> Noise:
@@ -25,20 +27,47 @@ def noise_of(sigma: float | None, noise: Noise | None, inputs: Inputs = IMAGES) 
   if (sigma is None) == (noise is None):
     raise InputError("give either `sigma`, for Gaussian noise, or `noise`")
   chosen = Gaussian(sigma) if noise is None else noise  # type: ignore[arg-type]
-  if inputs == IMAGES and (told := grey_levels(getattr(chosen, "sigma", 0.0))):
+  if is_exact(chosen) and inputs != IMAGES:
+    raise InputError(f"{chosen.name} noise is for images, not for other arrays")
+  if not is_exact(chosen) and inputs == IMAGES and (told := grey_levels(getattr(chosen, "sigma", 0.0))):
     warnings.warn(told, ResultWarning, stacklevel=4)
   return chosen
 
 
 def certification(
-  n0: int | Literal["auto"], n: int, alpha: float, bound: BoundKind, stop: StopRule | None
-) -> Procedure:
-  """CERTIFY with n fixed, or by looks if there is a rule for stopping."""
+  noise: Noise, n0: int | Literal["auto"], n: int, alpha: float, bound: BoundKind, stop: StopRule | None
+) -> Procedure | None:
+  """CERTIFY with n fixed, or by looks if there is a rule for stopping; None for an exact noise.
+
+  Raises:
+    InputError: for what cannot be used, also for arguments that an exact certificate does not have.
+  """
+  if is_exact(noise):
+    usual = {"n0": (n0, N0), "n": (n, N), "alpha": (alpha, ALPHA), "bound": (bound, ONE_SIDED)}
+    not_its = [name for name, (value, default) in usual.items() if value != default]
+    not_its += ["a rule for stopping"] if stop is not None else []
+    if not_its:
+      raise InputError(
+        f"{noise.name} noise is certified exactly: each of its draws is classified once, and nothing is left "
+        f"to chance; leave out {' and '.join(not_its)}"
+      )
+    return None
   if stop is not None:
     return CertifyByLooks(n0, n, alpha, stop, bound=bound)
   if n0 == "auto":
     raise InputError('n0="auto" needs a rule for stopping: give radii, tolerance or stop, or a number')
   return Certify(n0, n, alpha, bound)
+
+
+def exact(noise: Noise, images: Any, chosen: Sequence[int]) -> Procedure:
+  """The exact certificate of some of the images.
+
+  Raises:
+    InputError: if there are none, or the noise cannot certify images of their shape.
+  """
+  if not chosen:
+    raise InputError(f"images must hold at least one image to be certified with {noise.name} noise, got none")
+  return Exact.of(noise, checked((chosen[0], images[chosen[0]]))[1].shape)
 
 
 def rule(

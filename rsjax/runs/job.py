@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsjax import bounds, devices
-from rsjax.procedures import CertifyByLooks, Outcome, Procedure
+from rsjax import devices
+from rsjax.procedures import Outcome, Procedure
 from rsjax.results import Manifest
 from rsjax.runs import provenance
 from rsjax.smoothing import Execution, Smoothed, inputs
@@ -37,7 +37,7 @@ class Job:
     notes: about things that are allowed, but often a mistake.
 
   Raises:
-    InputError: for a rule for stopping that this noise cannot satisfy.
+    InputError: for a procedure that is not for this noise.
   """
 
   smoothed: Smoothed
@@ -54,10 +54,8 @@ class Job:
   notes: Sequence[str] = ()
 
   def __post_init__(self) -> None:
-    if isinstance(self.procedure, CertifyByLooks):
-      self.procedure.check(self.smoothed.noise)
-    if getattr(self.procedure, "bound", None) == bounds.MULTI:
-      bounds.check_multiclass_noise(self.smoothed.noise)
+    if check := getattr(self.procedure, "check", None):
+      check(self.smoothed.noise)
 
   def outcomes(
     self,

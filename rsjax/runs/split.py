@@ -21,8 +21,9 @@ from rsjax.classifiers.ensemble import Loaded
 from rsjax.data import coverage
 from rsjax.devices import processes
 from rsjax.errors import InputError
-from rsjax.noise import Noise, called, check_seed, kind_of_training, suits
-from rsjax.procedures import Procedure
+from rsjax.noise import Columns, Noise, Splitting, called, check_seed, kind_of_training, suits
+from rsjax.noise.splitting import TRAINING_SEED
+from rsjax.procedures import Exact, Procedure
 from rsjax.results import Results
 from rsjax.runs.certification import Job, into_file
 from rsjax.runs.progress import Progress
@@ -33,7 +34,7 @@ def run(
   dataset_name: str,
   checkpoint_path: str | pathlib.Path | Sequence[str | pathlib.Path],
   noise: Noise,
-  procedure: Procedure,
+  procedure: Procedure | None,
   outfile: str | pathlib.Path,
   selection: data.Selection = data.Selection(),
   *,
@@ -50,7 +51,7 @@ def run(
     dataset_name, data_dir, split: as for `data.load`.
     checkpoint_path: as for `checkpoint.load`; several paths: their ensemble.
     noise: of the smoothed classifier.
-    procedure: CERTIFY or PREDICT, with its numbers.
+    procedure: CERTIFY or PREDICT, with its numbers; None: the exact certificate, which has none.
     outfile: the result file; continued if it was begun with the same settings, or with fewer images.
     selection: which images.
     seed: of the noise.
@@ -84,7 +85,7 @@ def job_of(
   dataset_name: str,
   checkpoint_path: str | pathlib.Path | Sequence[str | pathlib.Path],
   noise: Noise,
-  procedure: Procedure,
+  procedure: Procedure | None,
   selection: data.Selection = data.Selection(),
   *,
   seed: int = 0,
@@ -109,7 +110,7 @@ def _job_of(
   dataset_name: str,
   checkpoint_path: str | pathlib.Path | Sequence[str | pathlib.Path],
   noise: Noise,
-  procedure: Procedure,
+  procedure: Procedure | None,
   selection: data.Selection,
   seed: int,
   data_dir: str | None,
@@ -124,7 +125,7 @@ def job_from(
   dataset: data.Dataset,
   classifier: Loaded,
   noise: Noise,
-  procedure: Procedure,
+  procedure: Procedure | None,
   selection: data.Selection,
   seed: int,
   dtype: str | None,
@@ -139,6 +140,7 @@ def job_from(
   indices = selection.of(len(dataset))
   dataset.check(indices)
   apply, variables = classifier.inference(dtype)
+  procedure = Exact.of(noise, dataset.image_shape) if procedure is None else procedure
   return Job(
     Smoothed(apply, variables, noise),
     dataset.images,
@@ -163,7 +165,7 @@ def job_from(
       "checkpoint": classifier.metadata,
     },
     name=lambda: f"{classifier.metadata['arch']} {dtype}",
-    notes=[*dataset.notes, *notes(noise, classifier), *_coverage(dataset, indices)],
+    notes=[*dataset.notes, *notes(noise, classifier), *_of_seed(noise, seed), *_coverage(dataset, indices)],
   )
 
 
@@ -194,9 +196,18 @@ def _notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
   trained = kind_of_training(metadata)
   if trained is not None and not suits(trained, noise.name):
     yield f" was trained with {called(trained)}, not {called(noise.name)}"
+  band = metadata.get("training", {}).get("noise", {}).get("band") if isinstance(noise, Columns) else None
+  if band is not None and band != noise.band:  # type: ignore[attr-defined]
+    yield f" was trained with bands of {band} columns, not {noise.band}"  # type: ignore[attr-defined]
   epoch, epochs = metadata.get("epoch"), metadata.get("training", {}).get("epochs")
   if epoch != epochs:
     yield f"'s training stands at epoch {epoch} of {epochs}"
+
+
+def _of_seed(noise: Noise, seed: int) -> Iterator[str]:
+  """A note if splitting noise has another template than in training."""
+  if isinstance(noise, Splitting) and seed != TRAINING_SEED:
+    yield f"rsjax.train trains under the template of seed {TRAINING_SEED}, not {seed}: expect lower accuracy"
 
 
 def _coverage(dataset: data.Dataset, indices: list[int]) -> Iterator[str]:

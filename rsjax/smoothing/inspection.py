@@ -11,6 +11,7 @@ class is certified at the largest radius. No certificate shows this mistake; a f
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from scipy import special
 
 from rsjax import devices
 from rsjax.errors import InputError
-from rsjax.noise import perturb_for_training, threefry
+from rsjax.noise import is_exact, perturb_for_training, threefry
 from rsjax.smoothing.inputs import IMAGES, Inputs
 from rsjax.smoothing.votes import class_count
 
@@ -78,8 +79,9 @@ class Inspector:
   """Looks at a `Smoothed` through one small program, which is compiled once; `called` is what it returns."""
 
   def __init__(self, smoothed: Any, called: str = "logits") -> None:
-    self._called = called
-    self._noise, self._variables = smoothed.noise, smoothed.variables
+    self._called, self._variables = called, smoothed.variables
+    perturb = functools.partial(perturb_for_training, smoothed.noise)
+    self._perturb = devices.jit(perturb, once=True) if is_exact(smoothed.noise) else perturb
     self._apply, self._inputs = smoothed.apply, smoothed.inputs
     self._logits = devices.jit(devices.keep_nan(smoothed.apply, jax.default_backend()), once=True)
 
@@ -136,7 +138,7 @@ class Inspector:
     return dataclasses.replace(look, warnings=tuple(_suspicions(look, self._inputs)))
 
   def _noisy(self, image: np.ndarray, number: int) -> np.ndarray:
-    return np.asarray(perturb_for_training(self._noise, threefry.base_key(number), _pixels(image)))
+    return np.asarray(self._perturb(threefry.base_key(number), _pixels(image)))
 
   def _answers(self, inputs: list[np.ndarray]) -> NDArray[np.int64]:
     """int64[inputs]: the class of the largest logit, -1 where they are not finite."""

@@ -152,5 +152,5 @@ def test_a_noise_of_a_later_version_is_refused(tmp_path):
   manifest |= {"format": results.FORMAT}
   manifest["settings"]["noise"] = "cauchy"
   (tmp_path / "x.tsv.json").write_text(json.dumps(manifest))
-  with pytest.raises(InputError, match="noise must be one of gaussian, grid, uniform, laplace, got 'cauchy'"):
+  with pytest.raises(InputError, match=r"noise must be one of gaussian, .*columns, got 'cauchy'"):
     analysis.with_alpha(results.read(tmp_path / "x.tsv"), 0.01)

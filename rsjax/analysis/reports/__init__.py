@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rsjax import files as local_files
-from rsjax.analysis import plots, referee, statistics, tables
+from rsjax.analysis import labels, plots, referee, statistics, tables
 from rsjax.analysis.reports import classes, images, numbers, origin, pictures, seeds
 from rsjax.errors import InputError
 from rsjax.results import Results
@@ -77,6 +77,7 @@ def report(
     "rows": rows,
     "caption": tables.caption(rows, intervals=True),
     "radii": radii,
+    "distance": labels.norm_words(rows[0]["norm"]),
     "shown": tables.shown,
     "share": numbers.share,
     "for_all": tables.for_all,

@@ -5,6 +5,7 @@ from typing import Any
 
 from rsjax import bounds, noise
 from rsjax.analysis import looks
+from rsjax.analysis.exact import is_exact
 from rsjax.analysis.labels import bound_called, unit
 from rsjax.analysis.tables import common
 from rsjax.results import Results, plural
@@ -66,15 +67,18 @@ def sessions(f: Results) -> list[dict[str, str]]:
 def command(f: Results) -> str | None:
   """The run as a command, from its settings; None for a run from Python, or a file without manifest."""
   s = f.settings
-  if s.get("skip") is None or noise.lacking(s) or s.get("sigma") is None:
+  if s.get("skip") is None or noise.lacking(s):
     return None
+  given = s["band"] if s.get("band") is not None else s["sigma"]
   flags = ["--split", s.get("split", "test")] if s.get("split", "test") != "test" else []
-  flags += ["--noise-kind", s["noise"]] if s.get("noise", "gaussian") != "gaussian" else []
   for flag, name, usual in (("--skip", "skip", 1), ("--start", "start", 0), ("--max", "max", None)):
     flags += [flag, s[name]] if s.get(name, usual) != usual else []
-  for flag, name in (("--indices", "indices"), ("--shard", "shard"), ("--N0", "n0"), ("--N", "n")):
+  kind = s.get("noise", noise.Gaussian.name)
+  flags += ["--noise-kind", kind] if kind != noise.Gaussian.name else []
+  drawn = () if is_exact(s) else (("--N0", "n0"), ("--N", "n"), ("--alpha", "alpha"))
+  for flag, name in (("--indices", "indices"), ("--shard", "shard"), *drawn):
     flags += [flag, s[name]] if s.get(name) is not None else []
-  flags += ["--alpha", s.get("alpha"), "--seed", s.get("seed", 0)]
+  flags += ["--seed", s.get("seed", 0)]
   flags += ["--dtype", s["dtype"]] if s.get("dtype") else []
   flags += ["--bound", "multi"] if s.get("bound") == bounds.MULTI else []
   rule = looks.rule_of(s)
@@ -86,7 +90,7 @@ def command(f: Results) -> str | None:
     flags += ["--stop", "anytime"]
   flags += ["--give-up", _percent(rule["give_up"])] if "give_up" in rule else []
   named = str(f.manifest["about"].get("dataset") or "DATASET")
-  words = ["python", "-m", "rsjax.certify", named, "CHECKPOINT", s["sigma"], "OUTFILE", *flags]
+  words = ["python", "-m", "rsjax.certify", named, "CHECKPOINT", given, "OUTFILE", *flags]
   return shlex.join(str(word) for word in words)
 
 
@@ -108,12 +112,16 @@ def _noise(f: Results) -> str | None:
     return None if settings.get("sigma") is None else f"sigma = {settings['sigma']:g} (from the path)"
   kind = noise.from_settings(settings)
   parameters = ", ".join(f"{name} = {getattr(kind, name):g}" for name in noise.parameter_names(settings))
+  if "band" in settings:
+    return f"{kind.name}, {parameters}; radii are widths of patches, in pixels"
   return f"{kind.name}, {parameters}; radii are {kind.norm}, {unit(f)}"
 
 
 def _bound(f: Results) -> str | None:
   if "votes" not in f.columns:
     return None
+  if is_exact(f.settings):
+    return "none: the certificates are exact, by the margin of the votes"
   bound = f.settings.get("bound", bounds.ONE_SIDED)
   if bound == bounds.MULTI:
     return f"{bound_called(bound)}: also uses the votes for the strongest other class"
@@ -125,6 +133,8 @@ def _drawing(f: Results) -> str | None:
   settings = f.settings
   if "votes" not in f.columns:
     return None
+  if is_exact(settings):
+    return "all n draws of the noise, once"
   if not looks.is_by_looks(settings):
     return "n draws for each image, fixed beforehand"
   plan = settings["plan"] if isinstance(settings["plan"], dict) else {}
