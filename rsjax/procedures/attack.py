@@ -121,6 +121,10 @@ class Attack:
       "verifications": self.verifications,
     }
 
+  def check(self, noise: Noise) -> None:
+    """Raises InputError for a noise that is certified exactly."""
+    self.verification.check(noise)
+
   def steps(self, noise: Noise) -> Steps:
     """PREDICT at one point."""
     return self.verification.steps(noise)
