@@ -7,6 +7,7 @@ import pytest
 from helpers import ran, refused
 
 from rsjax import analyze, certify, check, noise, predict, results, train
+from rsjax.analysis.reports import origin
 from rsjax.classifiers import checkpoint
 from rsjax.noise import threefry
 from rsjax.runs import split
@@ -36,6 +37,7 @@ def test_grid_noise_is_certified_continued_checked_and_named(trained, tmp_path, 
   np.testing.assert_array_equal(results.read(out).columns["votes"], results.read(whole).columns["votes"])
   ran(check.main, [out, "--checkpoint", trained, "--rows", "1"], capsys)
   assert "grid noise" in ran(analyze.main, [out, "--norm", "linf"], capsys).out
+  assert "--noise-kind grid" in origin.command(results.read(out))
   other = ["digits", trained, "0.25", out, "--N", "300", "--max", "4"]
   refused(certify.main, other, capsys, "noise", folder=tmp_path)
 
