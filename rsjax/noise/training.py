@@ -29,8 +29,11 @@ def perturb_for_training(noise: Noise, key: Any, images: Any) -> Any:
 def kind_of_training(metadata: dict[str, Any]) -> str | None:
   """The name of the noise that a checkpoint's metadata say it was trained under; None if they do not say.
 
-  Up to version 0.2 they say `noise_sd` only, of Gaussian noise.
+  Metadata with `noise_sd` alone are of Gaussian noise. Those of an ensemble say it if its members agree.
   """
+  if isinstance(members := metadata.get("members"), list):
+    kinds = {kind_of_training(member) for member in members}
+    return kinds.pop() if len(kinds) == 1 else None
   training = metadata.get("training")
   drawn = training.get("noise") if isinstance(training, dict) else None
   if isinstance(drawn, dict):

@@ -7,6 +7,7 @@ import pytest
 from helpers import ran, refused
 
 from rsjax import analyze, certify, check, noise, predict, results, train
+from rsjax.analysis.reports import origin
 from rsjax.classifiers import checkpoint
 from rsjax.noise import threefry
 from rsjax.runs import split
@@ -36,6 +37,7 @@ def test_grid_noise_is_certified_continued_checked_and_named(trained, tmp_path, 
   np.testing.assert_array_equal(results.read(out).columns["votes"], results.read(whole).columns["votes"])
   ran(check.main, [out, "--checkpoint", trained, "--rows", "1"], capsys)
   assert "grid noise" in ran(analyze.main, [out, "--norm", "linf"], capsys).out
+  assert "--noise-kind grid" in origin.command(results.read(out))
   other = ["digits", trained, "0.25", out, "--N", "300", "--max", "4"]
   refused(certify.main, other, capsys, "noise", folder=tmp_path)
 
@@ -46,19 +48,22 @@ def test_training_under_a_kind_is_recorded_and_continued_under_it_alone(tmp_path
   said = ran(train.main, [*argv, "uniform"], capsys)
   assert "uniform noise, noise_sd 0.25" in said.err
   assert "accuracy under uniform noise" in said.out
-  found = checkpoint.load(out).metadata
+  loaded = checkpoint.load(out)
+  found = loaded.metadata
   assert found["noise_sd"] == 0.25
   assert noise.from_settings(found["training"]["noise"]) == noise.Uniform(0.25)
   assert "already trained" in ran(train.main, [*argv, "uniform"], capsys).out
   refused(train.main, argv[:-1], capsys, "noise_kind was uniform, is now gaussian", folder=tmp_path)
-  notes = lambda kind: " ".join(split.notes(noise.of_kind(kind, 0.25), found))
-  assert notes("uniform") == ""
-  assert notes("gaussian") == "the classifier was trained with uniform noise, not Gaussian noise"
+  notes = lambda kind: " ".join(split.notes(noise.of_kind(kind, 0.25), loaded))
+  assert "noise" not in notes("uniform")
+  assert "the classifier was trained with uniform noise, not Gaussian noise" in notes("gaussian")
   grid = found | {"training": found["training"] | {"noise": noise.GridGaussian(0.25).settings()}}
-  assert not [*split.notes(noise.Gaussian(0.25), grid)]  # the same to a network
+  assert noise.suits(noise.kind_of_training(grid), "gaussian")  # the same to a network
+  assert noise.kind_of_training({"members": [found, found]}) == "uniform"
+  assert noise.kind_of_training({"members": [found, grid], "noise_sd": 0.25}) is None
 
 
-@pytest.mark.parametrize("kind", sorted(noise.KINDS))
+@pytest.mark.parametrize("kind", ["gaussian", "grid", "laplace", "uniform"])
 def test_training_and_its_evaluation_see_the_noise_that_is_certified(kind):
   """Moments and, where they tell the kinds apart, ranges, of one draw for each of many pixels."""
   drawn = noise.of_kind(kind, 0.2)

@@ -7,7 +7,6 @@ import pytest
 from rsjax import noise, predict, train
 from rsjax.classifiers import checkpoint
 from rsjax.cli import training as options
-from rsjax.cli.arguments import NOISE_KINDS
 from rsjax.errors import InputError
 from rsjax.training import Recipe, presets
 from rsjax.training.objectives import OBJECTIVES, CatRs, Consistency, Gaussian, SmoothAdv, describe
@@ -35,7 +34,7 @@ def test_every_setting_of_every_objective_has_a_flag():
 
 
 def test_every_objective_takes_the_kinds_of_noise_that_its_formula_holds_for():
-  for kind in NOISE_KINDS:
+  for kind in ("gaussian", "grid", "uniform", "laplace"):
     for name in OBJECTIVES:
       arguments = ("--noise", "0.5", "--noise-kind", kind, "--objective", name)
       if kind == "gaussian" or name in ("gaussian", "stability", "consistency"):

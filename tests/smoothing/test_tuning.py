@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import linear
 
+from rsjax.noise import GridGaussian
 from rsjax.smoothing import Execution, execution, tuning, votes
 
 SHAPE, MANY = (4, 4, 1), 10**12
@@ -18,16 +19,17 @@ def search(linear_variables, cpu_mesh, tmp_path, monkeypatch):
   `rates(k)` are the draws per second there, 0 where memory is too small; `tries` is how many were timed.
   """
 
-  def search(rates, draws=MANY, cache=tmp_path / "rows.json", name=lambda: "linear"):
+  def search(rates, draws=MANY, cache=tmp_path / "rows.json", name=lambda: "linear", **more):
     mesh = cpu_mesh(1)
     start, tried = execution.default_rows(SHAPE, mesh), []
 
-    def rate(apply, variables, image_shape, resolved):
+    def rate(apply, variables, image_shape, resolved, noise):
       tried.append(np.log2(resolved.rows / start))
       return float(rates(tried[-1]))
 
     monkeypatch.setattr(tuning, "_rate", rate)
-    rows = tuning.best_rows(linear, linear_variables, SHAPE, name, draws=draws, mesh=mesh, cache=cache)
+    more |= {"draws": draws, "mesh": mesh, "cache": cache}
+    rows = tuning.best_rows(linear, linear_variables, SHAPE, name, **more)
     return np.log2(rows / start), len(tried)
 
   return search
@@ -48,13 +50,14 @@ def test_what_does_not_fit_is_left(search, tmp_path):
   assert search(lambda k: 0 if k > -2 else 100, cache=tmp_path / "b")[0] == -2
 
 
-def test_a_choice_is_remembered_for_the_same_classifier(search, tmp_path):
+def test_a_choice_is_remembered_for_the_same_classifier_and_noise(search, tmp_path):
   cache = tmp_path / "folder" / "rows.json"
   assert search(lambda k: 100 - 10 * abs(k - 1), cache=cache)[0] == 1
   assert search(lambda k: 100, cache=cache) == (1, 0)
   [key] = json.loads(cache.read_text())
   assert "linear" in key
   assert search(lambda k: 100, cache=cache, name=lambda: "another")[0] == 0
+  assert search(lambda k: 100, cache=cache, noise=GridGaussian(0.25))[1] > 0
   cache.write_text("not JSON")
   assert search(lambda k: 100, cache=cache)[0] == 0
 
@@ -103,8 +106,9 @@ def test_far_too_many_rows_are_halved_until_they_fit(linear_variables, cpu_mesh,
 
 
 def test_a_steps_memory_grows_with_its_rows(linear_variables, cpu_mesh):
-  need = lambda rows: votes.memory_needed(
-    linear, linear_variables, SHAPE, Execution(rows, cpu_mesh(1)).resolve(SHAPE)
+  need = lambda rows, *noise: votes.memory_needed(
+    linear, linear_variables, SHAPE, Execution(rows, cpu_mesh(1)).resolve(SHAPE), *noise
   )
   assert need(64) > 64 * 4 * 4 * 4
   assert need(6400) > 20 * need(64)
+  assert need(64, GridGaussian(0.25)) > need(64)  # which holds its table, too
