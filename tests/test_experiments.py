@@ -57,7 +57,7 @@ def test_objectives_stand_side_by_side_and_catrs_gets_its_votes(write_npz, tmp_p
   first = {path: path.read_bytes() for path in out.rglob("*") if path.suffix in (".tsv", ".json", ".md")}
   assert cifar10.main([*flags, "catrs", "gaussian"]) == 0
   assert [path for path in first if path.read_bytes() != first[path]] == []
-  table = (out / "objectives_sigma_0.25" / "objectives.md").read_text()
+  table = (out / "objectives_sigma_0.25" / "summary.md").read_text()
   assert "| catrs | 1 | " in table and "| gaussian | 1 | " in table
   assert (out / "objectives_sigma_0.25" / "certified_accuracy.png").exists()
   assert len(results.read(out / "votes.tsv")) == 40
