@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from rsjax import data, devices, files, training
+from rsjax import data, devices, files, models, training
 from rsjax.classifiers import checkpoint
 from rsjax.classifiers.classifier import Classifier, Spec
 from rsjax.data import streaming
@@ -140,8 +140,10 @@ def job_of(
   metadata = training_directory.metadata_of(dataset_name, train_set, spec, objective, recipe, dtype, begin_with)
   if shares is not None:
     metadata["training"]["votes"] = provenance.digest(shares)
-  training_directory.begun(outdir, metadata)  # refuses other settings
   model = spec.model(metadata["training"]["dtype"])
+  if recipe.remat:
+    models.recomputing(model)  # refuses what has no blocks
+  training_directory.begun(outdir, metadata)  # refuses other settings
   variables = begin_with and begin_with.variables
   return Job(outdir, model, train_set, test_set, objective, recipe, variables, shares, metadata)
 

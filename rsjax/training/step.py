@@ -67,7 +67,7 @@ def make_network(
   Args:
     model: the module.
     params, batch_stats: its weights and running statistics.
-    layers: a context within which the passes in training mode are traced.
+    layers: a context within which the passes are traced.
   """
 
   def variables(params, batch_stats):
@@ -84,7 +84,8 @@ def make_network(
 
   def evaluate(x, batch_stats):
     frozen = jax.lax.stop_gradient(variables(params, batch_stats))
-    return apply(frozen, x, False).reshape(*x.shape[:-3], -1)
+    with layers():
+      return apply(frozen, x, False).reshape(*x.shape[:-3], -1)
 
   return Network(train, evaluate, batch_stats)
 
@@ -110,6 +111,7 @@ def make_step(
     select: (arrays, batch) -> (uint8 images, int32 labels, int32 indices, votes), from a source in `batches`.
     replicated: the sharding of the state.
   """
+  model = models.recomputing(model) if recipe.remat else model
   optimizer = make_optimizer(recipe, steps // recipe.accumulate)
   mesh = replicated.mesh
   one_cpu = mesh.size == 1 and mesh.devices.flat[0].platform == "cpu"
@@ -139,7 +141,7 @@ def make_step(
     sums = jnp.where(state.step % steps == 0, 0.0, state.sums) + jnp.stack(told)
     return State(state.step + 1, params, loss.batch_stats, opt_state, sums), value
 
-  return devices.jit(step, barriers=one_cpu, donate_argnums=0, out_shardings=replicated)
+  return devices.jit(step, barriers=one_cpu or recipe.remat, donate_argnums=0, out_shardings=replicated)
 
 
 @functools.cache
