@@ -106,7 +106,12 @@ class Job:
   def start(self, variables: Any = None) -> State:
     """The state to begin with."""
     return training.initial_state(
-      self.model, self.train_set.image_shape, self.objective, self.recipe, variables
+      self.model,
+      self.train_set.image_shape,
+      self.objective,
+      self.recipe,
+      variables,
+      images=len(self.train_set),
     )
 
 
@@ -190,7 +195,7 @@ def _run(job: Job, workers: int, progress: TrainingProgress) -> dict[str, Any]:
     def save(state: State, with_checkpoint: bool = False) -> dict[str, Any]:
       step = int(state.step)
       history = {**metadata, "epoch": step // steps, "step": step, "environment": provenance.environment()}
-      checkpoint.save_step(outdir / "state", step, state._asdict(), history)
+      checkpoint.save_step(outdir / "state", step, state.saved(), history)
       if with_checkpoint:
         checkpoint.save(outdir / "checkpoint", state.variables, history)
       return history
@@ -262,7 +267,7 @@ def _continue(
     path = outdir / "state" / str(step)
     try:
       begun = checkpoint.read_metadata(path) or begun
-      state = State(**checkpoint.load_tree(path, start()._asdict()))
+      state = State(**checkpoint.load_tree(path, start().saved()))
     except InputError as error:
       damaged = damaged or error
       progress.damaged(path)
