@@ -2,6 +2,7 @@
 
   python experiments/benchmark.py            every architecture; about 25 minutes on 2 CPU cores
   python experiments/benchmark.py --quick    ResNet-20, briefly; about 2 minutes there
+  python experiments/benchmark.py --objectives --arch cifar_resnet20   its training by every objective
 
 Everything is measured in one run, on one machine, with the same random weights, in interleaved repetitions
 after a first, uncounted one. Prints one table per architecture and writes a JSON record. PyTorch runs in a
@@ -24,46 +25,27 @@ import sys
 import tempfile
 import time
 
+import benchmark_training
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from measuring import MEAN, REST, SIGMA, STD, random_variables, say, spread, times, told
 from torch_process import TorchError, TorchProcess
 
-from rsjax import data, devices, models, training
+from rsjax import devices, models
 from rsjax.noise import Gaussian
 from rsjax.procedures import Certify, Predict
 from rsjax.runs import provenance
 from rsjax.smoothing import Execution, Smoothed, packing, tuning
-from rsjax.training import Recipe, batches
-from rsjax.training import step as training_step
+from rsjax.training.objectives import OBJECTIVES
 
 HERE = pathlib.Path(__file__).parent
-SIGMA, MEAN, STD = 0.5, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 if __name__ == "__main__":
   devices.keep_pages()  # as `rsjax train` does, before JAX looks for devices
 ON_CPU = jax.default_backend() == "cpu"
-REST = 0.5  # seconds between lines, for threads of the one before that still spin
 PEERS = ("PyTorch, paper's form", "PyTorch, best")
-
-
-def say(*words):
-  print(*words, file=sys.stderr, flush=True)
-
-
-def random_variables(model, shape):
-  """Weights of the usual size and running statistics that are not neutral; not trained."""
-  rng = np.random.default_rng(0)
-  shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0), shape))
-
-  def draw(path, leaf):
-    if path[-1].key in ("var", "scale"):
-      return rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
-    size = np.sqrt(2 / np.prod(leaf.shape[:-1])) if path[-1].key == "kernel" else 0.1
-    return rng.normal(0, size, leaf.shape).astype(np.float32)
-
-  return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def least_bytes(apply, variables, shape, dtype):
@@ -248,10 +230,6 @@ class Lines:
     return max(rates, key=rates.get) if rates else None
 
 
-def told(error):
-  return f"{type(error).__name__}: {error}"[:300]
-
-
 def check_parity(peer, lines):
   """Ends the run if PyTorch's network is not the same function."""
   images = np.random.default_rng(2).random((2, *lines.shape), dtype=np.float32)
@@ -305,16 +283,6 @@ def ratio(found, name, other):
   """
   rates = [found.get(n, {}).get("draws/s") for n in (name, other)]
   return spread(np.divide(*rates)) if all(rates) else None
-
-
-def spread(values):
-  """(median, least, most)."""
-  return tuple(float(f(values)) for f in (np.median, np.min, np.max))
-
-
-def times(values):
-  """A ratio in words: its median, and its least and most."""
-  return "-" if values is None else "{:.2f}x ({:.2f} to {:.2f})".format(*values)
 
 
 def table(title, found, limit):
@@ -416,65 +384,6 @@ def dispatch():
   return found
 
 
-def train(arch, dtype, budget, repeats, peer):
-  """Training steps beside PyTorch's, data on the device: images a second, and the ratio to PyTorch's best."""
-  photos = arch == "resnet50"
-  side, classes, size = (224, 1000, 256) if photos else (32, 10, 4096)
-  batch = (16 if photos else 128) if ON_CPU else (256 if photos else 400)
-  rng = np.random.default_rng(0)
-  images = rng.integers(0, 256, (size, side, side, 3), np.uint8)
-  labels = rng.integers(0, classes, size)
-  labels[-1] = classes - 1
-  objective = training.Gaussian(noise_sd=SIGMA)
-  dataset = data.Dataset("random", "train", images, labels, classes, None, "", augment="crop-flip")
-  recipe = Recipe(batch=batch).for_dataset(dataset)
-  model = models.create(arch, num_classes=classes, mean=MEAN, std=STD, dtype=dtype)
-  place = batches.Place(devices.batch_mesh())
-  source = batches.Held(dataset, place)
-  step = training_step.make_step(model, objective, recipe, 1000, source.select, place.replicated)
-  state = [place.everywhere(training.initial_state(model, dataset.image_shape, objective, recipe))]
-
-  def ours(steps):
-    before = time.perf_counter()
-    for _ in range(steps):
-      state[0], loss = step(
-        state[0], source.arrays, place.shared(rng.integers(0, size, batch).astype(np.int32))
-      )
-    loss.block_until_ready()
-    return time.perf_counter() - before
-
-  lines = {"rsjax": ours}
-  if peer is not None:
-    peer.network(arch, classes, MEAN, STD, random_variables(model, (side, side, 3)))
-    arrays = {"images": peer.save("images", images), "labels": peer.save("labels", labels)}
-    for mode in ("eager", "compiled"):
-      name = f"PyTorch, {mode}"
-      peer.ask("training", name=name, batch=batch, sigma=SIGMA, compiled=mode == "compiled", **arrays)
-      lines[name] = lambda count, name=name: peer.ask("steps", name=name, count=count)
-  counts, rates, record = {}, {}, {"batch": batch}
-  for name, line in lines.items():
-    say(f"  first steps of training {arch}:", name)
-    try:
-      line(1)
-      counts[name], rates[name] = max(2, int(budget / line(1))), []
-    except TorchError as error:
-      record[f"{name}, failed"] = told(error)
-  for _ in range(repeats):
-    for name, count in counts.items():
-      time.sleep(REST)
-      rates[name].append(batch * count / lines[name](count))
-  for name, values in rates.items():
-    middle, least, most = spread(values)
-    print(f"training {arch}, batch {batch}, {name}: {middle:,.1f} images/s ({least:,.1f} to {most:,.1f})")
-  record["images/s"] = rates
-  peers = [name for name in rates if name != "rsjax"]
-  if peers:
-    best = max(peers, key=lambda name: np.median(rates[name]))
-    record["time over PyTorch's best"] = found = spread(np.divide(rates[best], rates["rsjax"]))
-    print(f"time of a step over {best}: {times(found)}")
-  return record
-
-
 def busiest(directory, most=20):
   """{operation: share of the devices' busy time} of the newest profile in a directory, the largest first.
 
@@ -506,6 +415,16 @@ def main(argv=None):
   parser.add_argument("--quick", action="store_true", help="cifar_resnet20 alone, 2 short repetitions")
   parser.add_argument("--training", action="store_true", help="training steps, too")
   parser.add_argument("--training-only", action="store_true", help="training steps, and no more")
+  parser.add_argument(
+    "--objectives",
+    nargs="*",
+    choices=OBJECTIVES,
+    metavar="NAME",
+    help="training steps of the first ARCH by these objectives (default: all); without --training, no more",
+  )
+  parser.add_argument(
+    "--objective-rows", type=int, help="noisy images of their training passes (default: 32 on CPU, else 512)"
+  )
   parser.add_argument("--dtype", choices=models.DTYPES, help="default: float32 on CPU, else bfloat16")
   parser.add_argument(
     "--torch-python", type=pathlib.Path, metavar="PATH", help="interpreter that has PyTorch (default: this one)"
@@ -557,14 +476,19 @@ def parts(args, record, peer):
   """Measures part by part into the record; yields after each."""
   archs = ["cifar_resnet20"] if args.quick else args.arch
   repeats, budget = (2, 0.5) if args.quick else (args.repeats, args.seconds)
-  dtype = record["dtype"]
-  if not args.training_only:
+  dtype, training = record["dtype"], args.training or args.training_only
+  if not args.training_only and (args.training or args.objectives is None):
     yield from certifying(args, record, peer, archs, budget, repeats)
-  if args.training or args.training_only:
+  if training:
     record["training"] = {}
     for arch in archs:
-      record["training"][arch] = train(arch, dtype, budget, repeats, peer)
+      record["training"][arch] = benchmark_training.steps(arch, dtype, budget, repeats, peer)
       yield
+  if training or args.objectives is not None:
+    names, rows = args.objectives or list(OBJECTIVES), args.objective_rows or (32 if ON_CPU else 512)
+    found = benchmark_training.objectives(names, archs[0], dtype, rows, budget, repeats, peer)
+    record["objectives"] = {archs[0]: found}
+    yield
 
 
 def certifying(args, record, peer, archs, budget, repeats):

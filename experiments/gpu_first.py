@@ -152,7 +152,7 @@ def parts(platform, out, short, torch_python):
   }
   found |= {name: part for name, part in rows.items() if name not in found}
   found["votes"] = (tests("votes", VOTES), 150)
-  whole = ["--training", "--repeats", "3", "--seconds", "2"]
+  whole = ["--training", "--objectives", "gaussian", "--repeats", "3", "--seconds", "2"]
   whole += ["--torch-python", torch_python] if torch_python else []
   for one in [arch] if short else [arch, "resnet50", "cifar_resnet20"]:
     found[f"benchmark_{one}"] = (benchmark(f"benchmark_{one}", "--arch", one, *whole), 600)

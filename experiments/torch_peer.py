@@ -10,10 +10,12 @@ import json
 import os
 import sys
 import time
+import types
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+import torch_objectives
 from torch import nn
 
 
@@ -191,21 +193,26 @@ class Best:
 
 
 class Training:
-  """Steps of SGD on noisy, cropped and flipped images that lie on the device."""
+  """Steps of SGD on cropped and flipped images that lie on the device; the objective draws its noise.
 
-  def __init__(self, net, images, labels, batch, sigma, compiled):
+  mode: "eager" or "compiled".
+  """
+
+  def __init__(self, net, objective, settings, images, labels, votes, batch, mode):
     self._net = copy.deepcopy(net).to(device(), memory_format=torch.channels_last).train()
-    if compiled:
+    if mode == "compiled":
       self._net = torch.compile(self._net)
+    self._objective, self._settings = objective, types.SimpleNamespace(**settings)
     self._images = torch.from_numpy(np.moveaxis(images, 3, 1).copy()).to(device())
     self._labels = torch.from_numpy(labels.astype(np.int64)).to(device())
-    self._batch, self._sigma = batch, sigma
+    self._votes = torch.from_numpy(votes).to(device())
+    self._batch = batch
     self._sgd = torch.optim.SGD(self._net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
 
   def steps(self, count):
     """Seconds of `count` steps."""
     before = time.perf_counter()
-    side = self._images.shape[-1]
+    side, loss_of = self._images.shape[-1], getattr(torch_objectives, self._objective)
     for _ in range(count):
       choice = torch.randint(len(self._images), (self._batch,), device=device())
       x = F.pad(self._images[choice].float() / 255, (4, 4, 4, 4))
@@ -215,15 +222,25 @@ class Training:
       x = x[place, :, (rows + span)[:, :, None], (columns + span)[:, None, :]].permute(0, 3, 1, 2)
       flip = torch.rand(self._batch, 1, 1, 1, device=device()) < 0.5
       x = torch.where(flip, x.flip(3), x)
-      x = x + self._sigma * torch.randn_like(x)
+      noise, drawn = torch_objectives.draws(self._objective, self._settings, x, self._votes[choice])
       autocast = torch.autocast("cuda", torch.bfloat16) if device().type == "cuda" else contextlib.nullcontext()
       with autocast:
-        loss = F.cross_entropy(self._net(x.contiguous(memory_format=torch.channels_last)), self._labels[choice])
+        loss = loss_of(self._net, x, self._labels[choice], noise, self._settings, drawn)
       self._sgd.zero_grad()
       loss.backward()
       self._sgd.step()
     loss.item()
     return time.perf_counter() - before
+
+
+def loss(net, objective, settings, images, labels, votes, noise, lam, uniform):
+  """The loss of an objective for given draws, all as rsjax has them."""
+  first = lambda array: torch.from_numpy(np.moveaxis(array, -1, -3).copy())
+  votes, lam, uniform = map(torch.from_numpy, (votes, lam, uniform))
+  drawn = lam if objective == "smoothmix" else (uniform, votes)
+  settings, labels = types.SimpleNamespace(**settings), torch.from_numpy(labels.astype(np.int64))
+  net = copy.deepcopy(net).train()
+  return getattr(torch_objectives, objective)(net, first(images), labels, first(noise), settings, drawn).item()
 
 
 class Server:
@@ -252,8 +269,12 @@ class Server:
   def best(self, name, batch, dtype, mode):
     self._lines[name] = Best(self._net, self._classes, batch, getattr(torch, dtype), mode)
 
-  def training(self, name, images, labels, batch, sigma, compiled):
-    self._lines[name] = Training(self._net, np.load(images), np.load(labels), batch, sigma, compiled)
+  def training(self, name, objective, settings, batch, mode, **paths):
+    arrays = {key: np.load(path) for key, path in paths.items()}
+    self._lines[name] = Training(self._net, objective, settings, batch=batch, mode=mode, **arrays)
+
+  def loss(self, objective, settings, **paths):
+    return loss(self._net, objective, settings, **{key: np.load(path) for key, path in paths.items()})
 
   def count(self, name, image, n, sigma):
     return int(self._lines[name].count(np.load(image), n, sigma).sum())

@@ -79,6 +79,12 @@ def parser() -> parsing.Parser:
     help="compute each update's batch in this many parts, to save memory (default: 1)",
   )
   made.add_argument(
+    "--remat",
+    action="store_true",
+    default=None,
+    help="residual networks: compute each block again for the gradients, to save memory; takes longer",
+  )
+  made.add_argument(
     "--augment",
     choices=("none", "crop", "crop-flip", "resized-crop-flip"),
     help="crop: a random crop after padding by 4 pixels; flip: a random left-right flip; resized-crop: a "

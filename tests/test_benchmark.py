@@ -5,12 +5,14 @@ import pathlib
 import sys
 
 import benchmark
+import benchmark_training
 import jax
 import numpy as np
 import pytest
 import torch_process
 
 from rsjax import models
+from rsjax.training import objectives
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +84,40 @@ def test_pytorchs_network_is_the_same_function(lines, tmp_path):
     peer.network("cifar_resnet8", 10, (0.5,) * 3, (0.2,) * 3, other)
     with pytest.raises(SystemExit, match="another function"):
       benchmark.check_parity(peer, lines)
+
+
+def test_pytorchs_objectives_are_the_same_functions(tmp_path):
+  """Some of them; each run of the benchmark compares all that it measures."""
+  pytest.importorskip("torch", reason="PyTorch is not installed", exc_type=ImportError)
+  chosen = {"macer": objectives.Macer(0.5), "catrs": objectives.CatRs(0.5, noise_vectors=2, steps=2)}
+  with torch_process.TorchProcess(None, tmp_path) as peer:
+    found = benchmark_training.losses_of(chosen, peer)
+    assert found.keys() == chosen.keys()
+    peer.ask("training", name="line", objective="macer", mode="eager", batch=2, **handed(peer, chosen["macer"]))
+    assert peer.ask("steps", name="line", count=2) > 0
+
+
+def handed(peer, objective):
+  rng = np.random.default_rng(0)
+  arrays = {"images": rng.integers(0, 256, (4, 8, 8, 3), np.uint8), "labels": np.arange(4)}
+  arrays |= {"votes": rng.dirichlet(np.ones(10), 4).astype(np.float32)}
+  settings = benchmark_training.settings_of(objective)
+  return {"settings": settings, **{name: peer.save(name, array) for name, array in arrays.items()}}
+
+
+def test_costs_of_objectives_are_those_of_their_passes():
+  """As the specification of the field's costs has them, for the settings of CIFAR-10 at sigma 0.25."""
+  found = {name: benchmark_training.cost(kind(0.25)) for name, kind in objectives.OBJECTIVES.items()}
+  wanted = dict(gaussian=1, stability=2, consistency=2, smoothmix=9.3, macer=16, catrs=18.7, smoothadv=30.7)
+  wanted |= dict(smoothadv_consistency=30.7, reweighted=12)
+  assert found == pytest.approx(wanted, abs=0.05)
+
+
+def test_an_objectives_line_has_ratios_within_repetitions():
+  seconds = {"gaussian": ([1.0, 2.0], [2.0, 4.0]), "macer": ([16.0, 30.0], [40.0, 60.0])}
+  keys = ("rsjax, seconds an image", "PyTorch, seconds an image")
+  lines = {name: dict(zip(keys, both), **{"passes over gaussian": 1.0}) for name, both in seconds.items()}
+  del lines["gaussian"][keys[1]]  # failed there
+  [_, _, macer] = benchmark_training.table({"lines": {**lines}}).splitlines()
+  assert "15.50x (15.00 to 16.00)" in macer
+  assert "0.45x (0.40 to 0.50)" in macer

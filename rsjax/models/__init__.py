@@ -122,6 +122,17 @@ def inference(model: nn.Module, variables: Any) -> tuple[Callable[[Any, jax.Arra
   return apply(as_given), cast_convolutions(variables, convolutions, as_given.dtype)
 
 
+def recomputing(model: nn.Module) -> nn.Module:
+  """The same function, whose gradients keep only what goes into each residual block, to save memory.
+
+  Raises:
+    InputError: for a model that does not offer it, by a field `remat`.
+  """
+  if not hasattr(model, "remat"):
+    raise InputError(f"`remat` is for convolutional residual networks, not for {type(model).__name__}")
+  return model.clone(remat=True)
+
+
 def parameter_count(variables: Any) -> int:
   """The number of trained parameters."""
   return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

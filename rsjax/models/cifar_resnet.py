@@ -38,6 +38,7 @@ class CifarResNet(nn.Module):
   std: tuple[float, ...]
   dtype: jnp.dtype = jnp.float32
   folded: bool = False
+  remat: bool = False
 
   CONVOLUTIONS: ClassVar[Mapping[str, str | None]] = CONVOLUTIONS
 
@@ -47,5 +48,6 @@ class CifarResNet(nn.Module):
     x = nn.relu(conv_norm(x, train, 16, 3, 1, ("conv1", "bn1"), self))
     for i, (features, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
       blocks = (self.depth - 2) // 6
-      x = Layer(Block, blocks, features, stride, self.dtype, self.folded, name=f"layer{i}")(x, train)
+      layer = Layer(Block, blocks, features, stride, self.dtype, self.folded, self.remat, name=f"layer{i}")
+      x = layer(x, train)
     return head(x, self.num_classes)

@@ -29,7 +29,9 @@ _wanted = [False, False]  # whether the layers below are taken, and whether oneD
 
 @contextlib.contextmanager
 def gradients(onednn: bool = False) -> Iterator[None]:
-  """Within the context, `layers.conv_norm` uses the layers of this file when it trains in float32.
+  """Within the context, `layers.conv_norm` uses the layers of this file in float32.
+
+  In evaluation mode, as in attacks, only the convolution differs.
 
   Args:
     onednn: whether the program's convolutions are oneDNN's, for which another weight gradient is faster.
@@ -94,26 +96,28 @@ def convolution(x: jax.Array, kernel: jax.Array, stride: int, onednn: bool) -> j
 
 
 def _convolution_forward(x, kernel, stride, onednn):
-  return convolution(x, kernel, stride, onednn), (x, kernel)
+  # What is saved may hold arrays only: None, or (), says whether the kernel has a gradient.
+  saved = x.value, kernel.value, () if kernel.perturbed else None
+  return convolution(x.value, kernel.value, stride, onednn), saved
 
 
 def _convolution_backward(stride, onednn, saved, dy):
-  x, kernel = saved
+  x, kernel, trained = saved
+  if trained is None:  # within an attack; a weight gradient that others wait for would be computed in vain
+    return _input_gradient(x, kernel, stride, lax.optimization_barrier(dy)), None
   x, dy = lax.optimization_barrier((x, dy))  # made once, not again within each gradient
   size, even = kernel.shape[0], x.shape[1] % 2 == 0 and x.shape[2] % 2 == 0
   if size == 1:
-    return _pointwise_gradients(x, kernel, stride, dy)
-  forward = _by_blocks if size == 3 and stride == 2 and even else functools.partial(_plain, stride=stride)
-  _, to_x = jax.vjp(lambda x: forward(x, kernel), x)
-  if onednn and size == 3 and (stride == 1 or even):
+    to_kernel = _pointwise_weight_gradient(x, dy, stride)
+  elif onednn and size == 3 and (stride == 1 or even):
     to_kernel = _weight_gradient(x, dy, stride)
     dy, to_kernel = lax.optimization_barrier((dy, to_kernel))  # one after the other, each on all cores
-    return *to_x(dy), to_kernel
-  _, to_kernel = jax.vjp(lambda kernel: _plain(x, kernel, stride), kernel)
-  return (*to_x(dy), *to_kernel(dy))
+  else:
+    (to_kernel,) = jax.linear_transpose(lambda kernel: _plain(x, kernel, stride), kernel)(dy)
+  return _input_gradient(x, kernel, stride, dy), to_kernel
 
 
-convolution.defvjp(_convolution_forward, _convolution_backward)
+convolution.defvjp(_convolution_forward, _convolution_backward, symbolic_zeros=True)
 
 
 def _plain(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
@@ -130,15 +134,24 @@ def _by_blocks(x: jax.Array, kernel: jax.Array) -> jax.Array:
   return lax.conv_general_dilated(blocks, taps, (1, 1), ((1, 0), (1, 0)), dimension_numbers=_LAYOUT)
 
 
-def _pointwise_gradients(x: jax.Array, kernel: jax.Array, stride: int, dy: jax.Array) -> tuple[Any, Any]:
-  """Of a 1x1 convolution: products of matrices."""
-  c, o = kernel.shape[2:]
+def _input_gradient(x: jax.Array, kernel: jax.Array, stride: int, dy: jax.Array) -> jax.Array:
+  """For x of this shape and dtype; its values do not matter."""
+  size, even = kernel.shape[0], x.shape[1] % 2 == 0 and x.shape[2] % 2 == 0
+  if size == 1:
+    to_seen = _plain(dy, kernel.transpose(0, 1, 3, 2), 1)
+    edges = [x.shape[i] - ((dy.shape[i] - 1) * stride + 1) for i in (1, 2)]
+    pads = ((0, 0, 0), *((0, edge, stride - 1) for edge in edges), (0, 0, 0))
+    return lax.pad(to_seen, jnp.zeros((), dy.dtype), pads)
+  forward = _by_blocks if size == 3 and stride == 2 and even else functools.partial(_plain, stride=stride)
+  (to_x,) = jax.linear_transpose(lambda x: forward(x, kernel), x)(dy)
+  return to_x
+
+
+def _pointwise_weight_gradient(x: jax.Array, dy: jax.Array, stride: int) -> jax.Array:
+  """Of a 1x1 convolution: a product of matrices."""
   seen = lax.optimization_barrier(x[:, ::stride, ::stride]) if stride > 1 else x
-  to_kernel = lax.dot_general(seen.reshape(-1, c), dy.reshape(-1, o), (((0,), (0,)), ((), ())))[None, None]
-  to_seen = _plain(dy, kernel.transpose(0, 1, 3, 2), 1)
-  edges = [x.shape[i] - ((dy.shape[i] - 1) * stride + 1) for i in (1, 2)]
-  pads = ((0, 0, 0), *((0, edge, stride - 1) for edge in edges), (0, 0, 0))
-  return lax.pad(to_seen, jnp.zeros((), dy.dtype), pads), to_kernel
+  of_rows = (((0,), (0,)), ((), ()))
+  return lax.dot_general(seen.reshape(-1, x.shape[3]), dy.reshape(-1, dy.shape[3]), of_rows)[None, None]
 
 
 def _weight_gradient(x: jax.Array, dy: jax.Array, stride: int) -> jax.Array:

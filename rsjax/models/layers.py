@@ -23,10 +23,10 @@ def uniform_fan_in(fan_in: int) -> Any:
 
 
 def conv(
-  x: jax.Array, train: bool, features: int, kernel: int, stride: int, name: str, like: Any, bias: bool = False
+  x: jax.Array, features: int, kernel: int, stride: int, name: str, like: Any, bias: bool = False
 ) -> jax.Array:
   """A convolution padded by kernel // 2; call it within a module's __call__. See `conv_norm`."""
-  if not bias and _for_cpu(x, train, like):
+  if not bias and _for_cpu(x, like):
     return cpu.Conv(features, kernel, stride, he_fan_out, name=name)(x)
   pad = (kernel // 2, kernel // 2)
   return nn.Conv(
@@ -43,7 +43,7 @@ def conv(
 
 def norm(x: jax.Array, train: bool, name: str, like: Any) -> jax.Array:
   """A batch norm, which computes in float32 whatever the dtype; call it within a module's __call__."""
-  if _for_cpu(x, train, like):
+  if train and _for_cpu(x, like):
     return cpu.BatchNorm(0.9, EPSILON, name=name)(x)
   made = nn.BatchNorm(not train, momentum=0.9, epsilon=EPSILON, dtype=jnp.float32, name=name)
   return made(x.astype(jnp.float32)).astype(x.dtype)
@@ -62,12 +62,12 @@ def conv_norm(
     like: the calling module, for its `dtype` and `folded`. If the norm is folded, it is the convolution's
       bias instead (see `folding`).
   """
-  x = conv(x, train, features, kernel, stride, names[0], like, bias=like.folded)
+  x = conv(x, features, kernel, stride, names[0], like, bias=like.folded)
   return x if like.folded else norm(x, train, names[1], like)
 
 
-def _for_cpu(x: jax.Array, train: bool, like: Any) -> bool:
-  return cpu.wanted() and train and not like.folded and x.dtype == like.dtype == jnp.float32
+def _for_cpu(x: jax.Array, like: Any) -> bool:
+  return cpu.wanted() and not like.folded and x.dtype == like.dtype == jnp.float32
 
 
 class Shortcut(nn.Module):
@@ -82,7 +82,10 @@ class Shortcut(nn.Module):
 
 
 class Layer(nn.Module):
-  """`blocks` blocks of a kind, the first with `stride`."""
+  """`blocks` blocks of a kind, the first with `stride`.
+
+  With `remat`, gradients keep only what goes into each block, and compute the rest of it again.
+  """
 
   block: type[nn.Module]
   blocks: int
@@ -90,12 +93,14 @@ class Layer(nn.Module):
   stride: int
   dtype: jnp.dtype
   folded: bool
+  remat: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    block = nn.remat(self.block, static_argnums=(2,)) if self.remat else self.block  # 2: train
     for i in range(self.blocks):
       stride = self.stride if i == 0 else 1
-      x = self.block(self.features, stride, self.dtype, self.folded, name=str(i))(cpu.held(x), train)
+      x = block(self.features, stride, self.dtype, self.folded, name=str(i))(cpu.held(x), train)
     return x
 
 

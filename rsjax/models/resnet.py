@@ -41,6 +41,7 @@ class ResNet50(nn.Module):
   std: tuple[float, ...]
   dtype: jnp.dtype = jnp.float32
   folded: bool = False
+  remat: bool = False
 
   CONVOLUTIONS: ClassVar[Mapping[str, str | None]] = CONVOLUTIONS
 
@@ -52,5 +53,6 @@ class ResNet50(nn.Module):
     for i, (blocks, features, stride) in enumerate(
       ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2)), start=1
     ):
-      x = Layer(Bottleneck, blocks, features, stride, self.dtype, self.folded, name=f"layer{i}")(x, train)
+      layer = Layer(Bottleneck, blocks, features, stride, self.dtype, self.folded, self.remat, name=f"layer{i}")
+      x = layer(x, train)
     return head(x, self.num_classes)

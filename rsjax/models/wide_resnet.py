@@ -26,9 +26,9 @@ class Block(nn.Module):
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     active = nn.relu(norm(x, train, "bn1", self))
     y = nn.relu(conv_norm(active, train, self.features, 3, self.stride, ("conv1", "bn2"), self))
-    y = conv(y, train, self.features, 3, 1, "conv2", self)
+    y = conv(y, self.features, 3, 1, "conv2", self)
     if self.stride != 1 or x.shape[-1] != self.features:
-      x = conv(active, train, self.features, 1, self.stride, "convShortcut", self)
+      x = conv(active, self.features, 1, self.stride, "convShortcut", self)
     return y + x
 
 
@@ -40,6 +40,7 @@ class WideResNet(nn.Module):
   std: tuple[float, ...]
   dtype: jnp.dtype = jnp.float32
   folded: bool = False
+  remat: bool = False
 
   # Within a block the second norm is applied to the first convolution directly; the first norm comes before it.
   CONVOLUTIONS: ClassVar[Mapping[str, str | None]] = {"conv1": "bn2", "conv2": None, "convShortcut": None}
@@ -47,8 +48,8 @@ class WideResNet(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
     x = normalize(images, self.mean, self.std).astype(self.dtype)
-    x = conv(x, train, 16, 3, 1, "conv1", self)
+    x = conv(x, 16, 3, 1, "conv1", self)
     for i, (features, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
       blocks, width = (self.depth - 4) // 6, features * self.widen
-      x = Layer(Block, blocks, width, stride, self.dtype, self.folded, name=f"block{i}")(x, train)
+      x = Layer(Block, blocks, width, stride, self.dtype, self.folded, self.remat, name=f"block{i}")(x, train)
     return head(nn.relu(norm(x, train, "bn1", self)), self.num_classes)

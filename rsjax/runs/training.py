@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from rsjax import data, devices, files, training
+from rsjax import data, devices, files, models, training
 from rsjax.classifiers import checkpoint
 from rsjax.classifiers.classifier import Classifier, Spec
 from rsjax.data import streaming
@@ -106,7 +106,12 @@ class Job:
   def start(self, variables: Any = None) -> State:
     """The state to begin with."""
     return training.initial_state(
-      self.model, self.train_set.image_shape, self.objective, self.recipe, variables
+      self.model,
+      self.train_set.image_shape,
+      self.objective,
+      self.recipe,
+      variables,
+      images=len(self.train_set),
     )
 
 
@@ -140,8 +145,10 @@ def job_of(
   metadata = training_directory.metadata_of(dataset_name, train_set, spec, objective, recipe, dtype, begin_with)
   if shares is not None:
     metadata["training"]["votes"] = provenance.digest(shares)
-  training_directory.begun(outdir, metadata)  # refuses other settings
   model = spec.model(metadata["training"]["dtype"])
+  if recipe.remat:
+    models.recomputing(model)  # refuses what has no blocks
+  training_directory.begun(outdir, metadata)  # refuses other settings
   variables = begin_with and begin_with.variables
   return Job(outdir, model, train_set, test_set, objective, recipe, variables, shares, metadata)
 
@@ -188,7 +195,7 @@ def _run(job: Job, workers: int, progress: TrainingProgress) -> dict[str, Any]:
     def save(state: State, with_checkpoint: bool = False) -> dict[str, Any]:
       step = int(state.step)
       history = {**metadata, "epoch": step // steps, "step": step, "environment": provenance.environment()}
-      checkpoint.save_step(outdir / "state", step, state._asdict(), history)
+      checkpoint.save_step(outdir / "state", step, state.saved(), history)
       if with_checkpoint:
         checkpoint.save(outdir / "checkpoint", state.variables, history)
       return history
@@ -260,7 +267,7 @@ def _continue(
     path = outdir / "state" / str(step)
     try:
       begun = checkpoint.read_metadata(path) or begun
-      state = State(**checkpoint.load_tree(path, start()._asdict()))
+      state = State(**checkpoint.load_tree(path, start().saved()))
     except InputError as error:
       damaged = damaged or error
       progress.damaged(path)

@@ -51,7 +51,7 @@ def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _fixed(metadata: dict[str, Any]) -> dict[str, Any]:
   """All that must be equal for a training to be continued: one dict, of metadata of this version or of 0.1."""
-  training_settings = {"precision": "default", "convolutions": None} | metadata["training"]
+  training_settings = {"precision": "default", "convolutions": None, "remat": False} | metadata["training"]
   objective = training_settings.pop("objective")
   drawn = training_settings.pop("noise", {})
   own_of_noise = {name: drawn.get(name) for name in noise.parameter_names(drawn) if name != "sigma"}

@@ -38,9 +38,18 @@ class Division:
     """Steps per epoch."""
     return self.updates * self.accumulate
 
-  def order(self, seed: int, number: int, size: int) -> NDArray[np.int64]:
-    """int64[steps * part], the images of epoch `number`, of `size` images, in the order of its steps."""
-    order = np.random.default_rng([seed, number]).permutation(size)
+  def order(
+    self, seed: int, number: int, size: int, weights: NDArray[np.float32] | None = None
+  ) -> NDArray[np.int64]:
+    """int64[steps * part], the images of epoch `number`, of `size` images, in the order of its steps.
+
+    With weights, float32[size], they are drawn with replacement; without, or if all are 0, each comes once.
+    """
+    rng = np.random.default_rng([seed, number])
+    if weights is None or not weights.any():
+      order = rng.permutation(size)
+    else:
+      order = rng.choice(size, size, p=weights.astype(np.float64) / weights.sum(dtype=np.float64))
     order = np.resize(order, (self.batches, self.batch))
     return order[:, : self.chunks * self.accumulate * self.part].reshape(-1)
 

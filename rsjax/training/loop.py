@@ -9,6 +9,7 @@ the number of devices changes the weights only by rounding.
 
 import collections
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,8 +25,8 @@ from rsjax.errors import DivergedError, InputError
 from rsjax.training import batches
 from rsjax.training import step as steps_of
 from rsjax.training.division import divide
-from rsjax.training.evaluation import evaluate
-from rsjax.training.objectives import Objective, needs_votes, noise_of
+from rsjax.training.evaluation import count_right, evaluate
+from rsjax.training.objectives import Objective, chooses_images, needs_votes, noise_of
 from rsjax.training.recipe import Recipe, make_schedule
 from rsjax.training.step import State, all_finite, initial_state
 
@@ -107,15 +108,22 @@ def train(
     else batches.Streamed(train_set, recipe, place, workers, votes)
   )
   state = place.everywhere(
-    initial_state(model, train_set.image_shape, objective, recipe) if state is None else state
+    initial_state(model, train_set.image_shape, objective, recipe, images=size) if state is None else state
   )
   step = steps_of.make_step(model, objective, recipe, steps, source.select, place.replicated)
 
   first, interrupted = int(state.step), None
   for number in range(first // steps, recipe.epochs):
     start, saved, waited = time.perf_counter(), time.perf_counter(), 0.0
-    order = division.order(recipe.seed, number, size)
     done = first - number * steps
+    if chooses_images(objective) and not done:
+      count = functools.partial(
+        count_right, model, noise_of(objective), recipe, state.variables, train_set, number, place, workers
+      )
+      weights = objective.sampling(number, np.array(state.sampling), count)  # type: ignore[attr-defined]
+      state = state._replace(sampling=place.everywhere(weights))
+    weights = None if state.sampling is None else np.array(state.sampling)
+    order = division.order(recipe.seed, number, size, weights)
     lr = float(schedule(number * steps // recipe.accumulate))
     losses: collections.deque = collections.deque()
     for k, (batch, wait) in enumerate(source.epoch(order, number, done, part), done):

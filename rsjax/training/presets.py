@@ -4,8 +4,8 @@ Learning rates drop where each script drops them: SmoothAdv's own after every 50
 on ImageNet, for its Gaussian networks, too; those of consistency regularisation, SmoothMix and CAT-RS, and so
 everything that they trained again, one epoch later.
 
-Sources: Hadisalman/smoothing-adversarial, jh-jeong/smoothing-consistency, jh-jeong/smoothmix, and
-alinlab/smoothing-catrs: commands, scripts, logs and paths of results.
+Sources: Hadisalman/smoothing-adversarial, jh-jeong/smoothing-consistency, jh-jeong/smoothmix,
+alinlab/smoothing-catrs and eth-sri/acr-weakness: commands, scripts, logs and paths of results.
 """
 
 from typing import Any
@@ -52,6 +52,14 @@ _PRESETS: dict[tuple[str, str], tuple[dict[float, Settings], Settings]] = {
     {},
   ),
   ("cifar10", "catrs"): ({0.25: dict(lbd=0.5), 0.5: dict(lbd=1.0), 1.0: dict(lbd=2.0)}, {}),
+  ("cifar10", "reweighted"): (
+    {
+      0.25: dict(steps=3, alpha=0.25, easy_from=60, threshold=0.5),
+      0.5: dict(steps=6, alpha=0.25, easy_from=70, threshold=0.4),
+      1.0: dict(steps=4, alpha=0.5, easy_from=60, threshold=0.4),
+    },
+    dict(lr_drops=(50, 100)),
+  ),
   ("mnist", "gaussian"): ({s: {} for s in (0.25, 0.5, 1.0)}, {}),
   ("mnist", "stability"): ({s: dict(lbd=2.0) for s in (0.25, 0.5, 1.0)}, {}),
   ("mnist", "smoothadv"): ({s: dict(epsilon=255.0, noise_vectors=4) for s in (0.25, 0.5, 1.0)}, {}),

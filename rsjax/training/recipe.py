@@ -31,6 +31,8 @@ class Recipe:
     momentum, nesterov, weight_decay: of SGD; weight decay applies to every parameter.
     accumulate: an update's batch is computed in this many parts, one after another, to save memory; batch
       statistics are then those of the parts.
+    remat: gradients compute each residual block again, from what went into it, to save memory. Rounding may
+      differ.
     augment: one of `augment.AUGMENTATIONS`; None: the usual one for the data set.
     seed: the seed of initialisation, order, augmentation and noise.
   """
@@ -47,6 +49,7 @@ class Recipe:
   nesterov: bool = False
   weight_decay: float = 1e-4
   accumulate: int = 1
+  remat: bool = False
   augment: str | None = None
   seed: int = 0
 

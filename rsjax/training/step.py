@@ -14,11 +14,11 @@ from rsjax import devices, models
 from rsjax.models import cpu
 from rsjax.noise import threefry
 from rsjax.training.augment import augment
-from rsjax.training.objectives import Batch, Network, Objective
+from rsjax.training.objectives import Batch, Network, Objective, chooses_images
 from rsjax.training.recipe import Recipe, make_optimizer
 
 # Folded into the seed's key, so that training, its evaluation and certification never share noise.
-INIT, TRAIN, EVALUATE = 2**32 - 3, 2**32 - 2, 2**32 - 1
+COUNT, INIT, TRAIN, EVALUATE = 2**32 - 4, 2**32 - 3, 2**32 - 2, 2**32 - 1
 
 
 class State(NamedTuple):
@@ -29,6 +29,11 @@ class State(NamedTuple):
   batch_stats: Any
   opt_state: Any
   sums: Any  # float32[2 + k], of loss, accuracy and the objective's k statistics over the epoch so far
+  sampling: Any = None  # float32[images], the weights of an objective that chooses the images of each epoch
+
+  def saved(self) -> dict[str, Any]:
+    """Its fields, without those that this training has not."""
+    return {name: value for name, value in self._asdict().items() if value is not None}
 
   @property
   def variables(self) -> dict[str, Any]:
@@ -42,10 +47,13 @@ def initial_state(
   objective: Objective,
   recipe: Recipe,
   variables: Any = None,
+  *,
+  images: int = 0,
 ) -> State:
   """The weights to begin with and the optimiser's first state, for images of (h, w, c).
 
-  The weights are random, or `variables`.
+  The weights are random, or `variables`. `images` is the size of the training set, for an objective that
+  chooses among them.
   """
   if variables is None:
     key = jax.random.fold_in(threefry.base_key(recipe.seed), INIT)
@@ -53,7 +61,8 @@ def initial_state(
   params = variables["params"]
   opt_state = make_optimizer(recipe, 1).init(params)
   sums = jnp.zeros(2 + len(objective.statistics), jnp.float32)
-  return State(jnp.int32(0), params, variables.get("batch_stats", {}), opt_state, sums)
+  sampling = jnp.zeros(images, jnp.float32) if chooses_images(objective) else None
+  return State(jnp.int32(0), params, variables.get("batch_stats", {}), opt_state, sums, sampling)
 
 
 def make_network(
@@ -67,7 +76,7 @@ def make_network(
   Args:
     model: the module.
     params, batch_stats: its weights and running statistics.
-    layers: a context within which the passes in training mode are traced.
+    layers: a context within which the passes are traced.
   """
 
   def variables(params, batch_stats):
@@ -84,7 +93,8 @@ def make_network(
 
   def evaluate(x, batch_stats):
     frozen = jax.lax.stop_gradient(variables(params, batch_stats))
-    return apply(frozen, x, False).reshape(*x.shape[:-3], -1)
+    with layers():
+      return apply(frozen, x, False).reshape(*x.shape[:-3], -1)
 
   return Network(train, evaluate, batch_stats)
 
@@ -110,6 +120,7 @@ def make_step(
     select: (arrays, batch) -> (uint8 images, int32 labels, int32 indices, votes), from a source in `batches`.
     replicated: the sharding of the state.
   """
+  model = models.recomputing(model) if recipe.remat else model
   optimizer = make_optimizer(recipe, steps // recipe.accumulate)
   mesh = replicated.mesh
   one_cpu = mesh.size == 1 and mesh.devices.flat[0].platform == "cpu"
@@ -137,9 +148,9 @@ def make_step(
       )
     told = [value, accuracy, *(loss.statistics[name] for name in objective.statistics)]
     sums = jnp.where(state.step % steps == 0, 0.0, state.sums) + jnp.stack(told)
-    return State(state.step + 1, params, loss.batch_stats, opt_state, sums), value
+    return State(state.step + 1, params, loss.batch_stats, opt_state, sums, state.sampling), value
 
-  return devices.jit(step, barriers=one_cpu, donate_argnums=0, out_shardings=replicated)
+  return devices.jit(step, barriers=one_cpu or recipe.remat, donate_argnums=0, out_shardings=replicated)
 
 
 @functools.cache

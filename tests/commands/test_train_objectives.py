@@ -1,6 +1,7 @@
 """`rsjax.train --objective`: flags of the fields, presets, votes, and what checkpoint and log say of them."""
 
 import dataclasses
+import shutil
 
 import pytest
 
@@ -143,3 +144,18 @@ def test_catrs_learns_from_the_votes_of_another_classifier(small_npz, tmp_path, 
   assert vote("again.tsv", "--split", "train", "--fixed", "--seed", "5") == 0
   assert run(small_npz, tmp_path / "catrs", *catrs, "--votes", str(tmp_path / "again.tsv")) == 2
   assert "votes was" in capsys.readouterr().err
+
+
+def test_weights_of_chosen_images_are_saved_and_read_again(small_npz, tmp_path):
+  flags = ["--objective", "reweighted", "--easy-from", "0", "--threshold", "0", "--steps", "1"]
+  assert run(small_npz, tmp_path / "out", *flags) == 0
+  before = checkpoint.load(tmp_path / "out").digest
+  shutil.rmtree(tmp_path / "out" / "checkpoint")  # as if killed between the saves of state and checkpoint
+  assert run(small_npz, tmp_path / "out", *flags) == 0
+  assert checkpoint.load(tmp_path / "out").digest == before
+
+
+def test_remat_is_refused_without_blocks(small_npz, tmp_path, capsys):
+  assert run(small_npz, tmp_path / "out", "--remat") == 2
+  assert "--remat is for residual networks; ConvNet has no residual blocks" in capsys.readouterr().err
+  assert not (tmp_path / "out").exists()

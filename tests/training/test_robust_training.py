@@ -18,6 +18,7 @@ from rsjax.training.objectives import (
   Gaussian,
   Loss,
   Macer,
+  Reweighted,
   SmoothAdv,
   SmoothAdvConsistency,
   SmoothMix,
@@ -37,6 +38,7 @@ ALL = [
   Macer(0.25, noise_vectors=3, deferred=1),
   SmoothMix(0.25, steps=2, mix_step=1),
   CatRs(0.25, noise_vectors=2, steps=2),
+  Reweighted(0.25, noise_vectors=2, steps=2, easy_from=1, threshold=0.6),
 ]
 RECIPE = Recipe(epochs=2, batch=32, lr=0.05, augment="crop-flip")
 
@@ -95,13 +97,14 @@ def test_one_step_on_eight_devices_is_one_step_on_one(sets, objective):
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=5e-6), one, eight)
 
 
-@each(8, 9)
+@each(8, 9, 10)
 def test_stopped_within_an_epoch_and_continued_is_uninterrupted_bit_for_bit(sets, objective):
   states = []
   whole = run(sets, objective, save=lambda state: states.append(jax.device_get(state)), save_seconds=0.0)
   [within] = [s for s in states if s.step == states[-1].step][:1]
   continued = run(sets, objective, state=jax.tree.map(jnp.asarray, within))
   jax.tree.map(np.testing.assert_array_equal, continued[-1].state, whole[-1].state)
+  assert whole[-1].state.sampling is None or 0 < np.count_nonzero(whole[-1].state.sampling) < len(sets[0])
   assert continued[-1].statistics == whole[-1].statistics
   assert set(whole[-1].statistics) == set(objective.statistics)
 

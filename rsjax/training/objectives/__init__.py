@@ -20,10 +20,12 @@ from rsjax.training.objectives.objective import (
   Loss,
   Network,
   Objective,
+  chooses_images,
   chunks_of,
   needs_votes,
   noise_of,
 )
+from rsjax.training.objectives.reweighted import Reweighted
 from rsjax.training.objectives.smoothadv import SmoothAdv
 from rsjax.training.objectives.smoothadv_consistency import SmoothAdvConsistency
 from rsjax.training.objectives.smoothmix import SmoothMix
@@ -39,10 +41,12 @@ __all__ = [
   "Macer",
   "Network",
   "Objective",
+  "Reweighted",
   "SmoothAdv",
   "SmoothAdvConsistency",
   "SmoothMix",
   "Stability",
+  "chooses_images",
   "chunks_of",
   "describe",
   "needs_votes",
@@ -51,7 +55,17 @@ __all__ = [
 
 OBJECTIVES: dict[str, Any] = {
   kind.name: kind
-  for kind in (Gaussian, Stability, SmoothAdv, Consistency, SmoothAdvConsistency, Macer, SmoothMix, CatRs)
+  for kind in (
+    Gaussian,
+    Stability,
+    SmoothAdv,
+    Consistency,
+    SmoothAdvConsistency,
+    Macer,
+    SmoothMix,
+    CatRs,
+    Reweighted,
+  )
 }
 
 

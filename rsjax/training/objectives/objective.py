@@ -77,7 +77,10 @@ class Objective(Protocol):
 
   It may also declare `noise`, if that is not Gaussian noise of `noise_sd` (`noise_of`); `chunks`, in how many
   parts each batch of the recipe is cut, every part with an update of its own (`chunks_of`); and
-  `needs_votes = True`, if it uses `Batch.votes`.
+  `needs_votes = True`, if it uses `Batch.votes`. With a method `sampling(epoch, weights, count)` it chooses the
+  images of each epoch: it returns float32[images], the weights with which they are drawn with replacement; all
+  0: each comes once. `weights` are those of the epoch before, and count(n) -> int[images] says how many of n
+  new noisy copies of each image are classified right; it runs the network.
   """
 
   name: ClassVar[str]
@@ -110,3 +113,8 @@ def chunks_of(objective: Objective) -> int:
 def needs_votes(objective: Objective) -> bool:
   """Whether an objective uses `Batch.votes`."""
   return getattr(objective, "needs_votes", False)
+
+
+def chooses_images(objective: Objective) -> bool:
+  """Whether an objective chooses the images of each epoch."""
+  return hasattr(objective, "sampling")
