@@ -129,6 +129,14 @@ def _by_jax(
 ) -> tuple[Apply, dict[str, Any]]:
   """(apply, variables) of the module with what comes before it."""
 
+  class Positional(torch.overrides.TorchFunctionMode):
+    """Gives `linear` its arguments by position: torchax has other names for them."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+      if function is torch.nn.functional.linear:
+        return function(*_linear(*args, **(kwargs or {})))
+      return function(*args, **(kwargs or {}))
+
   class Whole(torch.nn.Module):
     def __init__(self) -> None:
       super().__init__()
@@ -140,7 +148,7 @@ def _by_jax(
       if pair is not None:
         x = (x - self.mean) / self.std
       x = (x.movedim(-1, 1) if moved else x).to(getattr(torch, dtype))
-      with torch.device("jax"):  # of tensors that the module makes without naming a device
+      with torch.device("jax"), Positional():  # "jax": of tensors that the module makes without naming a device
         return _logits(self.module(x)).float()
 
   states, run = torchax.extract_jax(Whole().eval())
@@ -157,6 +165,11 @@ def _by_jax(
       return run({names[name]: jnp.asarray(value) for name, value in variables.items()}, (jnp.asarray(x),))
 
   return apply, variables
+
+
+def _linear(input: Any, weight: Any, bias: Any = None) -> tuple[Any, ...]:
+  """The arguments of `torch.nn.functional.linear`, by its names, in its order."""
+  return input, weight, bias
 
 
 def _logits(returned: Any) -> Any:
@@ -193,16 +206,13 @@ def _trace(apply: Apply, variables: Any, x: np.ndarray, place: Callable[[], str]
   try:
     jax.eval_shape(apply, variables, x)
   except OperatorNotFound as error:
-    found = re.search(r"name (\S+)", str(error))
-    operation = found[1] if found else str(error)
-    raise InputError(
-      f"torchax has no {operation} for JAX, which {place()} uses: write that layer with other operations"
-    ) from error
+    found = re.search(r"name (\S+) has no lowering", str(error))
+    told = f"it has no {found[1]} for JAX" if found else given.first_line(error)
+    raise InputError(f"torchax cannot run {place()}: {told}; write it with other operations") from error
   except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
     raise InputError(
       f"{place()} needs the values of its input in Python (.item(), .numpy(), an if), which a compiled program "
       "does not have: write it with tensor operations, such as torch.where"
     ) from error
-  except Exception as error:
-    error.add_note(f"raised by {place()} of the PyTorch module, while torchax runs it on JAX")
-    raise
+  except Exception as error:  # PyTorch has run the module on the same inputs
+    raise InputError(f"torchax cannot run {place()}: {given.first_line(error)}") from error

@@ -105,7 +105,7 @@ def keras():
 
 
 def torch_module():
-  installed("torch", "torchax")
+  installed("torchax", "torch")
   from torch_networks import random_network
 
   model = random_network("cifar_resnet8", 4)
@@ -113,7 +113,7 @@ def torch_module():
 
 
 def hugging_face():
-  _, _, transformers = installed("torch", "torchax", "transformers")
+  _, _, transformers = installed("torchax", "torch", "transformers")
   sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
   settings = transformers.ViTConfig(image_size=8, patch_size=4, num_labels=4, **sizes)
   model = transformers.ViTForImageClassification(settings)
@@ -123,7 +123,7 @@ def hugging_face():
 
 
 def timm():
-  _, _, timm = installed("torch", "torchax", "timm")
+  _, _, timm = installed("torchax", "torch", "timm")
   sizes = {"img_size": 8, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2}
   model = timm.create_model("vit_tiny_patch16_224", num_classes=4, **sizes)
   known = {"model": model, "rsjax": rsjax}
@@ -131,7 +131,7 @@ def timm():
 
 
 def onnx():
-  _, _, onnx, onnx2torch = installed("torch", "torchax", "onnx", "onnx2torch")
+  _, _, onnx, onnx2torch = installed("torchax", "torch", "onnx", "onnx2torch")
   make = onnx.helper
   values = {
     "k": np.random.default_rng(0).normal(size=(4, 3, 3, 3)),

@@ -10,8 +10,8 @@ import pytest
 import rsjax
 from rsjax.errors import InputError
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: its modules are not tried")
 pytest.importorskip("torchax", reason="torchax is not installed: PyTorch's modules are not tried on JAX")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: its modules are not tried")
 from torch import nn  # noqa: E402
 from torch_networks import Normalize, published, random_network  # noqa: E402
 
@@ -48,9 +48,12 @@ class Block(nn.Module):
       nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(0.5), nn.Linear(2 * width, width)
     )
 
+  def keys(self, x):
+    return nn.functional.linear(input=x, weight=self.qkv.weight, bias=self.qkv.bias)
+
   def forward(self, x):
     b, t, width = x.shape
-    q, k, v = self.qkv(self.before(x)).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+    q, k, v = self.keys(self.before(x)).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
     x = x + self.out(nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, width))
     return x + self.mlp(self.after(x))
 
@@ -163,6 +166,12 @@ class Stubborn(nn.Dropout):
     return super().train(True)
 
 
+def of_pytorch_alone(x):
+  if type(x) is not torch.Tensor:
+    raise RuntimeError("no such operation")
+  return x
+
+
 airy = lambda x: torch.special.airy_ai(x)
 by_value = lambda x: x if x.sum() > 0 else -x
 
@@ -175,12 +184,13 @@ by_value = lambda x: x if x.sum() > 0 else -x
     (lambda: flat(Function(nn.functional.dropout)), "differently each time.*dropout"),
     (
       lambda: flat(Function(airy)),
-      r"no aten::special_airy_ai.*layer 0 \(Function\)",
+      r"run the layer 0 \(Function\): it has no aten::special_airy_ai",
     ),
     (
       lambda: flat(Function(by_value)),
       r"layer 0 \(Function\) needs the values.*torch.where",
     ),
+    (lambda: flat(Function(of_pytorch_alone)), r"cannot run the layer 0 \(Function\): RuntimeError: no such"),
     (lambda: flat(inputs=100), r"fails in PyTorch on an input of \[4, 3, 8, 8\]"),
     (lambda: nn.Flatten(0), r"must return logits \[4, classes\] for 4 inputs, got \[768\]"),
     (lambda: nn.Sequential(flat(), Function(lambda x: x / 0)), "not finite"),
