@@ -74,9 +74,9 @@ def test_no_example_is_found_inside_a_certified_radius(trained):
   common = {"indices": range(0, 360, 10), "progress": False}
   certified = g.certify(test.images, test.labels, n=1000, execution=how[1], **common)
   right, tries, examples = certified.correct == 1, 0, 0
-  steps = {"method": "both", "iterations": 2, "noise_vectors": 4, "n": 400, "execution": how[0]}
+  steps = {"method": "both", "iterations": 2, "noise_vectors": 4, "n": 200, "execution": how[0]}
   for seed in (1, 2):
-    radii = np.round((np.arange(14) + 0.5 * seed) * 0.045, 6).tolist()
+    radii = np.round((np.arange(24) + 0.5 * seed) * 0.026, 6).tolist()
     found = g.attack(test.images, test.labels, radii=radii, seed=seed, **steps, **common)
     gap = analysis.compare(certified.results, found.results)
     assert gap.contradictions == () and not gap.left_out
