@@ -79,7 +79,7 @@ def summary(args, pairs):
     gap = analysis.compare(results.read(certified), results.read(attacked))
     lines.append(line_of(gap))
   table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-  shown = shlex.join(["python", "experiments/attack_gap.py", args.out, *_given(args)])
+  shown = shlex.join(["python", "experiments/attack_gap.py", "OUT", *_given(args)])
   versions = f"rsjax {rsjax.__version__}, Python {platform.python_version()}, jax {jax.__version__}"
   note = f" {args.note}" if args.note else ""
   return HEAD.format(command=shown, date=datetime.date.today(), versions=versions, note=note) + table + PLOT

@@ -13,6 +13,12 @@ _USUAL = 16  # radii, if none are given: multiples of a quarter of sigma
 def add(made: argparse.ArgumentParser) -> None:
   """Adds the flags that certify and predict do not have."""
   add = made.add_argument
+  for action in made._actions:
+    if action.dest == "batch":  # it decides how many images share the program of the search
+      action.help = (
+        "noisy images per step, over all devices; may change a point by rounding, never whether it is verified "
+        "rightly (default: by the size of an image)"
+      )
   add("--norm", choices=("l2",), default="l2", help="norm of the perturbation (default: l2, the only one)")
   add(
     "--radii",

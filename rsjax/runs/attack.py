@@ -1,9 +1,11 @@
 """Runs an attack on a smoothed classifier for some images: it searches points, and verifies each by PREDICT.
 
-  >>> job = AttackJob(Smoothed(apply, variables, Gaussian(0.25)), images, labels, [0, 1], Attack((0.5, 4.0)))
-  >>> found = certification.into_memory(job)
-  >>> found.columns["epsilon"].tolist(), found.columns["predict"].tolist()
-  ([0.0, 0.0], [1, 1])
+  >>> job = AttackJob(Smoothed(apply, variables, Gaussian(0.25)), images, labels, [0, 2], Attack((0.5,)))
+  >>> points = job.outcomes(job.indices, Execution(rows=512), progress=lambda draws: None, ended=None)
+  >>> for index, found in points:
+  ...   print(index, found.prediction, found.epsilon)
+  0 1 0.5
+  2 1 0.0
 
 Many images share the program of the search: each has a lane, and its own radius, the next larger one after a
 point that was not verified. The noise of the search has other draw numbers than that of the verification, so

@@ -40,7 +40,7 @@ def on_lines():
 def test_on_linear_classifiers_the_attack_meets_the_true_radius(on_lines):
   """It finds an example at the first or second radius above the true one, and never one below it."""
   smoothed, images, labels, true = on_lines
-  procedure = Attack(tuple(np.round(np.arange(1, 11) * 0.05, 6)), iterations=3, noise_vectors=4)
+  procedure = Attack(tuple(np.round(np.arange(1, 11) * 0.05, 6)), iterations=2, noise_vectors=4)
   found = attacked(smoothed, images, labels, procedure).columns
   assert (found["norm"] > true).all() and (found["norm"] <= found["epsilon"]).all()
   assert (found["epsilon"] < true + 0.1).all() and (found["predict"] != labels).all()
@@ -55,8 +55,8 @@ def test_on_linear_classifiers_the_attack_meets_the_true_radius(on_lines):
 def test_a_certificate_that_is_too_large_is_contradicted(on_lines):
   """The attack at 1.06 times the true radius finds an example: a radius 1.1 times too large is then wrong."""
   smoothed, images, labels, true = on_lines
-  radii = tuple(sorted(np.round(1.06 * true, 6)))
-  found = attacked(smoothed, images, labels, Attack(radii, iterations=2, noise_vectors=2, n=40_000))
+  radii = tuple(sorted(np.round(1.06 * true[:4], 6)))
+  found = attacked(smoothed, images, labels, Attack(radii, iterations=2, noise_vectors=4, n=40_000))
   job = certification.Job(smoothed, images, labels, list(range(len(images))), Certify(n=1000))
   certified = certification.into_memory(job, FEW)
   assert analysis.compare(certified, found).contradictions == ()
@@ -70,13 +70,13 @@ def test_a_certificate_that_is_too_large_is_contradicted(on_lines):
 def test_no_example_is_found_inside_a_certified_radius(trained):
   """More than a thousand tries on a trained network: images, radii, methods and seeds."""
   test, g = data.load("digits", "test"), rsjax.load(trained, sigma=0.25)
-  places, how = range(0, 360, 9), dataclasses.replace(FEW, rows=1024)
-  common = {"indices": places, "progress": False, "execution": how}
-  certified = g.certify(test.images, test.labels, n=1000, **common)
+  how = [dataclasses.replace(FEW, rows=rows) for rows in (1024, 256)]  # an attack verifies with a quarter
+  common = {"indices": range(0, 360, 10), "progress": False}
+  certified = g.certify(test.images, test.labels, n=1000, execution=how[1], **common)
   right, tries, examples = certified.correct == 1, 0, 0
-  steps = {"method": "both", "iterations": 3, "noise_vectors": 4, "n": 500}
+  steps = {"method": "both", "iterations": 2, "noise_vectors": 4, "n": 200, "execution": how[0]}
   for seed in (1, 2):
-    radii = np.round((np.arange(16) + 0.5 * seed) * 0.04, 6).tolist()
+    radii = np.round((np.arange(24) + 0.5 * seed) * 0.026, 6).tolist()
     found = g.attack(test.images, test.labels, radii=radii, seed=seed, **steps, **common)
     gap = analysis.compare(certified.results, found.results)
     assert gap.contradictions == () and not gap.left_out
@@ -85,7 +85,7 @@ def test_no_example_is_found_inside_a_certified_radius(trained):
     examples += int(np.isfinite(found.norm[right]).sum())
     low, high = certified.certified_accuracy([0.1, 0.3]), found.attacked_accuracy([0.1, 0.3])
     assert (low <= high).all() and (high < 1).all()
-  assert tries > 500 and examples > 10, (tries, examples)
+  assert tries > 1000 and examples > 10, (tries, examples)
 
 
 def spikes(variables, images):
@@ -211,7 +211,7 @@ def test_only_gaussian_noise_and_images_with_labels_are_attacked(on_lines):
 def test_one_program_serves_all_images_and_radii(on_lines, caplog):
   smoothed, images, labels, _ = on_lines
   procedure = Attack((0.1, 0.3), iterations=2, noise_vectors=4, n=300)
-  attacked(smoothed, images[:6], labels[:6], procedure)
+  attacked(smoothed, images, labels, procedure)
   with jax.log_compiles():
-    attacked(smoothed, images[2:], labels[2:], dataclasses.replace(procedure, radii=(0.2, 0.5)))
+    attacked(smoothed, images[::-1], labels[::-1], dataclasses.replace(procedure, radii=(0.2, 0.5)))
   assert [r.message for r in caplog.records if "search" in r.message] == []
