@@ -10,7 +10,7 @@ complete. Interrupted at any time, the same command continues. Everything lies i
   OUT/summary.md  one table per norm, of the kinds that prove radii in it
   OUT/NORM.png    certified accuracy against radius in that norm
 
-Every noise has the same standard deviation, and the settings are not tuned. A kind is in each table whose norm
+Every noise but column ablation has the same standard deviation, and the settings are not tuned. A kind is in each table whose norm
 it proves: Gaussian noise has l1 and l-infinity radii, too, which follow from its l2 radii.
 """
 
@@ -31,14 +31,18 @@ from rsjax.errors import InputError
 
 DRAWN = ("--N", 10_000)
 # By --noise-kind: what else `certify` is given. A kind that takes another number for SIGMA has it in SIZES.
-KINDS = {"gaussian": DRAWN, "grid": DRAWN, "uniform": DRAWN, "laplace": DRAWN}
-SIZES: dict[str, float] = {}
+KINDS = {
+  **{"gaussian": DRAWN, "grid": DRAWN, "uniform": DRAWN, "laplace": DRAWN},
+  **{"splitting": (), "columns": ()},  # exact: of all their draws
+}
+SIZES = {"columns": 2}  # the width of its band
 RADII = {
   "l2": (0.0, 0.25, 0.5, 0.75, 1.0, 1.25),
   "l1": (0.0, 0.25, 0.5, 0.75, 1.0, 1.25),
   "linf": (0.0, 0.03, 0.06, 0.09, 0.12, 0.15),
+  "patch": (0.0, 1.0, 2.0, 3.0),
 }
-CALLED = {"linf": "l-infinity"}
+CALLED = {"l2": "l2 radius", "l1": "l1 radius", "linf": "l-infinity radius", "patch": "width of a patch in pixels"}
 
 
 def parser():
@@ -108,7 +112,7 @@ def _table(norm, radii, shown):
     abstained = analysis.abstention_rate(file)
     lines.append([kind + star, f"{acr:.3f}", *(f"{v:.3f}" for v in accuracy), f"{abstained:.3f}"])
   table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-  return f"## Certified accuracy at {CALLED.get(norm, norm)} radius\n\n{table}\n\n![{norm} radii]({norm}.png)\n"
+  return f"## Certified accuracy by {CALLED[norm]}\n\n{table}\n\n![{norm}]({norm}.png)\n"
 
 
 def _test_accuracy(folder):
@@ -129,7 +133,8 @@ def _summary(args, found, tables, accuracies):
 {datetime.date.today()}, {versions}, {len(devices)} x {devices[0].device_kind}. {args.note or ""}
 
 {args.arch}, {args.epochs} epochs under each noise, one seed; {images} test images, alpha = 0.001. Radii are in
-units of pixels in [0, 1]. Accuracy of the base classifiers under their own noise, on all test images: {under}.
+units of pixels in [0, 1]. Column ablation keeps {SIZES["columns"]} columns. Splitting and column ablation are
+certified exactly, without alpha. Accuracy of the base classifiers under their own noise, on all test images: {under}.
 
 {chr(10).join(tables)}
 Do not compare numbers of different tables: the l1 ball of a radius is much smaller than the l2 ball, and the
