@@ -87,9 +87,9 @@ def test_pytorchs_network_is_the_same_function(lines, tmp_path):
 
 
 def test_pytorchs_objectives_are_the_same_functions(tmp_path):
-  """Some of them; each run of the benchmark compares all that it measures."""
+  """One of them; each run of the benchmark compares all that it measures."""
   pytest.importorskip("torch", reason="PyTorch is not installed", exc_type=ImportError)
-  chosen = {"macer": objectives.Macer(0.5), "catrs": objectives.CatRs(0.5, noise_vectors=2, steps=2)}
+  chosen = {"macer": objectives.Macer(0.5, noise_vectors=4)}
   with torch_process.TorchProcess(None, tmp_path) as peer:
     found = benchmark_training.losses_of(chosen, peer)
     assert found.keys() == chosen.keys()
