@@ -42,7 +42,12 @@ RADII = {
   "linf": (0.0, 0.03, 0.06, 0.09, 0.12, 0.15),
   "patch": (0.0, 1.0, 2.0, 3.0),
 }
-CALLED = {"l2": "l2 radius", "l1": "l1 radius", "linf": "l-infinity radius", "patch": "width of a patch in pixels"}
+CALLED = {
+  "l2": "l2 radius",
+  "l1": "l1 radius",
+  "linf": "l-infinity radius",
+  "patch": "width of a patch in pixels",
+}
 
 
 def parser():

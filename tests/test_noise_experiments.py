@@ -20,7 +20,7 @@ def test_each_kind_stands_in_the_tables_of_its_norms_and_nothing_is_done_twice(t
   trained = {kind: file.manifest["about"]["checkpoint"]["training"]["noise"] for kind, file in found.items()}
   assert {kind: drawn["noise"] for kind, drawn in trained.items()} == {k: k for k in found}
   text = (out / "summary.md").read_text()
-  tables = {part.split()[0]: part for part in text.split("Certified accuracy at ")[1:]}
+  tables = {part.split()[0]: part for part in text.split("Certified accuracy by ")[1:]}
   assert "| grid |" in tables["l2"] and "uniform |" not in tables["l2"]
   assert "| uniform |" in tables["l1"] and "| grid (from l2) |" in tables["l1"]
   assert "| uniform (from l1) |" in tables["l-infinity"]
