@@ -83,7 +83,7 @@ def settings_of(args: argparse.Namespace) -> tuple[Any, Any]:
         f"--{option.replace('_', '-')} is not an option of the objective {name}, but of {', '.join(owners)}"
       )
   own, shared = presets.preset(name, args.dataset, args.noise_sd) if args.preset else ({}, {})
-  own |= _given(args, kind)
+  own = own | _given(args, kind)  # the published ones stay as they are
   if args.noise_kind not in (None, Gaussian.name):
     if args.preset:
       raise InputError(f"presets were published for Gaussian noise: give `objective` {name} and its options")

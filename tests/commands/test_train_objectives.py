@@ -157,5 +157,5 @@ def test_weights_of_chosen_images_are_saved_and_read_again(small_npz, tmp_path):
 
 def test_remat_is_refused_without_blocks(small_npz, tmp_path, capsys):
   assert run(small_npz, tmp_path / "out", "--remat") == 2
-  assert "--remat is for residual networks; ConvNet has no residual blocks" in capsys.readouterr().err
+  assert "--remat is for convolutional residual networks, not for ConvNet" in capsys.readouterr().err
   assert not (tmp_path / "out").exists()
