@@ -10,8 +10,8 @@ complete. Interrupted at any time, the same command continues. Everything lies i
   OUT/summary.md  one table per norm, of the kinds that prove radii in it
   OUT/NORM.png    certified accuracy against radius in that norm
 
-Every noise but column ablation has the same standard deviation, and the settings are not tuned. A kind is in each table whose norm
-it proves: Gaussian noise has l1 and l-infinity radii, too, which follow from its l2 radii.
+Every noise but column ablation has the same standard deviation, and the settings are not tuned. A kind is in each
+table whose norm it proves: Gaussian noise has l1 and l-infinity radii, too, which follow from its l2 radii.
 """
 
 import argparse
@@ -32,8 +32,12 @@ from rsjax.errors import InputError
 DRAWN = ("--N", 10_000)
 # By --noise-kind: what else `certify` is given. A kind that takes another number for SIGMA has it in SIZES.
 KINDS = {
-  **{"gaussian": DRAWN, "grid": DRAWN, "uniform": DRAWN, "laplace": DRAWN},
-  **{"splitting": (), "columns": ()},  # exact: of all their draws
+  "gaussian": DRAWN,
+  "grid": DRAWN,
+  "uniform": DRAWN,
+  "laplace": DRAWN,
+  "splitting": (),  # exact: of all its draws, as the next
+  "columns": (),
 }
 SIZES = {"columns": 2}  # the width of its band
 RADII = {
