@@ -10,8 +10,8 @@ complete. Interrupted at any time, the same command continues. Everything lies i
   OUT/summary.md  one table per norm, of the kinds that prove radii in it
   OUT/NORM.png    certified accuracy against radius in that norm
 
-Every noise but column ablation has the same standard deviation, and the settings are not tuned. A kind is in each
-table whose norm it proves: Gaussian noise has l1 and l-infinity radii, too, which follow from its l2 radii.
+Every noise but column ablation has the same standard deviation, and the settings are not tuned. A kind is in
+each table whose norm it proves: Gaussian noise has l1 and l-infinity radii, too, which follow from its l2 radii.
 """
 
 import argparse
@@ -143,7 +143,8 @@ def _summary(args, found, tables, accuracies):
 
 {args.arch}, {args.epochs} epochs under each noise, one seed; {images} test images, alpha = 0.001. Radii are in
 units of pixels in [0, 1]. Column ablation keeps {SIZES["columns"]} columns. Splitting and column ablation are
-certified exactly, without alpha. Accuracy of the base classifiers under their own noise, on all test images: {under}.
+certified exactly, without alpha. Accuracy of the base classifiers under their own noise, on all test images:
+{under}.
 
 {chr(10).join(tables)}
 Do not compare numbers of different tables: the l1 ball of a radius is much smaller than the l2 ball, and the
