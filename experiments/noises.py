@@ -11,7 +11,7 @@ complete. Interrupted at any time, the same command continues. Everything lies i
   OUT/NORM.png    certified accuracy against radius in that norm
 
 Every noise but column ablation has the same standard deviation, and the settings are not tuned. A kind is in
-each table whose norm it proves: Gaussian noise has l1 and l-infinity radii, too, which follow from its l2 radii.
+each table whose norm it proves. Gaussian noise has l1 and l-infinity radii, too: they follow from its l2 radii.
 """
 
 import argparse

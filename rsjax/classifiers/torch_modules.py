@@ -49,7 +49,7 @@ def from_torch(
     channels_first: whether the last axis comes before the others in the module's input; None: for images.
 
   Returns:
-    (apply, variables): apply(variables, inputs) -> float32[b, classes], for float32 inputs of [b] and example_shape;
+    (apply, variables): apply(variables, inputs) -> float32[b, classes], inputs float32 of [b] and example_shape;
     variables are the module's parameters and buffers by name.
 
   Raises:
