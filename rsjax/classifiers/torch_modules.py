@@ -49,8 +49,8 @@ def from_torch(
     channels_first: whether the last axis comes before the others in the module's input; None: for images.
 
   Returns:
-    (apply, variables): apply(variables, inputs) -> float32[b, classes], inputs float32 of [b] and example_shape;
-    variables are the module's parameters and buffers by name.
+    (apply, variables): apply(variables, inputs) -> float32[b, classes], for float32 inputs of b times the
+    example's shape; variables are the module's parameters and buffers by name.
 
   Raises:
     InputError: if torchax is missing or lacks an operation, which the message names; if the module cannot be
