@@ -85,7 +85,7 @@ def test_examples_of_docstrings(path, names, folder, tmp_path, monkeypatch):
   name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
   module = importlib.import_module(name)
   if "training" in name:
-    names |= {"Gaussian": training.Gaussian}
+    names |= {"Gaussian": training.Gaussian, "train": training.train, "Recipe": training.Recipe}
   others = {key: value for key, value in names.items() if key not in vars(module)}
   found = doctest.testmod(module, extraglobs=others, optionflags=FLAGS)
   assert found.attempted and not found.failed

@@ -68,7 +68,7 @@ def test_programs_are_named_as_they_were_typed(typed, program, monkeypatch, caps
   monkeypatch.setattr(sys, "argv", [typed])
   monkeypatch.chdir(tmp_path)
   main = certify.main if program.endswith("rsjax.certify") else lambda argv: __main__.main(["certify", *argv])
-  refused(main, ["digits"], capsys, f"usage: {program} DATASET CHECKPOINT SIGMA OUTFILE [options]")
+  refused(main, ["digits"], capsys, f"usage: {program} DATASET CHECKPOINT... SIGMA OUTFILE [options]")
   arguments = ["cifar10", "c", "0.25", "o.tsv", "--data-dir", tmp_path]
   refused(main, arguments, capsys, f"{program[:-7]}prepare cifar10")
   with pytest.raises(SystemExit, match="0"):
