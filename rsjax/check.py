@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     action="append",
     help="the classifier that they are of: rows are drawn again; once for each member of an ensemble",
   )
+  add("--denoiser", metavar="DIR", help="the denoiser in front of that classifier, for files made with one")
   add("--data", metavar="DATASET", help="its data set (default, with --checkpoint: the manifest's)")
   arguments.add_data_dir(made)
   add("--rows", type=int, metavar="N", help="how many rows to draw again (default: 5)")
@@ -49,8 +50,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> None:
-  for path in (*args.files, *(args.checkpoint or ()), args.data or "", args.data_dir or ""):
+  for path in (
+    *args.files,
+    *(args.checkpoint or ()),
+    args.data or "",
+    args.data_dir or "",
+    args.denoiser or "",
+  ):
     files.local(path)
+  if args.checkpoint is None and args.denoiser is not None:
+    raise InputError("--denoiser is in front of a classifier: give --checkpoint, too")
   if args.checkpoint is None and (args.rows is not None or args.seed is not None):
     raise InputError("--rows and --seed are of rows that are drawn again: give --checkpoint")
   if args.rows is not None and args.rows < 1:
@@ -120,10 +129,20 @@ def _loaded(path: str, args: argparse.Namespace, file: Any) -> dict[str, Any]:
     raise InputError(f"{error}{hint}") from error
   found: dict[str, Any] = {"dataset": dataset}
   if args.checkpoint is not None:
-    from rsjax.classifiers import ensemble
-
-    found["classifier"] = ensemble.load(args.checkpoint)
+    found["classifier"] = _classifier(path, args, file)
   return found
+
+
+def _classifier(path: str, args: argparse.Namespace, file: Any) -> Any:
+  """What was given as the file's classifier, behind the denoiser that was given."""
+  from rsjax import noise
+  from rsjax.classifiers import denoised, ensemble
+
+  if args.denoiser is not None:
+    return denoised.load(args.checkpoint, args.denoiser, noise.from_settings(file.settings))
+  if "denoiser" in file.settings:
+    raise InputError(f"{path} was made with a denoiser in front of the classifier: give --denoiser, too")
+  return ensemble.load(args.checkpoint)
 
 
 def _against(file: Any, loaded: dict[str, Any], args: argparse.Namespace, wrong: list[str]) -> None:

@@ -14,12 +14,14 @@ from rsjax.errors import InputError
 EPILOG = """examples:
   python -m rsjax.convert checkpoint.pth.tar out/resnet110 --normalization cifar10 --noise 0.25
   python -m rsjax.convert checkpoint.pth.tar --check cifar10 --noise 0.25    which normalisation fits?
+  python -m rsjax.convert cifar10_uncond_50M_500K.pt out/denoiser      for certify --denoiser
   python -m rsjax.convert out/resnet110 again.pth.tar --to-torch
 
 The command reads the paper's checkpoint.pth.tar, those of SmoothAdv, MACER, Consistency, SmoothMix and CAT-RS,
-torchvision's resnet50, RobustBench's wide residual networks, timm's vision transformers, and safetensors,
-without executing anything in them. It refuses a file with a tensor that is left over, missing or of another
-shape. It needs PyTorch: pip install torch safetensors
+torchvision's resnet50, RobustBench's wide residual networks, timm's vision transformers, and safetensors; and
+OpenAI's denoisers cifar10_uncond_50M_500K.pt and 256x256_diffusion_uncond.pt. It does not execute anything in
+them, and refuses a file with a tensor that is left over, missing or of another shape. It needs PyTorch:
+pip install torch safetensors
 
 Weights work only with the normalisation that they were trained with, and most files do not record it.
 cifar10, imagenet, cifar100, svhn_cropped: subtract the mean, then divide by the standard deviation (the paper
@@ -88,7 +90,7 @@ def _body(args: argparse.Namespace) -> None:
     _to_torch(args)
     return
   from rsjax import bounds
-  from rsjax.classifiers import torch_files
+  from rsjax.classifiers import torch_denoisers, torch_files
   from rsjax.noise import Gaussian
 
   if args.normalization is not None:
@@ -101,6 +103,9 @@ def _body(args: argparse.Namespace) -> None:
   noise = Gaussian(sigma)
   bounds.check_noise(noise)
   out = args.outdir and _new(args.outdir)
+  if (unet := torch_denoisers.read(args.checkpoint)) is not None:
+    _save_denoiser(out, args, unet)
+    return
   file = torch_files.read(args.checkpoint, args.key)
   variables = torch_files.to_variables(file)
   taken = f", the network under {file.about['key']!r}" if "key" in file.about else ""
@@ -201,7 +206,6 @@ def _new(path: str) -> pathlib.Path:
 
 
 def _save(out: pathlib.Path, args: argparse.Namespace, file: Any, variables: Any, normalization: Any) -> None:
-  from rsjax.classifiers import checkpoint
   from rsjax.classifiers.classifier import Spec
 
   metadata = {
@@ -209,6 +213,20 @@ def _save(out: pathlib.Path, args: argparse.Namespace, file: Any, variables: Any
     **({} if args.noise_sd is None else {"noise_sd": args.noise_sd}),
     "origin": {"file": pathlib.Path(args.checkpoint).name, "sha256": file.digest, **file.about},
   }
+  _write(out, variables, metadata)
+
+
+def _save_denoiser(out: Any, args: argparse.Namespace, file: Any) -> None:
+  if any(value is not None for value in (args.normalization, args.check, args.noise_sd, args.key)):
+    flags = "--normalization, --check, --noise_sd and --key"
+    raise InputError(f"{args.checkpoint} holds a denoiser, {file.name}: {flags} are for classifiers")
+  _write(out, file.variables, file.metadata)
+  print(f"{out}: the denoiser {file.name}; give it to rsjax.certify as --denoiser")
+
+
+def _write(out: pathlib.Path, variables: Any, metadata: dict[str, Any]) -> None:
+  from rsjax.classifiers import checkpoint
+
   try:
     checkpoint.save(out / "checkpoint", variables, metadata)
   except OSError as error:

@@ -100,16 +100,28 @@ def load(path: str | pathlib.Path) -> Classifier:
   Raises:
     InputError: if there is none, or its weights do not fit its architecture or are not finite.
   """
+  metadata, tree = read(path)
+  try:
+    if "denoiser" in metadata:
+      raise InputError("it is a denoiser, to be given as `denoiser` beside a classifier")
+    return classifier.make(tree, metadata)
+  except InputError as error:
+    raise InputError(f"{path} cannot be used as a base classifier: {error}") from error
+
+
+def read(path: str | pathlib.Path) -> tuple[dict[str, Any], Any]:
+  """(metadata, weights) of the checkpoint at `path`, `path`/checkpoint or OUTDIR/state/STEP, of any network.
+
+  Raises:
+    InputError: if there is none.
+  """
   path = check_path(path)
   if _current(path / "checkpoint").is_dir():
     path = path / "checkpoint"
   metadata, tree = _read(path)
   if "opt_state" in tree:  # OUTDIR/state/STEP
     tree = {key: tree[key] for key in ("params", "batch_stats") if tree.get(key)}
-  try:
-    return classifier.make(tree, metadata)
-  except InputError as error:
-    raise InputError(f"{path} cannot be used as a base classifier: {error}") from error
+  return metadata, tree
 
 
 def load_tree(path: str | pathlib.Path, template: Any) -> Any:

@@ -109,21 +109,28 @@ def make(variables: Any, metadata: dict[str, Any]) -> Classifier:
       below 0.
   """
   spec = Spec.from_metadata(metadata)
-  wanted, found = named_leaves(spec.variables_shapes()), named_leaves(variables)
+  check_weights(variables, spec.variables_shapes(), spec.arch)
+  below = [n for n, leaf in named_leaves(variables).items() if _is_variance(n) and np.min(leaf) < 0]
+  if below:
+    raise InputError(f"variances of batch norm must be at least 0, these are not: {some(below)}")
+  return Classifier(
+    variables, metadata, digest_of(variables, [metadata[f.name] for f in dataclasses.fields(Spec)])
+  )
+
+
+def check_weights(variables: Any, shapes: Any, network: str) -> None:
+  """Raises InputError unless weights have the names and shapes of a network, and are finite."""
+  wanted, found = named_leaves(shapes), named_leaves(variables)
   wrong = [
     name
     for name in sorted(wanted.keys() | found.keys())
     if name not in wanted or name not in found or wanted[name].shape != found[name].shape
   ]
   if wrong:
-    raise InputError(f"{len(wrong)} weights do not fit {spec.arch}: {some(wrong)}")
+    raise InputError(f"{len(wrong)} weights do not fit {network}: {some(wrong)}")
   bad = [name for name, leaf in found.items() if not np.isfinite(leaf).all()]
   if bad:
     raise InputError(f"weights are not finite: {some(bad)}")
-  below = [name for name, leaf in found.items() if _is_variance(name) and np.min(leaf) < 0]
-  if below:
-    raise InputError(f"variances of batch norm must be at least 0, these are not: {some(below)}")
-  return Classifier(variables, metadata, _digest(variables, metadata))
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:
@@ -141,8 +148,8 @@ def some(names: Sequence[str], most: int = 5) -> str:
   return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _digest(variables: Any, metadata: dict[str, Any]) -> str:
-  identity = [metadata[field.name] for field in dataclasses.fields(Spec)]
+def digest_of(variables: Any, identity: list[Any]) -> str:
+  """SHA-256 of weights, and of the JSON values that fix the function that they compute."""
   digest = hashlib.sha256(json.dumps(identity).encode())
   for name, leaf in sorted(named_leaves(variables).items()):
     digest.update(f"{name} {leaf.dtype} {leaf.shape}".encode())

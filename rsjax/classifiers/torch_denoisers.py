@@ -1,9 +1,15 @@
 """Reads the published U-Nets that denoise from their PyTorch files, and accounts for every tensor.
 
-layout = IMAGENET
-params = from_published(layout, {name: array})     # names and shapes as in the file
+    file = read("cifar10_uncond_50M_500K.pt")     # None if it is of another network
+    checkpoint.save("out/denoiser", file.variables, file.metadata)
+
+Files are read without executing anything in them. They hold only weights: neither the number of heads nor the
+schedule of the noise. So only files with exactly the tensors of a published one are known.
 """
 
+import dataclasses
+import hashlib
+import pathlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,8 +17,74 @@ from typing import Any
 import jax
 import numpy as np
 
+from rsjax import files
+from rsjax.classifiers import denoiser, torch_states
+from rsjax.classifiers.classifier import some
+from rsjax.errors import InputError
 from rsjax.models import unet
+from rsjax.models.diffusion import Diffusion
 from rsjax.models.unet import Layout
+
+# {published file: (the process, (h, w, c) of the images that it was trained with)}
+PUBLISHED = {
+  "cifar10_uncond_50M_500K.pt": (Diffusion(unet.CIFAR10, "cosine", 4000, rescaled=True), (32, 32, 3)),
+  "256x256_diffusion_uncond.pt": (Diffusion(unet.IMAGENET, "linear", 1000), (256, 256, 3)),
+}
+_FIRST, _WIDTH = "input_blocks.0.0.weight", "time_embed.0.weight"
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+  """A U-Net's file as read.
+
+  Attributes:
+    name: of the published file that has these tensors.
+    variables: the tree of NumPy arrays, float32.
+    metadata: of its checkpoint.
+  """
+
+  name: str
+  variables: Any
+  metadata: dict[str, Any]
+
+
+def read(path: str | pathlib.Path) -> File | None:
+  """The U-Net in a PyTorch (or safetensors) file; None if the file holds no U-Net.
+
+  Raises:
+    InputError: if the file cannot be read or would run code, or if the U-Net is not a published one; tensors
+      that are left over, missing or of other shapes are listed.
+  """
+  path = files.local(path)
+  state = torch_states.load(path)
+  if not torch_states.is_state(state) or not {_FIRST, _WIDTH} <= state.keys():
+    return None
+  has = {name: tuple(tensor.shape) for name, tensor in state.items()}
+  known = [name for name, (process, _) in PUBLISHED.items() if process.layout.width == has[_WIDTH][-1]]
+  wrong = {name: _differences(has, published_names(PUBLISHED[name][0].layout)) for name in known}
+  name = min(known, key=lambda one: len(wrong[one]), default="")
+  if not name or wrong[name]:
+    differs = (
+      f"; it differs from {name}: {some(wrong[name], 8)}" if name else f"; its width is {has[_WIDTH][-1]}"
+    )
+    raise InputError(f"{path} holds a U-Net, but none that is known ({', '.join(PUBLISHED)}){differs}")
+  process, image_shape = PUBLISHED[name]
+  arrays = {key: tensor.detach().float().numpy() for key, tensor in state.items()}
+  variables = from_published(process.layout, arrays)
+  metadata = denoiser.metadata_of(process, image_shape)
+  denoiser.make(variables, metadata)  # refuses weights that are not finite
+  digest = hashlib.sha256(path.read_bytes()).hexdigest()
+  return File(name, variables, metadata | {"origin": {"file": path.name, "sha256": digest}})
+
+
+def _differences(has: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> list[str]:
+  found = [f"missing {name}" for name in wanted if name not in has]
+  found += [f"left over {name}" for name in has if name not in wanted]
+  return found + [
+    f"{name} is {list(has[name])}, not {list(shape)}"
+    for name, shape in wanted.items()
+    if name in has and has[name] != shape
+  ]
 
 
 def published_names(layout: Layout) -> dict[str, tuple[int, ...]]:

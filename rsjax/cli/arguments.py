@@ -105,6 +105,12 @@ def run_parser(command: str, description: str, epilog: str) -> argparse.Argument
     help="dtype that the classifier computes in (default: float32 on CPU, bfloat16 on accelerators)",
   )
   made.add_argument(
+    "--denoiser",
+    metavar="DIR",
+    help="a denoiser that rsjax.convert wrote: the classifier, which need not be trained with noise, is given "
+    "what the denoiser makes of each noisy image (default: none)",
+  )
+  made.add_argument(
     "--batch",
     type=_batch,
     metavar="N",

@@ -51,6 +51,7 @@ def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[An
       data_dir=args.data_dir,
       split=args.split,
       dtype=args.dtype,
+      denoiser=args.denoiser,
     )
     job, how = attack.of_job(job, Execution(args.batch))
     if args.dry_run:

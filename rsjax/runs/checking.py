@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rsjax import bounds, data, devices, noise
 from rsjax.analysis.contradictions import Checked, selection_of
 from rsjax.analysis.exact import is_exact
-from rsjax.classifiers.ensemble import Loaded
+from rsjax.classifiers.denoised import Base
 from rsjax.errors import InputError
 from rsjax.noise import Noise, check_seed
 from rsjax.procedures import ABSTAIN, AUTO, Certificate, CertifyByLooks, Prediction, Steps
@@ -31,7 +31,7 @@ _DESCRIBED = ("arch", "num_classes", "classes", "image_shape", "mean", "std", "n
 _DTYPES = ("float32", "bfloat16")
 
 
-def against_checkpoint(f: Results, classifier: Loaded) -> Checked:
+def against_checkpoint(f: Results, classifier: Base) -> Checked:
   """Whether the file is of the classifier, by its digest, and what its manifest says about the classifier."""
   digest, said = f.settings.get("checkpoint"), f.manifest["about"].get("checkpoint", {})
   wrong = []
@@ -49,7 +49,7 @@ def against_checkpoint(f: Results, classifier: Loaded) -> Checked:
 def redrawn(
   f: Results,
   dataset: data.Dataset,
-  classifier: Loaded,
+  classifier: Base,
   count: int,
   seed: int,
   progress: Progress = Progress(),
@@ -125,7 +125,7 @@ def _asked(f: Results, row: int) -> tuple[int, ...]:
   return (first, n) if n0 == first else (first, n0 - first, n)
 
 
-def _job(f: Results, dataset: data.Dataset, classifier: Loaded, procedure: Any) -> Job:
+def _job(f: Results, dataset: data.Dataset, classifier: Base, procedure: Any) -> Job:
   s = f.settings
   if s.get("dtype") not in _DTYPES:
     raise InputError(f"its manifest must say a dtype, {' or '.join(_DTYPES)}, got {s.get('dtype')!r}")

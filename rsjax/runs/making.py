@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rsjax import devices
-from rsjax.classifiers import ensemble
+from rsjax.classifiers import denoised
 from rsjax.errors import ResultWarning
 from rsjax.noise import Noise
 from rsjax.runs import given, split
@@ -56,6 +56,7 @@ def load(
   sigma: float | None = None,
   noise: Noise | None = None,
   dtype: str | None = None,
+  denoiser: str | pathlib.Path | None = None,
 ) -> SmoothedClassifier:
   """The classifier in a directory that `rsjax.train` or `rsjax.convert` wrote, smoothed by noise.
 
@@ -63,15 +64,17 @@ def load(
     path: the directory; several: their ensemble, whose logits are the mean of its members'.
     sigma, noise: as for `smooth`.
     dtype: "float32" or "bfloat16", what it computes in; None: float32 on CPU, bfloat16 on accelerators.
+    denoiser: a directory that `rsjax.convert` wrote; the classifier is given what it makes of a noisy image.
 
   Raises:
     InputError: if there is no classifier, for members that do not fit each other, or for a sigma that is not a
       positive number.
   """
   noise = given.noise_of(sigma, noise)
-  classifier = ensemble.load(path)
+  classifier = denoised.load(path, denoiser, noise)
   for note in split.notes(noise, classifier):
     warnings.warn(note, ResultWarning, stacklevel=2)
   dtype = dtype or devices.default_dtype()
   apply, variables = classifier.inference(dtype)
-  return SmoothedClassifier(apply, variables, noise, None, classifier.members[0].spec.image_shape, dtype)
+  shape = None if denoiser else classifier.members[0].spec.image_shape
+  return SmoothedClassifier(apply, variables, noise, None, shape, dtype)

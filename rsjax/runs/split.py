@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rsjax import data, devices, files
-from rsjax.classifiers import ensemble
+from rsjax.classifiers import denoised, ensemble
 from rsjax.classifiers.classifier import Classifier
-from rsjax.classifiers.ensemble import Loaded
+from rsjax.classifiers.denoised import Base, Denoised
 from rsjax.data import coverage
 from rsjax.devices import processes
 from rsjax.errors import InputError
@@ -42,6 +42,7 @@ def run(
   data_dir: str | None = None,
   split: str = "test",
   dtype: str | None = None,
+  denoiser: str | pathlib.Path | None = None,
   rows: int | None = None,
   progress: Progress = Progress(),
 ) -> Results | None:
@@ -56,6 +57,7 @@ def run(
     selection: which images.
     seed: of the noise.
     dtype: "float32" or "bfloat16", what the classifier computes in; None: the device's default.
+    denoiser: as for `denoiser.load`; what it makes of a noisy image is classified. None: the noisy image is.
     rows: noisy images per device step; None: chosen by `tuning.best_rows`.
     progress: receives what the run reports.
 
@@ -77,6 +79,7 @@ def run(
     data_dir=data_dir,
     split=split,
     dtype=dtype,
+    denoiser=denoiser,
   )
   return into_file(job, outfile, execution, progress)
 
@@ -92,38 +95,28 @@ def job_of(
   data_dir: str | None = None,
   split: str = "test",
   dtype: str | None = None,
+  denoiser: str | pathlib.Path | None = None,
 ) -> Job:
   """The job of `run`, for the same arguments; several processes agree on whether it can be done.
 
   Raises:
     InputError: for anything that cannot be used; nothing has been compiled then.
   """
-  for path in (dataset_name, *ensemble.several(checkpoint_path), data_dir or ""):
+  for path in (dataset_name, *ensemble.several(checkpoint_path), data_dir or "", denoiser or ""):
     files.local(path)
   seed = check_seed(seed)
-  return processes.together(
-    lambda: _job_of(dataset_name, checkpoint_path, noise, procedure, selection, seed, data_dir, split, dtype)
-  )
 
+  def made() -> Job:
+    dataset = data.load(dataset_name, split, data_dir)
+    classifier = denoised.load(checkpoint_path, denoiser, noise)
+    return job_from(dataset, classifier, noise, procedure, selection, seed, dtype)
 
-def _job_of(
-  dataset_name: str,
-  checkpoint_path: str | pathlib.Path | Sequence[str | pathlib.Path],
-  noise: Noise,
-  procedure: Procedure | None,
-  selection: data.Selection,
-  seed: int,
-  data_dir: str | None,
-  split: str,
-  dtype: str | None,
-) -> Job:
-  dataset = data.load(dataset_name, split, data_dir)
-  return job_from(dataset, ensemble.load(checkpoint_path), noise, procedure, selection, seed, dtype)
+  return processes.together(made)
 
 
 def job_from(
   dataset: data.Dataset,
-  classifier: Loaded,
+  classifier: Base,
   noise: Noise,
   procedure: Procedure | None,
   selection: data.Selection,
@@ -165,11 +158,17 @@ def job_from(
       "checkpoint": classifier.metadata,
     },
     name=lambda: f"{classifier.metadata['arch']} {dtype}",
-    notes=[*dataset.notes, *notes(noise, classifier), *_of_seed(noise, seed), *_coverage(dataset, indices)],
+    notes=[
+      *dataset.notes,
+      *notes(noise, classifier),
+      *(classifier.notes(dataset.image_shape) if isinstance(classifier, Denoised) else []),
+      *_of_seed(noise, seed),
+      *_coverage(dataset, indices),
+    ],
   )
 
 
-def _batch_norm(classifier: Loaded, dtype: str) -> str:
+def _batch_norm(classifier: Base, dtype: str) -> str:
   """Whether batch norm is folded into convolutions, as manifests record it."""
   folded = {hasattr(member.model(dtype), "CONVOLUTIONS") for member in classifier.members}
   if len(folded) > 1:
@@ -177,18 +176,19 @@ def _batch_norm(classifier: Loaded, dtype: str) -> str:
   return "folded" if folded == {True} else "not folded"
 
 
-def notes(noise: Noise, classifier: Loaded) -> list[str]:
+def notes(noise: Noise, classifier: Base) -> list[str]:
   """Notes about what is allowed, but often a mistake; each once."""
   alone = len(classifier.members) == 1
+  seen = not isinstance(classifier, Denoised)  # the noise, by the classifier
   found = (
     f"{'the classifier' if alone else 'a member of the ensemble'}{note}"
     for member in classifier.members
-    for note in _notes(noise, member.metadata)
+    for note in (*(_of_noise(noise, member.metadata) if seen else ()), *_of_training(member.metadata))
   )
   return list(dict.fromkeys(found))
 
 
-def _notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
+def _of_noise(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
   noise_sd = metadata.get("noise_sd")
   sigma = getattr(noise, "sigma", None)
   if None not in (noise_sd, sigma) and noise_sd != sigma:
@@ -199,6 +199,9 @@ def _notes(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:
   band = metadata.get("training", {}).get("noise", {}).get("band") if isinstance(noise, Columns) else None
   if band is not None and band != noise.band:  # type: ignore[attr-defined]
     yield f" was trained with bands of {band} columns, not {noise.band}"  # type: ignore[attr-defined]
+
+
+def _of_training(metadata: dict[str, Any]) -> Iterator[str]:
   epoch, epochs = metadata.get("epoch"), metadata.get("training", {}).get("epochs")
   if epoch != epochs:
     yield f"'s training stands at epoch {epoch} of {epochs}"
@@ -216,15 +219,18 @@ def _coverage(dataset: data.Dataset, indices: list[int]) -> Iterator[str]:
     yield f"{dataset.name}: {told}"
 
 
-def check_match(dataset: data.Dataset, classifier: Loaded) -> None:
+def check_match(dataset: data.Dataset, classifier: Base) -> None:
   """Raises InputError if images, classes or their names are not those that the classifier is for."""
+  resized = isinstance(classifier, Denoised)
+  if isinstance(classifier, Denoised):
+    classifier.check_images(dataset.image_shape)
   for member in classifier.members:
-    _check_member(dataset, member)
+    _check_member(dataset, member, resized)
 
 
-def _check_member(dataset: data.Dataset, classifier: Classifier) -> None:
+def _check_member(dataset: data.Dataset, classifier: Classifier, resized: bool) -> None:
   spec = classifier.spec
-  if dataset.image_shape != spec.image_shape:
+  if not resized and dataset.image_shape != spec.image_shape:
     raise InputError(
       f"{dataset.name} has images of {_by(dataset.image_shape)} (height x width x channels), "
       f"but the checkpoint is for {_by(spec.image_shape)}"
