@@ -257,7 +257,8 @@ def test_the_last_two_states_are_kept_and_a_damaged_one_is_passed_over(
     "from rsjax.training import Gaussian, Recipe\n"
     "P = progress.TrainingProgress\n"
     "P.damaged = lambda _, path: print(path)\n"
-    f"training.run({small_npz!r}, 'convnet', {str(out)!r}, Gaussian(noise_sd={OBJECTIVE.noise_sd}), {RECIPE!r}, progress=P())\n"
+    f"objective = Gaussian(noise_sd={OBJECTIVE.noise_sd})\n"
+    f"training.run({small_npz!r}, 'convnet', {str(out)!r}, objective, {RECIPE!r}, progress=P())\n"
   )
   ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
   assert ran.stdout.split() == [str(damaged)]
