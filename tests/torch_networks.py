@@ -199,6 +199,14 @@ def random_network(arch, num_classes, seed=0):
   return net.eval()
 
 
+class Parallel(nn.Module):
+  """Names tensors as nn.DataParallel does, which would take torchax for a device, once that is imported."""
+
+  def __init__(self, module):
+    super().__init__()
+    self.module = module
+
+
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
 # How each project of the field saves.
@@ -217,7 +225,7 @@ LAYOUTS = {
 def published(arch, num_classes, normalize=True, parallel=False, saved=False):
   """(a network in evaluation as the field wraps it, its state_dict)."""
   net = random_network(arch, num_classes)
-  net = nn.DataParallel(net) if parallel else net
+  net = Parallel(net) if parallel else net
   net = nn.Sequential(Normalize(MEAN, STD, saved), net) if normalize else net
   return net.eval(), net.state_dict()
 

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from rsjax import files
 from rsjax.classifiers import denoiser, ensemble
 from rsjax.classifiers.classifier import Classifier
 from rsjax.classifiers.denoiser import Denoiser
@@ -130,9 +131,10 @@ def load(paths: Paths, denoiser_path: str | pathlib.Path | None, noise: Noise) -
     InputError: as for `ensemble.load` and `denoiser.load`; for noise other than Gaussian; and if the two
       do not fit each other.
   """
-  loaded = ensemble.load(paths)
   if denoiser_path is None:
-    return loaded
+    return ensemble.load(paths)
+  files.local(denoiser_path)
+  loaded = ensemble.load(paths)
   if not isinstance(noise, Gaussian | GridGaussian):
     raise InputError(f"a denoiser is for Gaussian noise, not for {called(noise.name)}")
   found = denoiser.load(denoiser_path)

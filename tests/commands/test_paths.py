@@ -15,7 +15,7 @@ from helpers import DIGITS, contents, linear, ran, refused
 import rsjax
 from rsjax import analysis, analyze, certify, data, devices, prepare, results, train, visualize
 from rsjax.analysis.reports import images
-from rsjax.classifiers import checkpoint, ensemble, torch_files
+from rsjax.classifiers import checkpoint, denoised, denoiser, ensemble, torch_denoisers, torch_files
 from rsjax.data import preparation
 from rsjax.errors import InputError
 from rsjax.noise import Gaussian
@@ -124,8 +124,12 @@ TAKING = {
   "classifiers/checkpoint load path": checkpoint.load,
   "classifiers/checkpoint load_tree path": lambda p: checkpoint.load_tree(p, {}),
   "classifiers/checkpoint read_metadata path": checkpoint.read_metadata,
+  "classifiers/checkpoint read path": checkpoint.read,
+  "classifiers/denoised load denoiser_path": lambda p: denoised.load("c", p, Gaussian(0.25)),
+  "classifiers/denoiser load path": denoiser.load,
   "classifiers/ensemble several paths": lambda p: ensemble.load(ensemble.several(p)),
   "classifiers/ensemble load paths": lambda p: ensemble.load([p, p]),
+  "classifiers/torch_denoisers read path": torch_denoisers.read,
   "classifiers/torch_files read path": torch_files.read,
   "classifiers/torch_files write path": lambda p: torch_files.write(p, {}, {"arch": "resnet50"}),
   "data/__init__ load name": lambda p: data.load(p, "test"),
@@ -149,6 +153,8 @@ TAKING = {
   "runs/face SmoothedClassifier.certify file": lambda p: face().certify(IMAGES, LABELS, file=p),
   "runs/face SmoothedClassifier.predict file": lambda p: face().predict(IMAGES, LABELS, file=p),
   "runs/making load path": lambda p: rsjax.load(p, sigma=0.25),
+  "runs/making load denoiser": lambda p: rsjax.load("c", sigma=0.25, denoiser=p),
+  "runs/split run denoiser": lambda p: run(denoiser=p),
   "runs/split run dataset_name": lambda p: run(dataset_name=p),
   "runs/split run checkpoint_path": lambda p: run(checkpoint_path=p),
   "runs/split run outfile": lambda p: run(outfile=p),
@@ -278,5 +284,5 @@ def test_an_argument_is_either_a_path_or_known_not_to_be():
   texts = {dest for command in test_architecture.COMMANDS for dest in text_arguments(command)}
   assert texts == {"dataset", "checkpoint", "outfile", "outdir", "data_dir", "compilation_cache", "init_from",
                    "results", "out", "reference", "check", "source", "indices", "files", "data", "votes",
-                   "html"}  # fmt: skip
+                   "html", "denoiser"}  # fmt: skip
   assert isinstance(certify.parser(), argparse.ArgumentParser)
