@@ -6,7 +6,7 @@
 Compiles only, half a minute for all; nothing is tuned or run, so that it says nothing of speed. Counts the
 convolutions that stand alone, those that take bias, residual and ReLU along, and the other kernels of a step:
 those that bring a convolution's weights into the order that cuDNN reads, were they not kept in it and as it is,
-and the rest, which --kernels lists with what they write.
+and the rest, which --kernels lists with what they write. GB is what all of them read and write in a step.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from rsjax import devices, models
-from rsjax.noise import Gaussian
+from rsjax.noise import of_kind
 from rsjax.smoothing import Execution, packing, votes
 
 # What a H100 says of itself, as XLA's compiler asks.
@@ -38,10 +38,16 @@ dnn_version_info { major: 9 minor: 10 patch: 0 } runtime_version { major: 12 min
 """
 
 
-def program(arch, dtype, rows, formats=devices.weight_formats, classes=10):
-  """The text of the compiled step, and its temporary memory in bytes; formats: how weights lie in memory."""
+BYTES = {"pred": 1, "bf16": 2}  # of an element; the other dtypes' names end with their bits
+
+
+def program(arch, dtype, rows, formats=devices.weight_formats, classes=10, kind="gaussian"):
+  """The text of the compiled step, and its temporary memory in bytes.
+
+  formats: how weights lie in memory; kind: of noise.
+  """
   topology = topologies.get_topology_desc("1x1x1", platform="cuda", target_config=H100, topology="1x1x1")
-  mesh, noise = devices.draws_mesh(topology.devices), Gaussian(benchmark.SIGMA)
+  mesh, noise = devices.draws_mesh(topology.devices), of_kind(kind, benchmark.SIGMA)
   shape = (224, 224, 3) if arch == "resnet50" else (32, 32, 3)
   slots = Execution(rows, mesh).resolve(shape).slots
   model = models.create(arch, num_classes=classes, mean=benchmark.MEAN, std=benchmark.STD, dtype=dtype)
@@ -82,23 +88,42 @@ def kernels(text):
   return of_weights, [line for line in lines if line not in of_weights]
 
 
+def traffic(text):
+  """Bytes that kernels and convolutions read and write in a step, each array once for each that takes it."""
+  size, total = {}, 0
+  line = r" (%\S+) = (\(.*?\)|\S+) ([\w-]+)\((.*?)\)"
+  for name, written, op, taken in re.findall(line, text[text.index("\nENTRY") :]):
+    arrays = re.findall(r"\b(pred|bf16|[fsu]\d+)\[([\d,]*)\]", written)
+    size[name] = sum(
+      BYTES.get(dtype, int(re.sub(r"\D", "", dtype) or 8) // 8)
+      * np.prod([int(n) for n in dims.split(",") if n])
+      for dtype, dims in arrays
+    )
+    if op in ("fusion", "custom-call", "copy", "transpose", "scatter"):
+      total += size[name] + sum(size.get(one, 0) for one in re.findall(r"%[\w.-]+", taken))
+  return total
+
+
 def main(argv=None):
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--arch", nargs="+", default=["cifar_resnet20", "cifar_resnet110", "resnet50"])
   parser.add_argument("--dtype", nargs="+", default=["bfloat16", "float32"], choices=models.DTYPES)
+  parser.add_argument("--noise-kind", default="gaussian", help="as of rsjax certify (default: gaussian)")
   parser.add_argument("--kernels", action="store_true", help="list the kernels that are no convolutions")
   args = parser.parse_args(argv)
-  print(f"{'':27}{'rows':>6}{'alone':>7}{'fused':>7}{'weights, were':>15}{'are':>5}{'others':>8}{'MB':>7}")
+  print(
+    f"{'':27}{'rows':>6}{'alone':>7}{'fused':>7}{'weights, were':>15}{'are':>5}{'others':>8}{'MB':>7}{'GB':>8}"
+  )
   for arch in args.arch:
     for dtype in args.dtype:
       rows = 256 if arch == "resnet50" else 4096
-      before, _ = kernels(program(arch, dtype, rows, as_usual)[0])
-      text, memory = program(arch, dtype, rows)
+      before, _ = kernels(program(arch, dtype, rows, as_usual, kind=args.noise_kind)[0])
+      text, memory = program(arch, dtype, rows, kind=args.noise_kind)
       of_weights, others = kernels(text)
       count = lambda target, text=text: len(re.findall(rf'custom_call_target="__cudnn\$conv{target}"', text))
       print(
         f"{arch + ', ' + dtype:27}{rows:6}{count('Forward'):7}{count('BiasActivationForward'):7}"
-        f"{len(before):15}{len(of_weights):5}{len(others):8}{memory / 1e6:7.0f}"
+        f"{len(before):15}{len(of_weights):5}{len(others):8}{memory / 1e6:7.0f}{traffic(text) / 1e9:8.2f}"
       )
       for written, origin in of_weights + others if args.kernels else ():
         print(f"  {origin}: {written}")
