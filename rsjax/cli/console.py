@@ -1,6 +1,5 @@
 """How commands run: exit codes, error lines, and scripts of several commands."""
 
-import os
 import pathlib
 import re
 import shlex
@@ -101,7 +100,7 @@ def leave(code: int) -> NoReturn:
     print(f"the output could not be written: {error.strerror}", file=sys.stderr)
     code = code or 1
   if code in interrupts.CODES.values():
-    os._exit(code)
+    interrupts.end(code)
   sys.exit(code)
 
 

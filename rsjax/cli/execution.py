@@ -26,13 +26,14 @@ def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[An
   import jax
 
   from rsjax import devices
-  from rsjax.devices import processes
+  from rsjax.devices import farewell, processes
   from rsjax.runs import attack, certification, split
   from rsjax.smoothing import Execution
 
   cluster = (args.coordinator, args.processes, args.process)
   if args.distributed:
     processes.start(*cluster)
+    interrupts.before_ending(lambda: farewell.say(jax.process_index()))
   elif any(value is not None for value in cluster):
     raise InputError("--coordinator, --processes and --process need --distributed")
   devices.use_onednn(not args.no_onednn)
@@ -63,9 +64,7 @@ def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[An
       raise
     processes.leave_without_others(1)
     reason = str(error).splitlines()[0][:200]
-    raise OSError(
-      f"another process ended or cannot be reached ({reason}): start all processes again, and they continue"
-    ) from error
+    raise OSError(f"another process ended or cannot be reached ({reason}): {farewell.MEND}") from error
   finally:
     progress.close()
   if results is not None:

@@ -22,7 +22,7 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 CODES: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -33,7 +33,8 @@ _came: list[int] = []  # the signals since `catching`
 _patient: list[str | None] = [None]  # what is done first where the first is only noted
 _patience: list[float] = [float("inf")]  # seconds for which it may go on
 _first: list[float] = []  # when the first signal came
-_end = os._exit  # how the thread ends the process
+_end = os._exit  # how the process is ended at once
+_last: list[Callable[[], None]] = []  # what is done before
 
 
 @contextlib.contextmanager
@@ -99,6 +100,18 @@ def check_unless_finishing() -> None:
     raise KeyboardInterrupt
 
 
+def before_ending(act: Callable[[], None]) -> None:
+  """Has `act` called before a signal ends the process; it must be quick and never raise."""
+  _last.append(act)
+
+
+def end(code: int) -> None:
+  """Ends the process at once, without its destructors."""
+  for act in _last:
+    act()
+  _end(code)
+
+
 def code() -> int | None:
   """The exit code for the signal that came, or None."""
   return CODES[_came[0]] if _came else None
@@ -133,4 +146,4 @@ def _watch(wakes: int, last_words: str) -> None:
         deadline = min(deadline or float("inf"), time.monotonic() + waits)
   with contextlib.suppress(OSError):
     os.write(2, f"\n{last_words}\n".encode())
-  _end(CODES[came[0]])
+  end(CODES[came[0]])

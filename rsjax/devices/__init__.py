@@ -2,6 +2,7 @@
 
 meshes: which devices share a step, and how arrays reach them. compiling: `jax.jit` with the options that a
 platform needs to be correct. processes: what several processes must agree on.
+farewell: how one that must end says so to the others.
 """
 
 from rsjax.devices.compiling import (

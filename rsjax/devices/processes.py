@@ -21,6 +21,7 @@ from typing import Any, TypeVar, cast
 import jax
 import numpy as np
 
+from rsjax.devices import farewell
 from rsjax.errors import InputError
 
 T = TypeVar("T")
@@ -76,6 +77,7 @@ def _join(address: str | None, count: int | None, index: int | None) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     if handler is not None:
       signal.signal(signal.SIGTERM, handler)  # JAX's preemption service has taken it, and ends nothing by it
+  farewell.watch()
 
 
 def _waited(function: Callable[[], T], who: str, most: float = float("inf")) -> T:

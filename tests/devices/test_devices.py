@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rsjax import data, devices, models
-from rsjax.devices import processes
+from rsjax.devices import farewell, processes
 from rsjax.errors import InputError
 from rsjax.training import Gaussian, Recipe
 
@@ -81,3 +81,34 @@ def test_one_process_agrees_with_itself():
   processes.check_alike("text")
   with pytest.raises(ValueError, match="own"):
     processes.together(lambda: int("its own error"))
+
+
+class Service:
+  """A coordination service of which another process says farewell at the third question, or that ends then."""
+
+  def __init__(self, says):
+    self.questions, self._says = 0, says
+
+  def key_value_try_get(self, key):
+    self.questions += 1
+    if self.questions < 3:
+      raise RuntimeError(f"NOT_FOUND: {key}")
+    if self._says is None:
+      raise RuntimeError("UNAVAILABLE: no service")
+    return self._says
+
+
+@pytest.mark.parametrize(("says", "codes"), [("1", [1]), (None, [])])
+def test_a_process_that_learns_of_anothers_end_ends_too(says, codes, monkeypatch, capsys):
+  ended, service = [], Service(says)
+  monkeypatch.setattr(farewell, "_end", ended.append)
+  monkeypatch.setattr(farewell, "_EVERY", 0.0)
+  monkeypatch.setattr(farewell, "_PATIENCE", 0.0)
+  farewell._watch(service)
+  assert ended == codes and service.questions == 3
+  said = capsys.readouterr().err
+  assert ("process 1 was stopped" in said and "start all processes again" in said) == bool(codes)
+
+
+def test_without_other_processes_nobody_is_told():
+  farewell.say(0)
