@@ -12,37 +12,26 @@ complete. Interrupted at any time, the same command continues. Everything lies i
   OUT/summary.md           certified accuracy, what the attack leaves, and the gap of each image
 """
 
-import argparse
 import datetime
-import platform
 import shlex
 import sys
 
-import jax
 import numpy as np
+import pipeline
 
-import rsjax
 from rsjax import analysis, analyze, attack, certify, files, results, train
 from rsjax.cli import console
 
 
 def parser():
-  usage, _, epilog = __doc__.partition("\n\n")
-  made = argparse.ArgumentParser(
-    description=usage, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  made = pipeline.small_parser(__doc__)
   add = made.add_argument
-  add("out", metavar="OUT", help="folder for everything")
-  add("--dataset", default="digits", help="data set (default: digits)")
-  add("--arch", default="convnet", help="architecture (default: convnet)")
   add("--sigma", type=float, nargs="+", default=[0.25, 0.5], help="noise levels (default: 0.25 0.5)")
-  add("--epochs", type=int, default=60, help="passes over the training set (default: 60)")
   add("--N", type=int, default=10_000, help="draws per image, of certificates and of points (default: 10000)")
   add("--skip", type=int, default=5, help="take every SKIPth test image (default: 5)")
   add("--max", type=int, default=72, help="at most so many images (default: 72)")
   add("--steps", type=int, default=10, help="gradient steps at each radius (default: 10)")
   add("--noise-vectors", type=int, default=32, help="noisy copies for a gradient (default: 32)")
-  add("--note", help="a sentence for the summary, for example on the machine")
   return made
 
 
@@ -80,9 +69,12 @@ def summary(args, pairs):
     lines.append(line_of(gap))
   table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
   shown = shlex.join(["python", "experiments/attack_gap.py", "OUT", *_given(args)])
-  versions = f"rsjax {rsjax.__version__}, Python {platform.python_version()}, jax {jax.__version__}"
   note = f" {args.note}" if args.note else ""
-  return HEAD.format(command=shown, date=datetime.date.today(), versions=versions, note=note) + table + PLOT
+  return (
+    HEAD.format(command=shown, date=datetime.date.today(), versions=pipeline.versions(), note=note)
+    + table
+    + PLOT
+  )
 
 
 def line_of(gap):

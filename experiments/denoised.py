@@ -14,9 +14,7 @@ continues, but begins an unfinished training of the denoiser anew. Everything li
 The settings are not tuned.
 """
 
-import argparse
 import datetime
-import platform
 import shlex
 import sys
 import time
@@ -25,9 +23,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pipeline
 from tqdm import tqdm
 
-import rsjax
 from rsjax import analysis, certify, data, files, results, train
 from rsjax.classifiers import checkpoint, denoiser
 from rsjax.cli import console
@@ -39,22 +37,14 @@ WAYS = {"plain": "none", "denoised": "diffusion"}
 
 
 def parser():
-  usage, _, epilog = __doc__.partition("\n\n")
-  made = argparse.ArgumentParser(
-    description=usage, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  made = pipeline.small_parser(__doc__)
   add = made.add_argument
-  add("out", metavar="OUT", help="folder for everything")
-  add("--dataset", default="digits", help="data set (default: digits)")
-  add("--arch", default="convnet", help="architecture of the classifier (default: convnet)")
-  add("--epochs", type=int, default=60, help="passes over the training set, of the classifier (default: 60)")
   add("--updates", type=int, default=300, help="updates of the denoiser, 64 images each (default: 300)")
   add(
     "--sigmas", type=float, nargs="+", default=[0.25, 0.5], help="noise, pixels in [0, 1] (default: 0.25 0.5)"
   )
   add("--skip", type=int, default=5, help="certify every SKIPth test image (default: 5)")
   add("--N", type=int, default=1000, help="draws per image (default: 1000)")
-  add("--note", help="a sentence for the summary, for example on the machine")
   return made
 
 
@@ -135,13 +125,12 @@ def table(found):
 def _summary(args, found, training):
   typed = [f"--{k} {' '.join(f'{one:g}' for one in v) if isinstance(v, list) else v}"
            for k, v in vars(args).items() if k not in ("out", "note")]  # fmt: skip
-  versions = f"rsjax {rsjax.__version__}, jax {jax.__version__}, Python {platform.python_version()}"
   images, devices = len(next(iter(found.values()))), jax.devices()
   return f"""# Denoise, then classify: {args.dataset}
 
     python experiments/denoised.py OUT {shlex.join(shlex.split(" ".join(typed)))}
 
-{datetime.date.today()}, {versions}, {len(devices)} x {devices[0].device_kind}. {args.note or ""}
+{datetime.date.today()}, {pipeline.versions()}, {len(devices)} x {devices[0].device_kind}. {args.note or ""}
 
 {args.arch}, {args.epochs} epochs without noise, one seed. The denoiser is a small U-Net of a diffusion model,
 trained with {training["updates"]} updates of 64 images in {training["seconds"]:g} s, to a mean squared error of

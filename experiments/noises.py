@@ -14,17 +14,15 @@ Every noise but column ablation has the same standard deviation, and the setting
 each table whose norm it proves. Gaussian noise has l1 and l-infinity radii, too: they follow from its l2 radii.
 """
 
-import argparse
 import csv
 import datetime
-import platform
 import shlex
 import sys
 
 import jax
 import numpy as np
+import pipeline
 
-import rsjax
 from rsjax import analysis, certify, files, noise, results, train
 from rsjax.cli import console
 from rsjax.errors import InputError
@@ -55,22 +53,14 @@ CALLED = {
 
 
 def parser():
-  usage, _, epilog = __doc__.partition("\n\n")
-  made = argparse.ArgumentParser(
-    description=usage, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  made = pipeline.small_parser(__doc__)
   add = made.add_argument
-  add("out", metavar="OUT", help="folder for everything")
   add("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="only these (default: all)")
-  add("--dataset", default="digits", help="data set (default: digits)")
-  add("--arch", default="convnet", help="architecture (default: convnet)")
   add(
     "--sigma", type=float, default=0.5, help="standard deviation of each noise, pixels in [0, 1] (default: 0.5)"
   )
-  add("--epochs", type=int, default=60, help="passes over the training set (default: 60)")
   add("--batch", type=int, default=128, help="images per update (default: 128)")
   add("--skip", type=int, default=3, help="certify every SKIPth test image (default: 3)")
-  add("--note", help="a sentence for the summary, for example on the machine")
   return made
 
 
@@ -132,14 +122,13 @@ def _test_accuracy(folder):
 
 def _summary(args, found, tables, accuracies):
   typed = [f"--{k} {v}" for k, v in vars(args).items() if k not in ("out", "kinds", "note")]
-  versions = f"rsjax {rsjax.__version__}, jax {jax.__version__}, Python {platform.python_version()}"
   devices, images = jax.devices(), len(next(iter(found.values())))
   under = "; ".join(f"{kind} {accuracy:.3f}" for kind, accuracy in accuracies.items())
   return f"""# Kinds of noise on {args.dataset}
 
     python experiments/noises.py OUT {shlex.join(shlex.split(" ".join(typed)))}
 
-{datetime.date.today()}, {versions}, {len(devices)} x {devices[0].device_kind}. {args.note or ""}
+{datetime.date.today()}, {pipeline.versions()}, {len(devices)} x {devices[0].device_kind}. {args.note or ""}
 
 {args.arch}, {args.epochs} epochs under each noise, one seed; {images} test images, alpha = 0.001. Radii are in
 units of pixels in [0, 1]. Column ablation keeps {SIZES["columns"]} columns. Splitting and column ablation are

@@ -1,4 +1,4 @@
-"""What cifar10.py and imagenet.py share: a classifier for each noise level, trained, certified, tabulated.
+"""What experiments share, most of it for cifar10.py and imagenet.py: training, certification, tables.
 
 Everything of an experiment lies in one folder OUT:
 
@@ -17,8 +17,10 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+import platform
 import resource
 
+import rsjax
 from rsjax import analyze, certify, results, train
 from rsjax.cli import arguments, console
 from rsjax.errors import InputError
@@ -61,6 +63,28 @@ def parser(description, presets, default, data, epilog):
   add("--seed", type=int, default=0, help="of training and certification (default: 0)")
   add("--dtype", choices=("float32", "bfloat16"), help="of training and certification (default: the device's)")
   return made
+
+
+def small_parser(doc):
+  """The command line of an experiment on small images, by its docstring, with what all of them take."""
+  usage, _, epilog = doc.partition("\n\n")
+  made = argparse.ArgumentParser(
+    description=usage, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  add = made.add_argument
+  add("out", metavar="OUT", help="folder for everything")
+  add("--dataset", default="digits", help="data set (default: digits)")
+  add("--arch", default="convnet", help="architecture of the classifier (default: convnet)")
+  add("--epochs", type=int, default=60, help="passes over the training set (default: 60)")
+  add("--note", help="a sentence for the summary, for example on the machine")
+  return made
+
+
+def versions():
+  """What a summary says of the software."""
+  import jax
+
+  return f"rsjax {rsjax.__version__}, jax {jax.__version__}, Python {platform.python_version()}"
 
 
 def folder(name, args):

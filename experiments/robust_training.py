@@ -14,18 +14,16 @@ complete. Interrupted at any time, the same command continues. Everything lies i
 The settings are not tuned: SETTINGS has them, the same for each seed.
 """
 
-import argparse
 import csv
 import datetime
-import platform
 import shlex
 import sys
 
 import jax
 import numpy as np
+import pipeline
 from scipy import stats
 
-import rsjax
 from rsjax import analysis, certify, files, predict, results, train
 from rsjax.cli import console
 
@@ -45,23 +43,15 @@ RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def parser():
-  usage, _, epilog = __doc__.partition("\n\n")
-  made = argparse.ArgumentParser(
-    description=usage, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  made = pipeline.small_parser(__doc__)
   add = made.add_argument
-  add("out", metavar="OUT", help="folder for everything")
   add("--objectives", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="only these (default: all)")
-  add("--dataset", default="digits", help="data set (default: digits)")
-  add("--arch", default="convnet", help="architecture (default: convnet)")
   add("--noise", type=float, default=0.5, help="of training and certification (default: 0.5)")
-  add("--epochs", type=int, default=60, help="passes over the training set (default: 60)")
   add("--batch", type=int, default=128, help="images per batch of the recipe (default: 128)")
   add("--seeds", type=int, default=3, help="trainings of each objective (default: 3)")
   add("--N", type=int, default=10_000, help="draws per image to certify with (default: 10000)")
   add("--skip", type=int, default=1, help="certify every SKIPth test image (default: 1)")
   add("--vote-N", type=int, default=1000, help="draws per training image for catrs (default: 1000)")
-  add("--note", help="a sentence for the summary, for example on the machine")
   return made
 
 
@@ -122,13 +112,12 @@ def summary(out, args, chosen):
   typed = [
     f"--{k.replace('_', '-')} {v}" for k, v in vars(args).items() if k not in ("out", "objectives", "note")
   ]
-  versions = f"rsjax {rsjax.__version__}, jax {jax.__version__}, Python {platform.python_version()}"
   images, found = len(read[FIRST][0]), jax.devices()
   return f"""# Robust training on {args.dataset}
 
     python experiments/robust_training.py OUT {shlex.join(shlex.split(" ".join(typed)))}
 
-{datetime.date.today()}, {versions}, {len(found)} x {found[0].device_kind}. {args.note or ""}
+{datetime.date.today()}, {pipeline.versions()}, {len(found)} x {found[0].device_kind}. {args.note or ""}
 
 {args.arch}, {args.epochs} epochs, {args.seeds} seeds; each network is certified on {images} test images at
 sigma = {args.noise:g} with n = {args.N:,}, alpha = 0.001.
