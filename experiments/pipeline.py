@@ -21,21 +21,29 @@ import platform
 import resource
 
 import rsjax
-from rsjax import analyze, certify, results, train
-from rsjax.cli import arguments, console
+from rsjax import analyze, bounds, certify, results, train
+from rsjax.analysis import looks
+from rsjax.cli import arguments, console, stopping
 from rsjax.errors import InputError
+from rsjax.noise import Gaussian, check_seed
+from rsjax.procedures import CertifyByLooks
 
 MILESTONES = tuple(range(30, 100, 10))  # test accuracies under noise, per cent
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-  """A recipe: flags of rsjax.train and rsjax.certify, and what it is for."""
+  """A recipe: flags of rsjax.train and rsjax.certify, and what it is for.
+
+  With `radii`, certification stops early, when it is settled which of them are certified; those that N draws
+  cannot certify at a sigma are left out.
+  """
 
   about: str
   arch: str
   train: dict
   certify: dict
+  radii: tuple = ()
 
 
 def parser(description, presets, default, data, epilog):
@@ -104,8 +112,7 @@ def run(out, args, preset, recipe=None):
   Returns:
     The `results.Results` of OUT's matched files by sigma.
   """
-  certifying = preset.certify | _given(args, ("skip", "max", "N"))
-  check(args, certifying)
+  check(args, preset)
   for noise in args.sigma:
     model = out / f"noise_{noise:g}"
     train_into(model, args, preset, noise, recipe[noise] if recipe else preset.train)
@@ -113,7 +120,7 @@ def run(out, args, preset, recipe=None):
       outfile = out / f"noise_{noise:g}_sigma_{sigma:g}.tsv"
       console.type_command(
         "certify", certify.main, args.certify_data or args.data, model, f"{sigma:g}", outfile,
-        *flags_of(certifying | _common(args)),
+        *certifying(args, preset, sigma), *common_flags(args),
       )  # fmt: skip
   return tabulate(out)
 
@@ -164,14 +171,30 @@ def _cpu_seconds(model):
       (model.parent / "cpu_seconds.json").write_text(json.dumps(seconds, indent=1) + "\n")
 
 
-def check(args, certifying):
+def certifying(args, preset, sigma):
+  """The flags of the certification at a sigma."""
+  values = preset.certify | _given(args, ("skip", "max", "N"))
+  most = largest_radius(sigma, values["N"], values["alpha"])
+  radii = ",".join(f"{radius:g}" for radius in preset.radii if radius < most)
+  return flags_of(values | ({"radii": radii} if radii else {}))
+
+
+def largest_radius(sigma, n, alpha=0.001):
+  """The radius that n draws by looks certify if all agree, with Gaussian noise."""
+  return float(bounds.radius(bounds.lower_bound_at_look(n, n, bounds.default_plan(n, alpha)), Gaussian(sigma)))
+
+
+def check(args, preset):
   """Refuses before the training what certification would refuse after it."""
-  from rsjax import bounds, data, noise, procedures
+  from rsjax import data
 
   for sigma in args.certify_sigma or args.sigma:
-    bounds.check_noise(noise.Gaussian(sigma))
-  procedures.Certify(certifying["N0"], certifying["N"], certifying["alpha"])  # refuses what is out of range
-  noise.check_seed(args.seed)
+    bounds.check_noise(Gaussian(sigma))
+    flags = certifying(args, preset, sigma)
+    procedure = stopping.certify_procedure(certify.parser().parse_args(["", "", f"{sigma:g}", "", *flags]))
+    if isinstance(procedure, CertifyByLooks):
+      procedure.check(Gaussian(sigma))
+  check_seed(args.seed)
   if args.certify_data:
     train_set, test_set = (
       data.load(name, split, args.data_dir)
@@ -217,28 +240,29 @@ def summary(out, files):
   ]
   cpu = cpu_seconds(out)
   for noise in sorted({noise for noise, _ in files}):
-    log = read_log(out / f"noise_{noise:g}" / "log.tsv")
+    log = read_log(out / (name := f"noise_{noise:g}") / "log.tsv")
     rate = sum(log["images/s"]) / len(log["images/s"])
     reached = ", ".join(f"{percent} %: {seconds:,.0f}" for percent, seconds in time_to_accuracy(log).items())
-    spent = f"{cpu[name]:,.0f}" if (name := f"noise_{noise:g}") in cpu else ""
+    spent = f"{cpu[name]:,.0f}" if name in cpu else ""
     lines.append(
       f"| {noise:g} | {len(log['time'])} | {sum(log['time']):,.0f} | {spent} | {rate:,.0f} "
       f"| {log['testacc'][-1]:.3f} | {reached} |"
     )
   lines += [
     "",
-    "| training noise | sigma | data set | images | n | dtype | device | s an image | draws/s |",
-    "| --- | --- | --- | ---: | ---: | --- | --- | ---: | ---: |",
+    "| training noise | sigma | data set | images | n (most) | draws per image | dtype | device | s per image "
+    "| draws/s |",
+    "| --- | --- | --- | ---: | ---: | ---: | --- | --- | ---: | ---: |",
   ]
   for (noise, sigma), file in sorted(files.items()):
     settings, about = file.settings, file.manifest["about"]
     session = file.manifest["sessions"][-1]
     seconds = float(file.columns["time"].sum())
-    draws = len(file) * (settings["n0"] + settings["n"])
+    draws = int(looks.draws(file).sum())
     lines.append(
       f"| {noise:g} | {sigma:g} | {pathlib.Path(about['dataset']).name} | {len(file)} | {settings['n']:,} "
-      f"| {settings['dtype']} | {session['devices']} x {session['device']} | {seconds / len(file):.2f} "
-      f"| {draws / seconds:,.0f} |"
+      f"| {draws / len(file):,.0f} | {settings['dtype']} | {session['devices']} x {session['device']} "
+      f"| {seconds / len(file):.2f} | {draws / seconds:,.0f} |"
     )
   return "\n".join(lines) + "\n"
 

@@ -24,6 +24,7 @@ import sys
 import time
 
 import numpy as np
+import pipeline
 
 from rsjax import analysis, bounds, certify, files, predict, results
 from rsjax.analysis import looks, statistics
@@ -101,11 +102,9 @@ def command(rule, args, out):
   return predict if rule.startswith("predict") else certify, [*flags, *own[rule]]
 
 
-def grid(sigma, n, alpha=0.001):
+def grid(sigma, n):
   """The radii 0, 0.25, ... that n draws can certify."""
-  plan = bounds.default_plan(n, alpha)
-  largest = float(bounds.radius(bounds.lower_bound_at_look(n, n, plan), Gaussian(sigma)))
-  return np.arange(0, largest, STEP).tolist()
+  return np.arange(0, pipeline.largest_radius(sigma, n), STEP).tolist()
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ def test_trained_certified_and_tabulated_and_nothing_done_twice(write_npz, tmp_p
   assert cifar10.main(flags) == 0
   table = (out / "tables" / "certified_accuracy.md").read_text()
   assert "sigma = 0.25" in table and "sigma = 0.5" in table
-  assert "| 0.5 | 0.5 | data.npz | 3 | 1,000 | float32 |" in (out / "summary.md").read_text()
+  assert "| 0.5 | 0.5 | data.npz | 3 | 1,000 | 1,100 | float32 |" in (out / "summary.md").read_text()
   assert len(results.read(out / "noise_0.5_sigma_0.5.tsv")) == 3
   assert "beside" not in capsys.readouterr().out  # the paper's network was another
 
