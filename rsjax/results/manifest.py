@@ -71,6 +71,8 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
   Raises:
     InputError: if it is missing or is not a manifest of rsjax.
   """
+  if not manifest_path(path).exists() and not files.local(path).exists():
+    raise InputError(f"there is no result file {path}")
   if files.local(path).is_file() and not manifest_path(path).exists():
     raise InputError(
       f"{path} has no manifest {manifest_path(path).name} beside it: only analyze reads such files"

@@ -368,7 +368,7 @@ def test_a_file_made_in_python_is_checked_without_a_checkpoint(tmp_path, linear_
 @pytest.mark.parametrize(
   ("flags", "said"),
   [
-    (["missing.tsv"], ["missing.tsv.json", "cannot be read"]),
+    (["missing.tsv"], ["there is no result file missing.tsv"]),
     ([str(helpers.ROOT / "README.md")], ["has no manifest README.md.json beside it"]),
     ([DIGITS, "--rows", "3"], ["give --checkpoint"]),
     ([DIGITS, "--checkpoint", "missing"], ["no checkpoint at"]),
