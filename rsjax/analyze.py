@@ -173,8 +173,11 @@ def _certify(files, args, left_out, gap):
       {"claims": [v.as_dict() for v in verdicts]} if verdicts else {}
     )
     said |= gap.write(out, rows)
-    _write(out, "certified_accuracy.md", f"{analysis.markdown(rows, args.intervals)}\n\n{caption}\n")
-    _write(out, "certified_accuracy.tex", f"{analysis.latex(rows, args.intervals)}\n")
+    table = analysis.markdown(rows, args.intervals)
+    _write(out, "certified_accuracy.md", f"{table}\n\n{caption}\n{_listed(warnings)}")
+    first, *lines = analysis.latex(rows, args.intervals).splitlines()
+    lines = [first, *(f"% warning: {text}" for text in warnings), *lines]
+    _write(out, "certified_accuracy.tex", "\n".join(lines) + "\n")
     _write(out, "certified_accuracy.csv", analysis.csv(rows))
     _write(out, "certified_accuracy.json", json.dumps(said, indent=1) + "\n")
     plots = [out / f"certified_accuracy.{ending}" for ending in ("png", "pdf", "svg")]
@@ -239,7 +242,8 @@ def _predict(files, args, left_out):
       n = "" if row["n"] is None else str(row["n"])
       shares = [f"{row[c]:.3f}" for c in categories]
       lines.append([row["name"], n, *[shown_draws(row)] * drawn, *shares, str(row["images"])])
-    _write(out, "predictions.md", "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    _write(out, "predictions.md", f"{table}\n{_listed(warnings)}")
   truth = f"; accurate: the leading class of {reference.path}" if reference else ""
   print(_wrapped(f"fractions of the images{truth}") + "\n")
   heads = [c.replace(", ", ",\n") for c in categories]
@@ -262,6 +266,11 @@ def _wrapped(text):
 def _warn(warnings):
   for text in warnings:
     print(f"warning: {text}", file=sys.stderr)
+
+
+def _listed(warnings):
+  """The warnings in Markdown, below a table."""
+  return "\nWarnings:\n\n" + "".join(f"- {text}\n" for text in warnings) if warnings else ""
 
 
 def _folder(path):

@@ -101,8 +101,24 @@ def _contradictions(path: str, args: argparse.Namespace) -> int:
   if loaded:
     _against(file, loaded, args, wrong)
   if not wrong:
-    print(f"{path}: nothing contradicts")
+    print(f"{path}: nothing contradicts{_left_out(file, loaded)}")
   return len(wrong)
+
+
+def _left_out(file: Any, loaded: dict[str, Any]) -> str:
+  """What was not looked at, because data set or classifier were not given."""
+  from rsjax.analysis import contradictions
+
+  named = file.settings.get("split") is not None or contradictions.is_of_a_split(file)
+  left = [
+    f"{what}{f' ({flag} does)' if named else ''}"
+    for part, flag, what in (
+      ("dataset", "--data", "did not compare labels with the data set's"),
+      ("classifier", "--checkpoint", "did not draw votes again"),
+    )
+    if part not in loaded
+  ]
+  return f"; this {' and '.join(left)}" if left else ""
 
 
 def _loaded(path: str, args: argparse.Namespace, file: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The table with its caption, for the package booktabs: certified accuracy in per cent, the best in bold.
 
   The rows are in the order of their sigma, which has its own column. The method has its own column, too, if
-  names say more than sigma.
+  names say more than sigma. The numbers of images have one if they differ.
   """
   wanted = r"{} {{\scriptsize [{}, {}]}}" if intervals else None
   marked = zip(rows, tables.marked(rows, lambda cell: rf"\textbf{{{cell}}}", wanted, _percents))
@@ -37,8 +37,9 @@ def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   with_method = any(method(row) or "rho" in row for row in rows)
   heads = [r"$\sigma$"] * with_sigma + ["method"] * with_method
   drawn = tables.has_draws(rows)
-  columns = "l" * len(heads) + "r" * (len(rows[0]["radii"]) + 1 + drawn)
-  heads += [*(f"$r = {r:g}$" for r in rows[0]["radii"]), "ACR", *["draws"] * drawn]
+  counted = len({row["images"] for row in rows}) > 1
+  columns = "l" * len(heads) + "r" * (len(rows[0]["radii"]) + 1 + drawn + counted)
+  heads += [*(f"$r = {r:g}$" for r in rows[0]["radii"]), "ACR", *["draws"] * drawn, *["images"] * counted]
   grouped = len(rows) > len({row["sigma"] for row in rows})
   lines: list[str] = []
   before: Any = object()
@@ -47,11 +48,11 @@ def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
     if lines and new and grouped:
       lines.append(r"\midrule")
     sigma = [f"{row['sigma']:g}" if new and row["sigma"] is not None else ""] * with_sigma
-    draws = [tables.shown_draws(row)] * drawn
-    lines.append(_line([*sigma, *[escaped(method(row))] * with_method, *cells, *draws]))
+    tail = [tables.shown_draws(row)] * drawn + [f"{row['images']:,}"] * counted
+    lines.append(_line([*sigma, *[escaped(method(row))] * with_method, *cells, *tail]))
     if "rho" in row:
       certain = [_percents(row, value) for value in row["high_probability"]]
-      lines.append(_line([""] * with_sigma + [escaped(tables.for_all(row)), *certain, "", *[""] * drawn]))
+      lines.append(_line([""] * with_sigma + [escaped(tables.for_all(row)), *certain, "", *[""] * (drawn + counted)]))
   return "\n".join(
     [
       r"% needs \usepackage{booktabs}",

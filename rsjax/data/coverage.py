@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-_FEWEST = 20  # images, below which labels say too little
+_FEWEST = 5  # images, below which labels say too little
+_MANY = 20  # images, from which on the number of missing classes is nearly Poisson's
 _CHANCE = 1e-4  # a choice at random of equally frequent classes is told with at most about this probability
 
 
@@ -18,7 +19,8 @@ def few_classes(labels: ArrayLike, classes: int) -> str | None:
   """A sentence if the images with these labels are of fewer classes than chance explains; else None.
 
   If classes are equally frequent, a random choice of N images misses about classes (1 - 1 / classes)^N classes,
-  and their number is nearly Poisson's.
+  and for 20 images or more their number is nearly Poisson's. N images are all of some k classes with at most the
+  probability (classes choose k) (k / classes)^N.
 
   Args:
     labels: int[images].
@@ -29,8 +31,10 @@ def few_classes(labels: ArrayLike, classes: int) -> str | None:
   missing = classes - there
   if len(labels) < _FEWEST or missing <= 0:
     return None
-  by_chance = classes * (1 - 1 / classes) ** len(labels)
-  if special.pdtrc(missing - 1, by_chance) > _CHANCE:
+  chance = special.binom(classes, there) * (there / classes) ** len(labels)
+  if len(labels) >= _MANY:
+    chance = min(chance, special.pdtrc(missing - 1, classes * (1 - 1 / classes) ** len(labels)))
+  if chance > _CHANCE:
     return None
   return (
     f"its {len(labels):,} images are of {there:,} of {classes:,} classes only: were they cut from a set that "

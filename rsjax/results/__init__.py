@@ -20,7 +20,7 @@ wording.
 
 from rsjax.results.foreign import read_any, read_foreign
 from rsjax.results.manifest import FORMAT, Manifest, manifest_path, read_manifest
-from rsjax.results.reading import Results, parse_columns, read, read_rows
+from rsjax.results.reading import Results, check_labels, parse_columns, read, read_rows
 from rsjax.results.rows import (
   ATTACK_COLUMNS,
   CERTIFY_COLUMNS,
@@ -45,6 +45,7 @@ __all__ = [
   "Manifest",
   "ResultWriter",
   "Results",
+  "check_labels",
   "columns_of",
   "command_of",
   "format_counts",

@@ -158,6 +158,25 @@ def check_rows(
   return columns
 
 
+def check_labels(path: str | pathlib.Path, labels: Any) -> None:
+  """Compares the labels of a file's rows with the data set's, which the rows' `correct` follows.
+
+  Args:
+    path: a result file whose rows have passed `check_rows`.
+    labels: the data set's labels, by index.
+
+  Raises:
+    InputError: for a row with another label.
+  """
+  for number, row in enumerate(read_rows(path)[1], start=2):
+    index, label = int(row[0]), int(row[1])
+    if label != labels[index]:
+      raise InputError(
+        f"{path}: line {number} says that image {index} has label {label}, but its label in the data set is "
+        f"{labels[index]}: the row was changed; delete the file, or give another path"
+      )
+
+
 def parse_columns(
   path: str | pathlib.Path, header: Sequence[str], rows: list[list[str]], settings: dict[str, Any]
 ) -> dict[str, np.ndarray]:

@@ -69,7 +69,7 @@ def into_file(
   processes.check_alike(json.dumps([manifest.settings, provenance.versions()], sort_keys=True))
   if job.labels is None:
     raise InputError("a result file needs labels: give `labels`")
-  with _open(outfile, manifest, results.columns_of(job.procedure)) as (writer, done):
+  with _open(outfile, manifest, results.columns_of(job.procedure), job.labels) as (writer, done):
     for index, outcome, took in _outcomes(job, done, execution, progress, ended):
       if writer:
         writer.append(results.row_of(index, outcome, int(job.labels[index]), took))
@@ -203,10 +203,15 @@ def _check_answers(outfile: Any, manifest: Manifest) -> None:
 
 @contextlib.contextmanager
 def _open(
-  outfile: Any, manifest: Manifest, columns: Sequence[str]
+  outfile: Any, manifest: Manifest, columns: Sequence[str], labels: Any
 ) -> Iterator[tuple[results.ResultWriter | None, int]]:
   """(writer, rows done before): the result file in process 0; in others None, and process 0's number."""
+
+  def opened() -> results.ResultWriter:
+    writer = stack.enter_context(results.open_for_append(outfile, manifest, columns))
+    results.check_labels(outfile, labels)
+    return writer
+
   with contextlib.ExitStack() as stack:
-    opened = lambda: stack.enter_context(results.open_for_append(outfile, manifest, columns))
     writer = processes.together(lambda: opened() if processes.first() else None)
     yield writer, int(processes.agree(writer.done if writer else 0))

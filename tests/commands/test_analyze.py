@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 
 import helpers
 import pytest
@@ -34,6 +35,20 @@ def test_tables_and_plots_of_several_files(tmp_path, capsys):
   said = json.loads((tmp_path / "t" / "certified_accuracy.json").read_text())
   assert [row["certified_accuracy"][0] for row in said["files"]] == pytest.approx([68 / 72, 67 / 72, 61 / 72])
   assert said["warnings"]
+  for ending, mark in (("md", "- "), ("tex", "% warning: ")):
+    lines = (tmp_path / "t" / f"certified_accuracy.{ending}").read_text().splitlines()
+    assert [line.removeprefix(mark) for line in lines if line.startswith(mark)] == said["warnings"]
+
+
+def test_a_table_in_latex_has_the_numbers_of_images_if_they_differ(tmp_path, capsys):
+  few = shutil.copy(DIGITS[0], tmp_path / "few.tsv")
+  shutil.copy(f"{DIGITS[0]}.json", f"{few}.json")
+  rows = few.read_text().splitlines(keepends=True)
+  few.write_text("".join(rows[:61]))
+  tex = lambda *files: (ran([*files, "-o", tmp_path], capsys), (tmp_path / "certified_accuracy.tex").read_text())[1]
+  assert "images" not in tex(*DIGITS).partition(r"\toprule")[2]
+  table = tex(few, DIGITS[1])
+  assert r"& ACR & images \\" in table and r" & 60 \\" in table and r" & 72 \\" in table
 
 
 def test_the_paper_counts_the_radius_itself(tmp_path, capsys):
@@ -182,7 +197,7 @@ def test_what_is_printed_fits_80_columns(flags, tmp_path, capsys):
   for line in said.out.splitlines():
     assert len(line) <= 80 or line.startswith(("wrote", "/", str(helpers.ROOT))), line
   if flags:
-    assert "b" in (tmp_path / "predictions.md").read_text().splitlines()[-1]
+    assert "| b |" in (tmp_path / "predictions.md").read_text().splitlines()[4]
   else:
     assert "b, sigma = 0.5" in (tmp_path / "certified_accuracy.md").read_text()
     assert (tmp_path / "certified_accuracy.tex").read_text().startswith(r"% needs \usepackage{booktabs}")

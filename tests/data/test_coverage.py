@@ -14,6 +14,8 @@ from rsjax.errors import InputError
     (np.repeat(np.arange(10), 50), 1000),  # a folder of 50 images per class, sorted, cut by --max 500
     (np.arange(500) % 9, 10),
     (np.zeros(20, int), 10),
+    (np.zeros(10, int), 10),
+    (np.arange(6) % 2, 1000),
     (np.arange(30) % 3, 10),
   ],
 )
@@ -23,14 +25,14 @@ def test_a_cut_set_is_told(labels, classes):
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100, 1000])
-@pytest.mark.parametrize("count", [20, 72, 500, 10_000])
+@pytest.mark.parametrize("count", [5, 10, 20, 72, 500, 10_000])
 def test_a_random_choice_is_not_told(count, classes):
   rng = np.random.default_rng(0)
   assert not any(few_classes(rng.integers(0, classes, count), classes) for _ in range(100))
 
 
 def test_few_images_and_one_class_say_nothing():
-  assert few_classes(np.zeros(19, int), 10) is None
+  assert few_classes(np.zeros(4, int), 10) is None
   assert few_classes(np.zeros(500, int), 1) is None
   assert few_classes([], 10) is None
 

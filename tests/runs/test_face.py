@@ -83,6 +83,20 @@ def test_a_file_is_written_continued_and_read(g, images, tmp_path):
     rsjax.smooth(linear, g.variables, sigma=0.5).certify(images, LABELS, n=1000, file=whole, progress=False)
 
 
+def test_a_label_that_was_changed_in_a_file_is_refused(g, images, tmp_path):
+  path = tmp_path / "r.tsv"
+  g.certify(images, LABELS, n=200, file=path, progress=False)
+  whole = path.read_text()
+  header, first, *rows = whole.splitlines(keepends=True)
+  cells = dict(zip(header.split("\t"), first.split("\t")))
+  label = 1 - int(cells["label"])
+  cells |= {"label": str(label), "correct": str(int(int(cells["predict"]) == label))}
+  for kept in (rows, rows[:2]):  # a complete file, and one that is continued
+    path.write_text("".join([header, "\t".join(cells.values()), *kept]))
+    with pytest.raises(rsjax.InputError, match=rf"line 2 says that image 0 has label {label}, but"):
+      g.certify(images, LABELS, n=200, file=path, progress=False)
+
+
 def test_a_file_that_contradicts_itself_is_warned_of_when_it_is_read(g, images, tmp_path):
   path = tmp_path / "r.tsv"
   g.certify(images, LABELS, n=1000, file=path, progress=False)
