@@ -52,7 +52,9 @@ def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
     lines.append(_line([*sigma, *[escaped(method(row))] * with_method, *cells, *tail]))
     if "rho" in row:
       certain = [_percents(row, value) for value in row["high_probability"]]
-      lines.append(_line([""] * with_sigma + [escaped(tables.for_all(row)), *certain, "", *[""] * (drawn + counted)]))
+      lines.append(
+        _line([""] * with_sigma + [escaped(tables.for_all(row)), *certain, "", *[""] * (drawn + counted)])
+      )
   return "\n".join(
     [
       r"% needs \usepackage{booktabs}",

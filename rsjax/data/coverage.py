@@ -19,8 +19,8 @@ def few_classes(labels: ArrayLike, classes: int) -> str | None:
   """A sentence if the images with these labels are of fewer classes than chance explains; else None.
 
   If classes are equally frequent, a random choice of N images misses about classes (1 - 1 / classes)^N classes,
-  and for 20 images or more their number is nearly Poisson's. N images are all of some k classes with at most the
-  probability (classes choose k) (k / classes)^N.
+  and for 20 images or more their number is nearly Poisson's. The probability that N images are all of some k
+  classes is at most (classes choose k) (k / classes)^N.
 
   Args:
     labels: int[images].

@@ -11,7 +11,7 @@
 A step's rows are draws of several images: each image has a slot, and a row is (slot, draw number).
 """
 
-import collections
+import bisect
 import dataclasses
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -24,7 +24,8 @@ class Request:
   """A request for draws of one image, numbers first, first + 1, ..., first + count - 1; count >= 1.
 
   `image` is uint8[h, w, c] in 0..255 or float32[h, w, c] in [0, 1], and must not be changed afterwards;
-  `index` is the image's index in the noise; `owner` is whatever receives the votes.
+  `index` is the image's index in the noise; `owner` is whatever receives the votes. Requests of a lower `order`
+  are done first, and those of one order as they came.
   """
 
   image: np.ndarray
@@ -32,6 +33,7 @@ class Request:
   first: int
   count: int
   owner: Any = None
+  order: int = 0
 
 
 class Segment(NamedTuple):
@@ -46,7 +48,7 @@ class Work:
   """A queue of requests that wait to be cut into steps; `rows` is how many draws they ask for."""
 
   def __init__(self) -> None:
-    self._waiting: collections.deque[Segment] = collections.deque()
+    self._waiting: list[Segment] = []
     self.rows = 0
 
   def __len__(self) -> int:
@@ -54,8 +56,8 @@ class Work:
     return len(self._waiting)
 
   def add(self, request: Request) -> None:
-    """Adds a request at the end."""
-    self._waiting.append(Segment(request, request.first, request.count))
+    """Adds a request behind those of its order."""
+    bisect.insort_right(self._waiting, Segment(request, request.first, request.count), key=_order)
     self.rows += request.count
 
   def fills(self, rows: int, slots: int) -> bool:
@@ -66,20 +68,25 @@ class Work:
     """At most `slots` segments that fill `rows` rows, or what is left."""
     segments: list[Segment] = []
     while rows and len(segments) < slots and self._waiting:
-      whole = self._waiting.popleft()
+      whole = self._waiting.pop(0)
       count = min(whole.count, rows)
       segments.append(whole._replace(count=count))
       if count < whole.count:
-        self._waiting.appendleft(whole._replace(first=whole.first + count, count=whole.count - count))
+        self._waiting.insert(0, whole._replace(first=whole.first + count, count=whole.count - count))
       rows -= count
       self.rows -= count
     return segments
 
   def put_back(self, segments: Iterable[Segment]) -> None:
-    """Puts back segments that were taken but not done, in the order in which they were taken."""
+    """Puts back segments that were taken but not done before those of their order."""
     segments = list(segments)
-    self._waiting.extendleft(reversed(segments))
+    for segment in reversed(segments):
+      bisect.insort_left(self._waiting, segment, key=_order)
     self.rows += sum(segment.count for segment in segments)
+
+
+def _order(segment: Segment) -> int:
+  return segment.request.order
 
 
 def step_images(segments: list[Segment], slots: int) -> tuple[np.ndarray, np.ndarray]:

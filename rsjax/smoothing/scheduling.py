@@ -47,6 +47,9 @@ def outcomes(
 ) -> Iterator[tuple[int, Outcome]]:
   """Runs the procedure for each image, in order; takes images from `examples` only as rows become free.
 
+  Rows go to the first images first: a run that is killed loses little more than what later images drew
+  meanwhile, in rows that the first could not fill.
+
   With `ended` it goes breadth first instead: it takes as many images as fit into memory, and brings all of them
   to their next look before any to the one after. When `ended()` is true, or at a KeyboardInterrupt, every image
   is decided by the last look that it passed; the outcomes end before the first image that has passed none.
@@ -70,7 +73,7 @@ def outcomes(
   Raises:
     InputError: for images or a classifier other than described.
   """
-  images = _Images(examples, procedure, noise, inputs)
+  images = _Images(examples, procedure, noise, inputs, in_order=ended is None)
   if (first := images.start()) is None:
     return
   resolved = execution.resolve(first.shape)
@@ -122,8 +125,8 @@ def _run(
 class _Image:
   """One image in flight, and where its procedure stands."""
 
-  def __init__(self, index: int, image: np.ndarray, procedure: Procedure, noise: Noise) -> None:
-    self.index, self.image = index, image
+  def __init__(self, index: int, image: np.ndarray, procedure: Procedure, noise: Noise, order: int) -> None:
+    self.index, self.image, self.order = index, image, order
     self.steps = procedure.steps(noise)
     self.asked = 0  # draws so far: the number of the next
     self.groups: list[Any] = []  # the votes so far of what was asked for last, int64[classes] each
@@ -134,9 +137,12 @@ class _Image:
 class _Images:
   """The images from the first undecided one on, their requests in `work`, and how many are undecided."""
 
-  def __init__(self, examples: Iterable[Example], procedure: Procedure, noise: Noise, inputs: Inputs) -> None:
+  def __init__(
+    self, examples: Iterable[Example], procedure: Procedure, noise: Noise, inputs: Inputs, in_order: bool
+  ) -> None:
+    """in_order: whether rows go to the first images first; otherwise all go on side by side."""
     self._examples, self._procedure, self._noise = iter(examples), procedure, noise
-    self._inputs = inputs
+    self._inputs, self._in_order, self._count = inputs, in_order, 0
     self._started: collections.deque[_Image] = collections.deque()
     self._kind: np.ndarray | None = None  # the first image; all others have its shape and dtype
     self.work = Work()
@@ -150,7 +156,8 @@ class _Images:
     index, array = checked(example, self._kind, self._inputs)
     check_image(self._noise, array)
     self._kind = array if self._kind is None else self._kind
-    image = _Image(index, array, self._procedure, self._noise)
+    image = _Image(index, array, self._procedure, self._noise, self._count if self._in_order else 0)
+    self._count += 1
     self._started.append(image)
     self.undecided += 1
     self._advance(image, None)
@@ -190,7 +197,7 @@ class _Images:
     image.groups = [0] * len(asked)
     image.waiting = sum(asked)
     for group, count in enumerate(asked):
-      self.work.add(Request(image.image, image.index, image.asked, count, (image, group)))
+      self.work.add(Request(image.image, image.index, image.asked, count, (image, group), image.order))
       image.asked += count
 
 

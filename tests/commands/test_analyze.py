@@ -45,7 +45,10 @@ def test_a_table_in_latex_has_the_numbers_of_images_if_they_differ(tmp_path, cap
   shutil.copy(f"{DIGITS[0]}.json", f"{few}.json")
   rows = few.read_text().splitlines(keepends=True)
   few.write_text("".join(rows[:61]))
-  tex = lambda *files: (ran([*files, "-o", tmp_path], capsys), (tmp_path / "certified_accuracy.tex").read_text())[1]
+  tex = lambda *files: (
+    ran([*files, "-o", tmp_path], capsys),
+    (tmp_path / "certified_accuracy.tex").read_text(),
+  )[1]
   assert "images" not in tex(*DIGITS).partition(r"\toprule")[2]
   table = tex(few, DIGITS[1])
   assert r"& ACR & images \\" in table and r" & 60 \\" in table and r" & 72 \\" in table

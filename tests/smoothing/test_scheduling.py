@@ -9,7 +9,7 @@ from helpers import linear
 
 from rsjax.errors import InputError
 from rsjax.noise import Gaussian
-from rsjax.procedures import Certify
+from rsjax.procedures import Certify, CertifyByLooks, Tolerance
 from rsjax.smoothing import Execution, scheduling
 
 NOISE, IMAGES = Gaussian(0.5), 50
@@ -74,6 +74,17 @@ def test_other_images_fill_the_steps(linear_variables, cpu_mesh):
     assert sum(steps) == sum(n for _, (n, _) in found)
     assert max(steps) <= rows
     assert sum(steps) >= 0.95 * rows * len(steps)
+
+
+def test_the_first_images_are_done_first(linear_variables, examples):
+  """A run that is killed halfway has written the rows of a third of its images, though all may be in flight."""
+  drawn, there = [0], []
+  procedure = CertifyByLooks(100, 10_000, 0.001, Tolerance(0.05))
+  settings = dict(execution=Execution(256, images=IMAGES), progress=lambda n: drawn.append(drawn[-1] + n))
+  for _ in scheduling.outcomes(linear, linear_variables, examples, procedure, NOISE, **settings):
+    there.append(drawn[-1])
+  assert sum(at <= drawn[-1] / 2 for at in there) > IMAGES / 3
+  assert there[0] < 0.2 * drawn[-1]
 
 
 def test_a_waiting_image_does_not_end_the_run(linear_variables, examples):
