@@ -5,6 +5,7 @@
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -90,6 +91,7 @@ def of_settings(f: Results) -> Iterator[str]:
   if not f.manifest["sessions"]:
     yield "its manifest lists no session: it is not known which versions and devices computed the file"
   yield from wrong_passes(f)
+  yield from _of_noise(f)
   try:
     bounds.bound_from_settings(f.settings)
   except InputError as error:
@@ -107,6 +109,21 @@ def of_settings(f: Results) -> Iterator[str]:
     return
   if not looks.is_usual(plan, command_of(f.columns)):
     yield "its plan of looks is not the one that rsjax makes for this n and alpha: was it fixed beforehand?"
+
+
+def _of_noise(f: Results) -> Iterator[str]:
+  """Parameters that no noise has, or that do not go together, such as a sigma and another one's lambda."""
+  try:
+    if noise.lacking(f.settings):
+      return  # is said as lacking
+    kind = noise.from_settings(f.settings)
+  except InputError as error:
+    yield f"its noise is not possible: {error}"
+    return
+  for name, value in kind.settings().items():
+    given = f.settings.get(name, value)
+    if given != value and not (isinstance(given, float) and math.isclose(given, value, rel_tol=1e-12)):
+      yield f"its manifest says that {name} is {given}, but for this noise it is {value}"
 
 
 def of_whole_manifest(f: Results) -> Iterator[str]:

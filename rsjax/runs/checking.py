@@ -5,7 +5,9 @@ the same with the same version of JAX on the same kind of device; elsewhere logi
 another class.
 """
 
+import contextlib
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,19 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsjax import bounds, data, devices, noise
+from rsjax.analysis import looks
 from rsjax.analysis.contradictions import Checked, selection_of
 from rsjax.analysis.exact import is_exact
 from rsjax.classifiers.denoised import Base
 from rsjax.errors import InputError
 from rsjax.noise import Noise, check_seed
 from rsjax.procedures import ABSTAIN, AUTO, Certificate, CertifyByLooks, Prediction, Steps
-from rsjax.procedures.sequential import is_close
+from rsjax.procedures.sequential import is_close, strongest_other
 from rsjax.results import Results, parse_column, parse_votes, plural
 from rsjax.runs import certification, split
 from rsjax.runs.job import Job
 from rsjax.runs.progress import Progress
 
-_ROUNDING = 0.01  # of the draws of an image, at most, vote otherwise by rounding
+# Draws of an image that may vote otherwise by rounding, which turns only logits that nearly tie: a share of all
+# draws, and a share of those that are not for the leading class, which are few if ties are few.
+_ROUNDING, _ROUGHLY = (0.001, 0.05), (0.01, 0.2)  # in float32 on the same kind of device, and otherwise
+_FEW = 2  # draws that may always
 _CHANCE = 1e-6  # of so many images in which rounding favours the class that was selected
 _DESCRIBED = ("arch", "num_classes", "classes", "image_shape", "mean", "std", "noise_sd", "epoch", "step")
 _DTYPES = ("float32", "bfloat16")
@@ -64,8 +70,8 @@ def redrawn(
     progress: what is told meanwhile.
 
   Returns:
-    What was found. Where the version of JAX or the kind of device is another than the file's, up to 1 % of an
-    image's draws may vote otherwise, which is noted.
+    What was found. Where the version of JAX or the kind of device is another than the file's, a few of an
+    image's draws may vote otherwise by rounding, which is noted.
 
   Raises:
     InputError: for settings with which nothing can be drawn.
@@ -76,26 +82,33 @@ def redrawn(
   indices = f.columns["idx"][rows].tolist()
   with devices.as_recorded(f.settings):
     asked = [_asked(f, row) for row in rows]
-    procedure = _Again("certify" if "votes0" in f.columns else "predict", asked)
+    procedure = _Again("certify" if "votes0" in f.columns else "predict", asked, f)
     job = dataclasses.replace(_job(f, dataset, classifier, procedure), indices=indices)
     found = certification.into_memory(job, progress=progress)
-    same, other = _environments(f, job)
+    same, rough, other = _environments(f, job)
   contradictions, notes, gained, changed = [], [], 0, 0
   for place, (row, index) in enumerate(zip(rows, indices)):
     names = [name for name in ("votes0", "votes") if name in f.columns]
     pairs = [(f.columns[name][row], found.columns[name][place]) for name in names]
     more = _net(f, found, row, place)
     gained, changed = gained + (more > 0), changed + (more != 0)
-    if differing := sum(_differing(*pair) for pair in pairs):
+    differing = [_differing(*pair) for pair in pairs]
+    if sum(differing):
       draws = sum(asked[place])
-      text = f"image {index}: {differing:,} of {draws:,} draws vote otherwise when they are drawn again"
-      if same or differing > _ROUNDING * draws:
+      text = f"image {index}: {sum(differing):,} of {draws:,} draws vote otherwise when they are drawn again"
+      if same or any(count > _by_rounding(again, rough) for count, (_, again) in zip(differing, pairs)):
         contradictions.append(text)
       else:
         notes.append(f"{text}, as rounding may have it ({other})")
     if _other_n0(f, asked[place], procedure.first[place]):
       text = f"image {index}: its first draws ask for another number of selection draws"
       (contradictions if same else notes).append(text)
+  early = [
+    f"image {index}: by its manifest's rule, drawing ends after {sooner:,} draws, not {f.columns['n'][row]:,}"
+    for row, index, sooner in zip(rows, indices, procedure.sooner)
+    if sooner is not None
+  ]
+  (contradictions if same or len(early) > 1 else notes).extend(early)
   if 2 * gained > changed and bounds.binomial_p_value(gained, changed) < _CHANCE:
     contradictions.append(
       f"the file has more votes for the class it selected than are drawn again for {gained} of the {changed} "
@@ -134,8 +147,8 @@ def _job(f: Results, dataset: data.Dataset, classifier: Base, procedure: Any) ->
   return split.job_from(dataset, classifier, kind, procedure, selection, seed, s["dtype"])
 
 
-def _environments(f: Results, job: Job) -> tuple[bool, str]:
-  """Whether votes must be equal, as all that can change a logit is the same; and what is not, in words."""
+def _environments(f: Results, job: Job) -> tuple[bool, bool, str]:
+  """Whether all that can change a logit is the same, whether it may change much, and what is not the same."""
   now = job.manifest()
   differing = [
     f"{name} was {f.settings.get(name)}, is {now.settings.get(name)}"
@@ -146,7 +159,18 @@ def _environments(f: Results, job: Job) -> tuple[bool, str]:
     before = {str(session.get(name)) for session in f.manifest["sessions"]}
     if before != {str(now.session[name])}:
       differing.append(f"{name} was {' and '.join(sorted(before)) or 'not told'}, is {now.session[name]}")
-  return not differing, "; ".join(differing)
+  rough = f.settings.get("dtype") != "float32" or any(
+    text.startswith(("precision", "device")) for text in differing
+  )
+  return not differing, rough, "; ".join(differing)
+
+
+def _by_rounding(again: str, rough: bool) -> float:
+  """How many draws of a group may vote otherwise by rounding, at most; by the votes that were drawn again."""
+  _, votes, invalid = parse_votes(again)
+  draws = int(votes.sum()) + invalid
+  of_all, of_others = _ROUGHLY if rough else _ROUNDING
+  return max(_FEW, min(of_all * draws, of_others * (draws - int(votes.max(initial=0)))))
 
 
 def _net(f: Results, again: Results, row: int, place: int) -> int:
@@ -175,15 +199,25 @@ def _other_n0(f: Results, asked: tuple[int, ...], first: NDArray[np.int64] | Non
 
 
 class _Again:
-  """Asks for the draws that some rows are of, image by image in their order; what it finds is their votes."""
+  """Asks for the draws that some rows are of, image by image in their order; what it finds is their votes.
+
+  Rows of CERTIFY by looks are drawn look by look, to see at which of them their rule ends.
+  """
 
   n_varies = True
 
-  def __init__(self, command: str, asked: Sequence[tuple[int, ...]]) -> None:
+  def __init__(self, command: str, asked: Sequence[tuple[int, ...]], f: Results) -> None:
     self.command: Any = command
     self.most_draws = max(map(sum, asked))
     self.first: list[NDArray[np.int64] | None] = []  # of each image, where its selection may have two groups
+    self.sooner: list[int | None] = []  # where the rule ends before the row does
     self._asked = iter(enumerate(asked))
+    self._rule: Any = None
+    self._plan: Any = None
+    with contextlib.suppress(InputError):  # contradictions that were told before
+      self._multi = bounds.bound_from_settings(f.settings) == bounds.MULTI
+      plan = looks.plan_of(f.settings) if looks.is_by_looks(f.settings) else None
+      self._rule, self._plan = looks.stop_rule(f.settings), plan
 
   def settings(self) -> dict[str, Any]:
     return {}
@@ -191,17 +225,33 @@ class _Again:
   def steps(self, noise: Noise) -> Steps:
     place, groups = next(self._asked)
     self.first.append(None)
-    return self._steps(place, groups)
+    self.sooner.append(None)
+    return self._steps(place, groups, noise)
 
-  def _steps(self, place: int, groups: tuple[int, ...]) -> Steps:
-    votes = yield groups
+  def _steps(self, place: int, groups: tuple[int, ...], noise: Noise) -> Steps:
     n = groups[-1]
-    invalid = n - int(votes[-1].sum())
+    cuts = [look for look in (self._plan.looks if self._rule else ()) if look < n]
+    votes = yield (*groups[:-1], cuts[0] if cuts else n)
+    found = votes[-1]
+    if len(groups) > 1:
+      self.first[place] = votes[0]
+      votes0 = sum(votes[1:-1], votes[0])
+    for look, (at, following) in enumerate(itertools.pairwise([*cuts, n])):
+      if self.sooner[place] is None and self._ends(look, found, int(np.argmax(votes0)), at, noise):
+        self.sooner[place] = at
+      (more,) = yield (following - at,)
+      found = found + more
+    invalid = n - int(found.sum())
     if self.command == "predict":
-      return Prediction(ABSTAIN, 1.0, n, votes[-1], invalid)
+      return Prediction(ABSTAIN, 1.0, n, found, invalid)
     if len(groups) == 1:  # of an exact certificate, without a selection
-      return Certificate(ABSTAIN, 0.0, 0, n, 0, 0.0, np.zeros_like(votes[0]), votes[0], 0, invalid)
-    self.first[place] = votes[0]
-    votes0 = sum(votes[1:-1], votes[0])
+      return Certificate(ABSTAIN, 0.0, 0, n, 0, 0.0, np.zeros_like(found), found, 0, invalid)
     invalid0 = sum(groups[:-1]) - int(votes0.sum())
-    return Certificate(ABSTAIN, 0.0, 0, n, 0, 0.0, votes0, votes[-1], invalid0, invalid)
+    return Certificate(ABSTAIN, 0.0, 0, n, 0, 0.0, votes0, found, invalid0, invalid)
+
+  def _ends(self, look: int, votes: NDArray[np.int64], selected: int, n: int, noise: Noise) -> bool:
+    """Whether the rule ends drawing at a look."""
+    if self._rule is None:
+      return False
+    other = strongest_other(votes, selected, n) if self._multi else None
+    return bool(self._rule.stops(look, int(votes[selected]), self._plan, noise, other))

@@ -318,6 +318,42 @@ def test_votes_may_differ_by_rounding_on_another_device_and_no_further(copy, tra
   assert "contradiction: image" in ran(1, capsys, path, "--checkpoint", trained, "--rows", 6)
 
 
+def test_rounding_cannot_make_votes_unanimous(copy, trained, capsys):
+  """Where few draws vote otherwise, few logits nearly tie; and there a few votes change a radius most."""
+  path = copy()
+  edit_manifest(path, lambda m: m["sessions"][0].update(device="another"))
+  file = results.read(path)
+  counts = [dense(text) for text in file.columns["votes"]]
+  row = next(row for row, votes in enumerate(counts) if 3 <= 300 - votes.max() <= 30)
+  unanimous = np.where(np.arange(10) == counts[row].argmax(), 300, 0)
+  consistent(path, row, dense(file.columns["votes0"][row]), unanimous, Certify(n=300))
+  assert "nothing contradicts" in ran(0, capsys, path)
+  moved = 300 - counts[row].max()
+  assert f"contradiction: image {60 * row}: {moved} of" in ran(
+    1, capsys, path, "--checkpoint", trained, "--rows", 6
+  )
+
+
+def test_a_rule_that_would_have_ended_sooner_is_found(copy, trained, capsys):
+  path = copy("looks.tsv")
+  assert results.read(path).columns["n"].max() > 100
+  edit_manifest(path, lambda m: m["settings"]["stop"].update(radii=[0.0]))
+  assert "nothing contradicts" in ran(0, capsys, path)
+  out = ran(1, capsys, path, "--checkpoint", trained, "--rows", 6)
+  assert "by its manifest's rule, drawing ends after 100 draws, not" in out
+
+
+def test_parameters_of_the_noise_must_go_together(copy, capsys):
+  for change, said in (
+    (dict(noise="uniform", noise_lambda=1.7), "noise_lambda is 1.7, but for this noise it is 0.433"),
+    (dict(noise="laplace", noise_scale=0.7), "noise_scale is 0.7, but for this noise it is 0.1767"),
+    (dict(noise="grid", noise_guard=0), "its noise is not possible: grid noise must have"),
+  ):
+    path = copy()
+    edit_manifest(path, lambda m, new=change: m["settings"].update(new))
+    assert said in ran(1, capsys, path)
+
+
 def as_looks(n0, n):
   """What `consistent` needs of a procedure: CERTIFY by looks that ended with so many draws."""
   looks = CertifyByLooks(n0="auto", n=2000)
@@ -334,13 +370,14 @@ def drawn(trained, path, row, n0, n):
 def test_an_image_that_was_ended_early_is_drawn_again_up_to_its_look(copy, trained, tmp_path, capsys):
   """By a time budget, say: whatever ended it, its row tells its draws."""
   path = copy("looks.tsv")
-  n0 = int(results.parse_column(results.read(path).columns["votes0"]).draws()[0])
-  votes0, votes = drawn(trained, tmp_path / "f.tsv", 0, n0, 126)
-  consistent(path, 0, votes0, votes, as_looks(n0, 126))
-  assert results.read(path).columns["n"][0] == 126
+  row = int(results.read(path).columns["n"].argmax())
+  n0 = int(results.parse_column(results.read(path).columns["votes0"]).draws()[row])
+  votes0, votes = drawn(trained, tmp_path / "f.tsv", row, n0, 126)
+  consistent(path, row, votes0, votes, as_looks(n0, 126))
+  assert results.read(path).columns["n"][row] == 126
   assert "nothing contradicts" in ran(0, capsys, path, "--checkpoint", trained, "--rows", 6)
-  consistent(path, 0, votes0, one_moved(votes), as_looks(n0, 126))
-  assert "contradiction: image 0: 1 of" in ran(1, capsys, path, "--checkpoint", trained, "--rows", 6)
+  consistent(path, row, votes0, one_moved(votes), as_looks(n0, 126))
+  assert f"contradiction: image {60 * row}: 1 of" in ran(1, capsys, path, "--checkpoint", trained, "--rows", 6)
 
 
 def test_selection_draws_that_were_not_asked_for_are_found(copy, trained, tmp_path, capsys):
