@@ -51,7 +51,8 @@ class Found:
   def __getattr__(self, name: str) -> np.ndarray:
     if name != "results" and name in self.results.columns:
       return self.results.columns[name]
-    raise AttributeError(f"{type(self).__name__} has no column {name!r}")
+    names = ", ".join(self.results.columns) if name != "results" else ""
+    raise AttributeError(f"{type(self).__name__} has no column {name!r}, only {names}")
 
   def __getitem__(self, name: str) -> np.ndarray:
     if name in ("label", "correct"):

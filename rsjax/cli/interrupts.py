@@ -7,8 +7,8 @@
         check()  # ... and raised here, or by check_unless_finishing once ten seconds are over
     code()  # 130 or 143 if a signal came, else None
 
-A KeyboardInterrupt that is raised during a garbage collection is lost: long-running code calls `check` now and
-then.
+A KeyboardInterrupt that is raised during a garbage collection is lost, without a word while `catching`:
+long-running code calls `check` now and then.
 
 A KeyboardInterrupt also waits for whatever runs outside Python: a compilation, a device step, other processes.
 A thread that the system notifies of signals therefore ends the process if the main thread does not: `AT_ONCE`
@@ -20,6 +20,7 @@ import contextlib
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -51,6 +52,8 @@ def catching(last_words: str = "") -> Iterator[None]:
     yield
     return
   before = {number: signal.signal(number, _handle) for number in CODES}
+  unraisable = sys.unraisablehook
+  sys.unraisablehook = lambda lost: None if lost.exc_type is KeyboardInterrupt else unraisable(lost)
   wakes, told = os.pipe()
   os.set_blocking(told, False)
   woken = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
@@ -59,6 +62,7 @@ def catching(last_words: str = "") -> Iterator[None]:
   try:
     yield
   finally:
+    sys.unraisablehook = unraisable
     signal.set_wakeup_fd(woken)
     os.close(told)  # ends the thread
     watcher.join()

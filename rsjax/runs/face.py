@@ -48,6 +48,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
   dtype: str | None = None
 
   def __post_init__(self) -> None:
+    given.check_apply(self.apply)
     super().__post_init__()
     if self.name is not None and not (isinstance(self.name, str) and self.name.strip()):
       raise InputError(f"name must be a non-empty string, got {self.name!r}")

@@ -2,7 +2,7 @@
 
 import operator
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -100,6 +100,14 @@ def rule(
   return stop  # type: ignore[return-value]
 
 
+def check_apply(apply: Any) -> None:
+  """Refuses a module of PyTorch, which JAX cannot trace."""
+  if any(kind.__module__.startswith("torch.nn") and kind.__name__ == "Module" for kind in type(apply).__mro__):
+    raise InputError(
+      "apply is a PyTorch module: apply, variables = rsjax.from_torch(module, example_shape) gives a function"
+    )
+
+
 def check_variables(variables: Any) -> None:
   """Refuses tensors of PyTorch, which JAX does not take."""
   leaves = jax.tree_util.tree_leaves(variables)
@@ -109,8 +117,14 @@ def check_variables(variables: Any) -> None:
 
 def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGES) -> NDArray[np.int64] | None:
   """The labels as an array, or None; refuses images that are not a sequence, and labels that do not fit."""
-  if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
-    raise InputError(f"images must be a sequence of arrays, got {type(images).__name__}")
+  if hasattr(images, "iloc"):  # of pandas; whose [0] is a column, or a label of the index
+    raise InputError(
+      f"images must be a sequence of arrays, or an array, not a {type(images).__name__}: give "
+      ".to_numpy(np.float32)"
+    )
+  sequence = hasattr(images, "__len__") and hasattr(images, "__getitem__")
+  if not sequence or isinstance(images, str | bytes | Mapping):
+    raise InputError(f"images must be a sequence of arrays, or an array, got {type(images).__name__}")
   if inputs == IMAGES and isinstance(images, np.ndarray) and images.ndim in (2, 3):
     raise InputError(
       f"images must be [images, height, width, channels], got {list(images.shape)}: give images[None] if it is "
@@ -120,8 +134,9 @@ def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGE
     return None
   known = np.asarray(labels)
   if known.shape != (len(images),) or not np.issubdtype(known.dtype, np.integer):
+    mend = ": give the number of each image's class" if known.dtype.kind in "USO" else ""
     raise InputError(
-      f"labels must be {len(images)} integers, one per image, got {known.dtype}{list(known.shape)}"
+      f"labels must be {len(images)} integers, one per image, got {known.dtype}{list(known.shape)}{mend}"
     )
   if known.min(initial=0) < 0:
     raise InputError(f"labels must be 0 or more, got {known.min()}")

@@ -61,14 +61,24 @@ def _check_image(name: str, image: np.ndarray) -> None:
   if image.ndim != 3 or image.dtype not in (np.uint8, np.float32):
     raise InputError(
       f"{name} must be uint8[h, w, c] or float32[h, w, c] in [0, 1], got {image.dtype}{list(image.shape)}"
-      + (": give .astype(np.float32)" if image.dtype == np.float64 else "")
-      + ('; for inputs that are no images, give inputs="arrays"' if image.ndim != 3 else "")
+      + _mend(image)
     )
   if image.dtype == np.float32 and not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
     raise InputError(
       f"{name} is float32 and not within [0, 1], or NaN: give pixels in [0, 1] or uint8, and normalise within "
       'the classifier; for inputs that are no images, give inputs="arrays"'
     )
+
+
+def _mend(image: np.ndarray) -> str:
+  """What to do with an image of another dtype or number of axes."""
+  if image.dtype == np.float64:
+    return ": give .astype(np.float32)"
+  if image.dtype.kind in "iu" and image.dtype != np.uint8:
+    return ": give .astype(np.uint8) if its values are 0 to 255"
+  if image.ndim == 2:
+    return ': give image[..., None] if channels are missing, and inputs="arrays" if it is no image'
+  return '; for inputs that are no images, give inputs="arrays"' if image.ndim != 3 else ""
 
 
 def _check_array(name: str, array: np.ndarray) -> None:

@@ -145,7 +145,10 @@ def class_count(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> i
   logits = traced(apply, variables, image_shape)
   if not hasattr(logits, "shape") or logits.ndim != 2 or logits.shape[0] != 2:
     given = f"float32{[2, *image_shape]}"
-    raise InputError(f"apply(variables, {given}) must return logits[2, classes], got {logits}")
+    dtype, shape = getattr(logits, "dtype", None), getattr(logits, "shape", None)
+    found = f"{dtype}{list(shape)}" if shape is not None else str(logits)
+    hint = ": return the logits, not their argmax" if shape == (2,) else ""
+    raise InputError(f"apply(variables, {given}) must return logits[2, classes], got {found}{hint}")
   if logits.shape[1] < 2:
     raise InputError("the classifier returns one logit, whose argmax is always class 0: return one per class")
   return logits.shape[1]
@@ -162,7 +165,7 @@ def traced(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> Any:
   except Exception as error:
     error.add_note(
       f"raised by the classifier, called as apply(variables, float32{list(rows.shape)}) while JAX compiles it: "
-      "it must be written with jax.numpy, not with NumPy, scikit-learn or PyTorch"
+      "is it for images of this shape, and written with jax.numpy, not with NumPy, scikit-learn or PyTorch?"
     )
     raise
 

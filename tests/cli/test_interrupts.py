@@ -1,6 +1,7 @@
 """How long the process still runs after Ctrl-C and SIGTERM."""
 
 import contextlib
+import gc
 import signal
 import time
 
@@ -43,6 +44,19 @@ def test_one_that_ends_in_time_is_not(ended):
       blocked(signal.SIGTERM, seconds=0.01)
   time.sleep(0.3)
   assert ended == []
+
+
+def test_a_signal_during_a_garbage_collection_is_not_lost_and_prints_no_trace(ended, capfd):
+  callback = lambda phase, info: signal.raise_signal(signal.SIGINT) if phase == "start" else None
+  gc.callbacks.append(callback)
+  try:
+    with interrupts.catching():
+      gc.collect()
+      with pytest.raises(KeyboardInterrupt):
+        interrupts.check()
+  finally:
+    gc.callbacks.remove(callback)
+  assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,10 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
     (dict(indices=[0.5]), "indices must be integers"),
     (dict(indices=3), r"a sequence of integers, got 3: give \[3\]"),
     (dict(images=None), "images must be a sequence"),
+    (dict(images="photos"), "images must be a sequence of arrays, or an array, got str"),
+    (dict(labels=list("abcdef")), "give the number of each image's class"),
+    (dict(images=np.zeros((6, 4, 4, 1), np.int64)), r"give .astype\(np.uint8\) if its values are 0 to 255"),
+    (dict(images=[np.zeros((4, 4), np.uint8)] * 6), r"give image\[..., None\] if channels are missing"),
     (dict(n="100"), "n must be an integer of at least 1, got '100'"),
     (dict(indices=[0, 6]), "positions of the 6 images, from 0 on, got 6"),
     (dict(indices=[1, 1]), "different images"),
@@ -382,6 +386,23 @@ def test_pytorchs_tensors_are_refused_with_the_mend():
   torch = pytest.importorskip("torch", reason="PyTorch is not installed: its tensors are not tried")
   with pytest.raises(rsjax.InputError, match=r"tensor.detach\(\).numpy\(\)"):
     rsjax.smooth(linear, {"w": torch.zeros(3)}, sigma=0.25)
+
+
+def test_a_module_of_pytorch_is_refused_with_the_mend():
+  module = type("Net", (type("Module", (), {"__module__": "torch.nn.modules.module"}),), {})()
+  with pytest.raises(rsjax.InputError, match=r"rsjax\.from_torch\(module, example_shape\)"):
+    rsjax.smooth(module, None, sigma=0.25)
+
+
+@pytest.mark.parametrize("inputs", ["images", "arrays"])
+def test_tables_of_pandas_are_refused_because_they_are_taken_by_column(inputs):
+  pandas = pytest.importorskip("pandas", reason="pandas is not installed: its tables are not tried")
+  frame = pandas.DataFrame(np.eye(6, dtype=np.float32))
+  g = rsjax.smooth(lambda v, x: x @ v, np.eye(6, dtype=np.float32), sigma=0.25, inputs=inputs)
+  for given in (frame, frame[0]):
+    for use in (g.check, lambda x: g.certify(x, n=100, progress=False), lambda x: g.predict(x, n=100)):
+      with pytest.raises(rsjax.InputError, match=r"to_numpy\(np.float32\)"):
+        use(given)
 
 
 def test_accuracy_at_chance_is_told(two_classes):
