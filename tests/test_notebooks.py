@@ -1,21 +1,33 @@
 """The notebooks' cells, run from clean in their order with short settings, and what is committed of them."""
 
+import ast
 import importlib.machinery
 import importlib.util
 import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
+import symtable
 import sys
 
+import matplotlib.pyplot as plt
 import pytest
+from helpers import DIGITS
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
 NAMES = ("certify_your_model", "explore_results", "quickstart_tpu", "theorem_in_two_dimensions")
 LOCAL = ("/home/", "/root/", "/work/", "/tmp/", "/Users/", "/content/")
 BYTES = 300_000
+WRITTEN = {  # into the notebook's working directory
+  "certify_your_model": ["my_model.tsv", "my_model.tsv.json"],
+  "quickstart_tpu": [
+    "certified_accuracy.png", "quickstart.tsv", "quickstart.tsv.json", "quickstart_model/checkpoint",
+    "quickstart_model/log.tsv",
+  ],
+}  # fmt: skip
 
 
 def cells(notebook):
@@ -69,6 +81,37 @@ def errors(notebook):
   return [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
 
 
+COMPREHENSIONS = {"listcomp", "genexpr", "dictcomp", "setcomp"}
+
+
+def of_functions(table):
+  """The names from outside that functions read when they are called."""
+  found = {s.get_name() for s in table.get_symbols() if s.is_global() and table.get_type() == "function"}
+  return found.union(*map(of_functions, table.get_children()))
+
+
+def binds_and_reads(text):
+  """(names that a cell binds, but not by importing; names whose values it takes from cells before or after)."""
+  bound, read = set(), set()
+  for statement in ast.parse(text).body:
+    table = symtable.symtable(ast.unparse(statement), "cell", "exec")
+    symbols = table.get_symbols()
+    assigned = {s.get_name() for s in symbols if s.is_assigned() and not s.is_imported()}
+    inside = {s.get_name() for s in symbols if s.is_referenced()} | of_functions(table)
+    known = bound | (assigned if isinstance(statement, ast.For | ast.With | ast.Try | ast.ClassDef) else set())
+    later = set().union(*(of_functions(t) for t in table.get_children() if t.get_name() not in COMPREHENSIONS))
+    read |= (inside - known) | later
+    bound |= assigned
+  return bound, read
+
+
+def rebound(notebook):
+  """The names that a cell reads, and a later one binds again: the cell, run again, would do something else."""
+  parts = [*map(binds_and_reads, [*map(source, cells(notebook)), *shown(notebook)])]
+  reads_before = [set().union(*(read for _, read in parts[:k])) for k in range(len(parts))]
+  return sorted(set().union(*(bound & before for (bound, _), before in zip(parts, reads_before))))
+
+
 @pytest.fixture
 def write_notebook(tmp_path):
   """write_notebook(*(source, outputs)) -> path of a notebook."""
@@ -95,7 +138,10 @@ def test_runs_from_clean(name, tmp_path):
   ran = run(FOLDER / f"{name}.ipynb", cwd)
   assert ran.returncode == 0, ran.stderr
   assert "Warning" not in ran.stderr, ran.stderr
-  assert list(tmp_path.iterdir()) == []  # what is written is in a temporary folder
+  written = [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.glob("*/*"))]
+  inner = [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.glob("*/*_model/*"))]
+  found = [path for path in written if not path.endswith("_model")] + inner
+  assert found == [f"rsjax-notebook/{path}" for path in WRITTEN.get(name, [])]
 
 
 @pytest.fixture
@@ -142,6 +188,53 @@ def test_without_the_result_files_it_says_what_to_do(tmp_path):
   assert ran.stderr.splitlines()[-1].startswith("FileNotFoundError: upload result files beside this notebook")
 
 
+@pytest.fixture
+def explored(tmp_path, monkeypatch, capsys):
+  """explored(path, ...) -> what the cells of explore_results print beside copies of these files, all run."""
+
+  def run_all(*paths):
+    for path in paths:
+      shutil.copy(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    exec("\n".join(map(source, cells(FOLDER / "explore_results.ipynb"))), {})
+    return capsys.readouterr().out
+
+  return run_all
+
+
+def with_manifest(path):
+  return path, path.with_name(f"{path.name}.json")
+
+
+def test_one_file_of_ones_own_is_explored(explored):
+  out = explored(*with_manifest(DIGITS[1]))
+  assert "certify_0.25.tsv: 72 images certified" in out
+  assert "sigma = 0.25, n = 100 " in out
+  assert "alpha = 1e-06" in out
+  assert "certify_0.5" not in out
+
+
+@pytest.mark.parametrize("rule", ["tolerance", "radii", "budget"])
+def test_files_that_stopped_early_are_explored(rule, explored):
+  out = explored(*with_manifest(ROOT / f"experiments/results/stopping/digits_0.25/{rule}.tsv"))
+  assert out.count("not possible with this file:") == 2  # fewer draws, another alpha
+  assert "\\begin{table}" in out
+
+
+def test_a_file_without_a_manifest_is_explored_and_others_are_left_out(explored, tmp_path):
+  rows = [line.split("\t")[:6] for line in DIGITS[1].read_text().splitlines()]
+  (tmp_path / "theirs.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+  (tmp_path / "log.tsv").write_text("epoch\ttrain_loss\n1\t2.3\n")
+  predicted = with_manifest(ROOT / "experiments/results/stopping/digits_0.25/predict.tsv")
+  out = explored(*predicted)
+  assert "left out: log.tsv: line 1 is not the header" in out
+  assert "left out: predict.tsv has no certified images" in out
+  assert "it has no manifest" in out
+  assert out.count("not possible with this file:") == 2
+  assert "\\begin{table}" in out
+
+
 def test_a_cell_that_fails_fails_the_run(write_notebook, tmp_path):
   ran = run(write_notebook(("x = 1", []), ("print(1 // (x - 1))", []), ("print('on')", [])), tmp_path)
   assert ran.returncode == 1
@@ -170,6 +263,17 @@ def test_is_small_and_names_no_local_path(name):
   text = (FOLDER / f"{name}.ipynb").read_text()
   assert len(text) < BYTES
   assert [word for word in LOCAL if word in text] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cell_that_is_run_again_finds_the_same_names(name):
+  assert rebound(FOLDER / f"{name}.ipynb") == []
+
+
+def test_names_that_a_later_cell_binds_again_are_found(write_notebook):
+  texts = ("import a\nx, y = 1, 2\nfor i in range(3): i += y", "def f(): return y + z\nz = [i for i in (x,)]",
+           "import a\nx = 3", "z = 4\ni = 5")  # fmt: skip
+  assert rebound(write_notebook(*((text, []) for text in texts))) == ["x", "z"]
 
 
 @pytest.mark.parametrize("name", NAMES)

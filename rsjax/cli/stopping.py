@@ -28,8 +28,8 @@ def add_stop(made: argparse.ArgumentParser) -> None:
   group.add_argument(
     "--tolerance",
     metavar="5%",
-    help="stop when the radius is within this share of what all N draws are expected to certify, or within "
-    "0.02 sigma",
+    help="stop when more draws are expected to add little: when the radius is within this share, or within "
+    "0.02 sigma, of the radius expected of all N draws",
   )
   group.add_argument(
     "--stop",
@@ -40,8 +40,9 @@ def add_stop(made: argparse.ArgumentParser) -> None:
   group.add_argument(
     "--time-budget",
     metavar="2h",
-    help="end the run after this time, with its unit: 2h, 90m, 45s or 1h30m; each image gets the radius that "
-    "it has reached (implies --stop anytime if no other rule is given)",
+    help="end the run after drawing for this time, with its unit: 2h, 90m, 45s or 1h30m; each image gets the "
+    "radius that it has reached (implies --stop anytime if no other rule is given). The time does not include "
+    "the start, compilation and the choice of --batch",
   )
   group.add_argument(
     "--give-up",

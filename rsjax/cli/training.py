@@ -18,7 +18,7 @@ def add_objectives(made: parsing.Parser) -> None:
 
   group = made.add_argument_group(
     "objectives",
-    "what is minimised; docs/training.md says which to choose. In brackets: the objectives that have an "
+    "what is minimised; docs/objectives.md says which to choose. In brackets: the objectives that have an "
     "option, and their defaults",
   )
   group.add_argument(

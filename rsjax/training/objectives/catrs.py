@@ -24,7 +24,9 @@ class CatRs(Settings):
 
   lbd: float = setting(0.5, "weight of the worst noise", least=0, source="CIFAR-10 at sigma 0.25")
   noise_vectors: int = setting(4, "noisy copies of each image; as many updates per batch", least=1)
-  epsilon: float = setting(256.0, "radius of the attack on the noise, in 1/256", least=0)
+  epsilon: float = setting(
+    256.0, "radius of the attack on the noise, in 1/256: 64 is 0.25 in pixels of [0, 1]", least=0
+  )
   steps: int = setting(4, "steps of the attack", least=1)
   doubled_from: int | None = setting(None, "epoch from which epsilon is doubled", least=0)
   confidence_mask: bool = setting(False, "draw K from the vote share of the label")

@@ -34,7 +34,10 @@ class Reweighted(Settings):
 
   noise_vectors: int = setting(4, "noisy copies of each image; as many updates per batch", least=1)
   alpha: float = setting(
-    0.25, "length of a step of the attack, pixels in [0, 1]", least=0, source="CIFAR-10 at sigma 0.25"
+    0.25,
+    "length of a step of the attack, pixels in [0, 1]; not the alpha of certify",
+    least=0,
+    source="CIFAR-10 at sigma 0.25",
   )
   steps: int = setting(3, "steps of the attack", least=1, source="CIFAR-10 at sigma 0.25")
   easy_from: int = setting(

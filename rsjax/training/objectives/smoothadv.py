@@ -22,7 +22,10 @@ class SmoothAdv(Settings):
   """
 
   epsilon: float = setting(
-    256.0, "radius of the attack, in 1/256", least=0, source="CIFAR-10 at sigma 0.25 and 0.5"
+    256.0,
+    "radius of the attack, in 1/256: 64 is 0.25 in pixels of [0, 1]",
+    least=0,
+    source="CIFAR-10 at sigma 0.25 and 0.5",
   )
   steps: int = setting(10, "steps of the attack", least=1)
   noise_vectors: int = setting(

@@ -25,7 +25,12 @@ class SmoothAdvConsistency(Settings):
   noise_vectors: int = setting(
     4, "noisy copies of each image; as many updates per batch", least=1, source="CIFAR-10 at sigma 0.25"
   )
-  epsilon: float = setting(255.0, "radius of the attack, in 1/256", least=0, source="CIFAR-10 at sigma 0.25")
+  epsilon: float = setting(
+    255.0,
+    "radius of the attack, in 1/256: 64 is 0.25 in pixels of [0, 1]",
+    least=0,
+    source="CIFAR-10 at sigma 0.25",
+  )
   steps: int = setting(10, "steps of the attack", least=1)
   warmup: int = setting(10, "epochs in which epsilon grows to its value", least=1)
 

@@ -25,7 +25,10 @@ class SmoothMix(Settings):
   eta: float = setting(5.0, "weight of the mixed images", least=0)
   noise_vectors: int = setting(2, "noisy copies of each image; as many updates per batch", least=1)
   alpha: float = setting(
-    0.5, "length of a step of the attack, pixels in [0, 1]", least=0, source="CIFAR-10 at sigma 0.25"
+    0.5,
+    "length of a step of the attack, pixels in [0, 1]; not the alpha of certify",
+    least=0,
+    source="CIFAR-10 at sigma 0.25",
   )
   steps: int = setting(4, "steps of the attack", least=1)
   mix_step: int = setting(
