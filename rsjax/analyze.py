@@ -99,6 +99,7 @@ def _body(args: argparse.Namespace) -> int:
   files, attacks = gaps.separate(results.join([results.read_any(path) for path in args.results]), args)
   if not files:
     return gaps.alone(attacks, args)
+  odd = reporting.contradicted(files, args)
   files = recomputing.combined(files, args)
   if args.label and len(args.label) != len(files):
     given = results.plural(len(args.label), "time")
@@ -121,7 +122,7 @@ def _body(args: argparse.Namespace) -> int:
     gaps.refuse_predictions(attacks)
     _predict(files, args, left_out)
     return 0
-  return _certify(files, args, left_out, gaps.Gaps(files, attacks))
+  return _certify(files, args, left_out, gaps.Gaps(files, attacks), odd)
 
 
 def _with_rows(files, args):
@@ -144,7 +145,7 @@ def _with_rows(files, args):
   return files, [f"{names}{more} {has} no rows yet and {'is' if len(empty) == 1 else 'are'} left out"]
 
 
-def _certify(files, args, left_out, gap):
+def _certify(files, args, left_out, gap, odd):
   from rsjax import analysis, results
   from rsjax.analysis.columns import WIDTH
   from rsjax.analysis.tables import called
@@ -158,7 +159,7 @@ def _certify(files, args, left_out, gap):
   warnings = left_out + analysis.warnings(whole, names, radii, args.rule, args.confidence) + gap.warnings
   if args.rho and (unknown := [row["name"] for row in rows if row["alpha"] is None and not row["exact"]]):
     warnings.append(f"alpha is not recorded in {analysis.some(unknown)}: --rho assumes 0.001")
-  verdicts = reporting.verdicts_on(files, names, args)
+  verdicts = reporting.verdicts_on(whole, names, args, odd, gap.inside())
   other = analysis.summarize(files, radii, rule="paper" if args.rule == "open" else "open")
   differing = sum(
     round(abs(a - b) * row["images"])

@@ -102,7 +102,7 @@ def write_file(path, procedure, images=120, skip=2, settings=None):
   said = {"command": procedure.command, **noise.settings(), **procedure.settings(), "seed": 0}
   said |= {"precision": "default", "dataset": "d", "checkpoint": "c", "split": "test"}
   manifest = results.Manifest(
-    said | {"skip": skip, "max": None} | (settings or {}),
+    said | {"skip": skip, "max": None, "dtype": "float32"} | (settings or {}),
     indices,
     {"dataset": "digits", "images": skip * images, "selected": images},
     {"jax": "0", "rsjax": "0", "device": "cpu"},

@@ -11,6 +11,7 @@ as tables are: 0.606 supports "0.61" as well, and 0.604 does not.
 """
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -44,6 +45,11 @@ class Claim:
   accuracy: Fraction
   radius: float
   half: Fraction
+
+  @property
+  def least(self) -> Fraction:
+    """The lowest accuracy that the claim may be rounded from."""
+    return max(Fraction(0), self.accuracy - self.half)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +105,7 @@ def judge(
   """Whether a file of CERTIFY supports a claim.
 
   It does if enough of its images are right and certified at the radius, taking images that are missing for
-  wrong, and if the file does not contradict itself. With `rho`, as many images are taken off first as may be
+  wrong, and if nothing contradicts the file. With `rho`, as many images are taken off first as may be
   certified wrongly, with probability 1 - rho (`statistics.most_wrong`).
 
   Args:
@@ -125,21 +131,33 @@ def judge_all(
   rule: str = "open",
   confidence: float = 0.95,
   rho: float | None = None,
+  against: Sequence[Sequence[str]] | None = None,
 ) -> list[Verdict]:
-  """`judge` for each file and claim."""
+  """`judge` for each file and claim; `against`: what contradicts each file, None: `contradicting`."""
   found: list[Verdict] = []
-  for f, name in zip(files, names) if claims else ():
+  for place, (f, name) in enumerate(zip(files, names) if claims else ()):
     statistics.check_rows(f)
-    odd = [*contradictions.of_images(f), *contradictions.of_settings(f), *contradictions.of_rows(f)]
+    odd = contradicting(f) if against is None else against[place]
     found += [_judge(f, claim, name, odd, rule, confidence, rho) for claim in claims]
   return found
+
+
+def contradicting(results: Results) -> list[str]:
+  """Everything in a file that contradicts itself, as `rsjax.check` finds it; one sentence each.
+
+  A file without votes, as of other tools, has no manifest of rsjax, and so none that could lack a setting.
+  """
+  if "votes" not in results.columns:
+    return [*contradictions.of_images(results), *contradictions.of_rows(results)]
+  said = (text for part in contradictions.checked(results) for text in part.contradictions)
+  return list(dict.fromkeys(said))
 
 
 def _judge(
   results: Results,
   claim: Claim,
   name: str,
-  odd: list[str],
+  odd: Sequence[str],
   rule: str,
   confidence: float,
   rho: float | None,
@@ -147,40 +165,41 @@ def _judge(
   hits = int(statistics.certified(results, [claim.radius], rule)[0])
   images, known = len(results), facts(results)
   missing = max(0, (results.expected or 0) - images)
-  total = images + missing
+  total = images + missing  # of every share: what is missing is not certified
   alpha = known["alpha"] or USUAL_ALPHA
   wrong = 0 if known["exact"] else statistics.most_wrong(images, alpha, rho or USUAL_RHO)
   sure = max(0, hits - wrong)
   counted = hits if rho is None else sure
-  least = claim.accuracy - claim.half
+  least = claim.least
   enough = lambda count: Fraction(count, total) >= least
+  share = lambda count: _share(count, total, least)
   supported = enough(counted) and not odd
   lower_bound = _why_lower_bound(results, claim.radius)
   open_yet = not supported and not odd and (enough(counted + missing) or lower_bound is not None)
   verdict = "supported" if supported else "not shown" if open_yet else "not supported"
   sign = ">=" if is_closed(results, rule) or claim.radius == 0 else ">"
   less = "" if rho is None else f", less {wrong} that may be wrong"
-  compared = f"{_share(counted, total)} against {_text(claim)}"
+  compared = f"{share(counted)} against {_text(claim)}"
   k = known["top_k"]
   right = "are right" if k is None else f"have their label among the top {k}"
   head = (
     f'claim "{claim.text.strip()}": {verdict} by {name}: {hits:,} of {plural(total, "image")} '
     f"{right} with a certified {norm_words(known['norm'])} {sign} {claim.radius:g}{less}, {compared}"
   )
-  low, high = (float(v) for v in statistics.accuracy_interval(hits, images, confidence))
-  details = [
-    f"{100 * confidence:.6g} % interval (Clopper-Pearson) for the number of images: {low:.4f} to {high:.4f}"
-  ]
-  details.append(
-    "the certificates are exact: none is wrong by chance"
-    if known["exact"]
-    else _correction(images, hits, wrong, alpha, known["alpha"] is None, rho, enough(sure))
-  )
-  details += [f"the file contradicts itself: {text}" for text in odd]
+  details = [_interval(hits, images, missing, confidence)]
+  if known["exact"]:
+    details.append("the certificates are exact: none is wrong by chance")
+  else:
+    decides = rho is None and not odd
+    compares = f", which {'supports the claim, too' if enough(sure) else 'is below the claim'}" * decides
+    there = f"{images:,}{' that are there' if missing else ''}"
+    of_alpha = _of_alpha(there, wrong, alpha, known["alpha"] is None, rho)
+    details.append(f"{of_alpha}, so that at least {sure:,} of {total:,} are right, {share(sure)}{compares}")
+  details += [f"the claim is not supported, because something contradicts the file: {text}" for text in odd]
   if missing:
     details.append(
       f"incomplete: {missing:,} of {plural(total, 'image')} are missing and count as wrong; with them the "
-      f"accuracy would be {_share(hits, total)} to {_share(hits + missing, total)}"
+      f"accuracy would be {share(hits)} to {share(hits + missing)}"
     )
   if (of := results.manifest["about"].get("images")) and of > total:
     details.append(f"a subset, {total:,} of the split's {of:,} images{_of_others(results)}")
@@ -190,15 +209,21 @@ def _judge(
   return Verdict(supported, head, tuple(details))
 
 
-def _correction(images, hits, wrong, alpha, assumed, rho, enough):
-  """The sentence on certificates that may be wrong."""
+def _interval(hits: int, images: int, missing: int, confidence: float) -> str:
+  """The sentence on the interval of the accuracy."""
+  what = f"{100 * confidence:.6g} % interval (Clopper-Pearson) for the number of images"
+  if missing:
+    return f"no {what}: those that are missing may differ from those that are there"
+  low, high = (float(v) for v in statistics.accuracy_interval(hits, images, confidence))
+  return f"{what}: {low:.4f} to {high:.4f}"
+
+
+def _of_alpha(there: str, wrong: int, alpha: float, assumed: bool, rho: float | None) -> str:
+  """How many certificates may be wrong by chance."""
   taken = " (taken to be 0.001: the file does not record alpha)" if assumed else ""
-  decides = "" if rho is not None else ", which supports the claim, too" if enough else ", below the claim"
   return (
     f"each certificate may be wrong with probability {alpha:g}{taken}: "
-    f"with probability {1 - (rho or USUAL_RHO):g} at most {wrong} of "
-    f"{images:,} are, so that at least {max(0, hits - wrong):,} are right, "
-    f"{_share(max(0, hits - wrong), images)}{decides}"
+    f"with probability {1 - (rho or USUAL_RHO):g} at most {wrong} of the {there} are"
   )
 
 
@@ -221,11 +246,26 @@ def _of_others(results: Results) -> str:
   return ": of the others it says what the interval says, if these are a fair choice, such as every 20th"
 
 
-def _share(count: int, total: int) -> str:
-  """A fraction as text, rounded down, so that no text is above what was counted."""
-  return f"{math.floor(10_000 * Fraction(count, total)) / 10_000:.4f}"
+def _share(count: int, total: int, least: Fraction) -> str:
+  """A fraction as text, rounded down, so that no text is above what was counted.
+
+  It has at least as many decimals as `least`, so that the texts compare with each other as the numbers do.
+  """
+  scale = 10 ** max(4, _decimals(least))
+  return _exactly(Fraction(math.floor(scale * Fraction(count, total)), scale), 4)
 
 
 def _text(claim: Claim) -> str:
-  rounded = f"{float(claim.accuracy):g}"
-  return f"{rounded} claimed, which stands for at least {float(claim.accuracy - claim.half):g}"
+  return f"{_exactly(claim.accuracy)} claimed, which stands for at least {_exactly(claim.least)}"
+
+
+def _decimals(value: Fraction) -> int:
+  """How many decimals a number has, whose decimals end."""
+  return next(d for d in itertools.count() if (value * 10**d).denominator == 1)
+
+
+def _exactly(value: Fraction, decimals: int = 0) -> str:
+  """A number >= 0 whose decimals end, with all of them, and at least so many."""
+  decimals = max(decimals, _decimals(value))
+  whole, rest = divmod(int(value * 10**decimals), 10**decimals)
+  return f"{whole}.{rest:0{decimals}d}" if decimals else str(whole)

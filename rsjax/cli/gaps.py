@@ -82,6 +82,11 @@ class Gaps:
       self.warnings += [f"CONTRADICTION: {text}" for text in gap.contradictions]
       self.exit_code = 1 if gap.contradictions else self.exit_code
 
+  def inside(self) -> list[list[str]]:
+    """For each file, what its attacks found inside its certified radii."""
+    places = range(len(self.files))
+    return [[text for at, gap in self._gaps if at == place for text in gap.contradictions] for place in places]
+
   def _lines(self, rows: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     """Name and cells: of each file that was attacked, and of its attacks below it."""
     from rsjax.analysis import attacked

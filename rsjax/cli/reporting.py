@@ -72,11 +72,34 @@ def radii_of(files: Sequence[Any], args: argparse.Namespace) -> Sequence[float]:
   return args.radii or analysis.common_grid(files)
 
 
-def verdicts_on(files: Sequence[Any], names: Sequence[str], args: argparse.Namespace) -> list[Any]:
-  """What each file says of each claim."""
+def contradicted(files: Sequence[Any], args: argparse.Namespace) -> dict[str, list[str]]:
+  """{path: what in the file contradicts itself}, of files as they were read; {} if there is no claim."""
   from rsjax.analysis import claims
 
-  return claims.judge_all(files, names, args.claims, rule=args.rule, confidence=args.confidence, rho=args.rho)
+  return {f.path: claims.contradicting(f) for f in files} if args.claims else {}
+
+
+def verdicts_on(
+  files: Sequence[Any],
+  names: Sequence[str],
+  args: argparse.Namespace,
+  odd: dict[str, list[str]],
+  inside: Sequence[Sequence[str]],
+) -> list[Any]:
+  """What each file says of each claim.
+
+  Args:
+    files, names: the files, and what to call them.
+    args: the command's arguments.
+    odd: from `contradicted`; results of several files together have the contradictions of all of them.
+    inside: for each file, what attacks found inside its certified radii.
+  """
+  from rsjax.analysis import claims
+
+  of_all = [f"{path}: {text}" for path, texts in odd.items() for text in texts]
+  against = [[*odd.get(f.path, of_all), *found] for f, found in zip(files, inside)]
+  settings = {"rule": args.rule, "confidence": args.confidence, "rho": args.rho, "against": against}
+  return claims.judge_all(files, names, args.claims, **settings)
 
 
 def write(

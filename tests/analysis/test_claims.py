@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from fractions import Fraction
 
 import helpers
@@ -80,6 +81,21 @@ def test_a_claim_is_compared_as_it_is_rounded(digits, text, supported):
   assert verdict(digits, text).supported is supported
 
 
+@pytest.mark.parametrize("hits", [1, 179, 180, 302, 303, 360])
+@pytest.mark.parametrize("text", ["0.8417 at 0", "84.17% at 0", "0.84166667 at 0", "0.5 at 0", "0.000 at 0"])
+def test_the_numbers_that_a_verdict_shows_compare_as_it_says(hits, text):
+  """303 of 360 images, 0.84166..., support 0.8417, which stands for 0.84165 and more."""
+  zeros = np.zeros(360, np.int64)
+  columns = {"idx": np.arange(360), "label": zeros, "predict": zeros, "radius": zeros + 0.5}
+  columns["correct"] = (np.arange(360) < hits).astype(np.int64)
+  manifest = {"settings": {"command": "certify"}, "about": {}, "sessions": []}
+  said = verdict(results.Results("x", manifest, columns, None), text)
+  found = re.search(r", ([0-9.]+) against ([0-9.]+) claimed, which stands for at least ([0-9.]+)$", said.head)
+  shown, claimed, least = map(Fraction, found.groups())
+  assert said.supported is (shown >= least) and claimed == claims.parse(text).accuracy
+  assert shown <= Fraction(hits, 360) < shown + Fraction(1, 10_000)
+
+
 def test_the_verdict_says_what_was_compared(digits):
   said = str(verdict(digits, "0.81 at 0.25", name="mine"))
   low, high = statistics.accuracy_interval(58, 72)
@@ -88,7 +104,7 @@ def test_the_verdict_says_what_was_compared(digits):
     "radius > 0.25",
     "0.8055 against 0.81",
     f"95 % interval (Clopper-Pearson) for the number of images: {low:.4f} to {high:.4f}",
-    "at most 2 of 72 are, so that at least 56 are right, 0.7777, below the claim",
+    "at most 2 of the 72 are, so that at least 56 of 72 are right, 0.7777, which is below the claim",
     "a subset, 72 of the split's 360 images",
   ):
     assert text in said
@@ -125,6 +141,9 @@ def test_missing_images_count_as_wrong(digits):
   assert not said.supported and "not shown" in said.head
   assert "12 of 72 images are missing and count as wrong" in str(said)
   assert f"the accuracy would be {math.floor(10_000 * there / 72) / 10_000}" in str(said)  # rounded down
+  sure = there - statistics.most_wrong(60, 0.001, 0.001)
+  assert f"at least {sure} of 72 are right, {math.floor(10_000 * sure / 72) / 10_000}" in str(said)
+  assert "of the 60 that are there" in str(said) and "no 95 % interval" in str(said)
   assert verdict(part, "0.60 at 0.25").supported  # whatever the missing ones are
   assert "not supported" in verdict(part, "0.99 at 0.25").head  # whatever they are
 
@@ -147,7 +166,17 @@ def test_images_that_stopped_at_grid_radii_give_lower_bounds(digits):
 def test_a_file_that_contradicts_itself_supports_nothing(digits):
   columns = digits.columns | {"radius": digits.columns["radius"] + 0.1}
   said = verdict(dataclasses.replace(digits, columns=columns), "0.50 at 0.25")
-  assert not said.supported and "contradicts itself" in str(said)
+  assert not said.supported and "something contradicts the file: 72 radii are above" in str(said)
+
+
+@pytest.mark.parametrize("name", ["skip", "seed", "dtype", "split", "precision", "checkpoint", "dataset", "n0"])
+def test_a_file_whose_manifest_lacks_a_setting_supports_nothing(digits, name):
+  """What `rsjax.check` calls a contradiction is one here, too."""
+  settings = {key: value for key, value in digits.settings.items() if key != name}
+  lacking = dataclasses.replace(digits, manifest=digits.manifest | {"settings": settings})
+  assert claims.contradicting(lacking) == [f"its manifest lacks {name}"]
+  said = verdict(lacking, "0.50 at 0.25")
+  assert not said.supported and f"lacks {name}" in str(said) and "supports" not in str(said)
 
 
 def test_a_file_of_the_papers_code_is_judged_with_what_is_not_known_of_it(tmp_path):

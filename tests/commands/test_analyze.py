@@ -150,6 +150,21 @@ def test_claims_decide_the_exit_code(tmp_path, capsys):
   assert "less 2 that may be wrong" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("flags", [[], ["--alpha", "0.01"], ["--combine", "cascade"]])
+def test_what_contradicts_a_file_goes_against_claims_on_what_is_computed_from_it(flags, tmp_path, capsys):
+  edited = tmp_path / "edited.tsv"
+  shutil.copy(DIGITS[2], edited)
+  manifest = json.loads(results.manifest_path(DIGITS[2]).read_text())
+  del manifest["settings"]["skip"]
+  results.manifest_path(edited).write_text(json.dumps(manifest))
+  for file, code in ((DIGITS[2], 0), (edited, 1)):
+    assert (
+      analyze.main([str(file), *([DIGITS[1]] if "cascade" in flags else []), *flags, "--claim", "0 at 0"])
+      == code
+    )
+    assert ("manifest lacks skip" in " ".join(capsys.readouterr().out.split())) is bool(code)
+
+
 def test_the_leaderboards_radii(tmp_path, capsys):
   theirs = foreign(tmp_path / "cifar10" / "noise_0.25" / "sigma_0.25")
   assert "radius 0.25 1 2 ACR" in " ".join(ran([theirs, "--radii", "leaderboard"], capsys).out.split())

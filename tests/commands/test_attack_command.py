@@ -69,9 +69,11 @@ def test_an_example_inside_a_certified_radius_is_told_and_fails(copied, capsys):
     if line[0] == str(inside):
       line[2], line[3], line[4] = line[1], "0.700000", "1"
   certified.write_text("".join("\t".join(line) + "\n" for line in lines))
-  assert analyze.main([str(certified), str(attacked)]) == 1
-  err = capsys.readouterr().err
-  assert f"CONTRADICTION: image {inside}: class" in err and "inside the radius 0.700000" in err
+  assert analyze.main([str(certified), str(attacked), "--claim", "0 at 0"]) == 1
+  said = capsys.readouterr()
+  assert f"CONTRADICTION: image {inside}: class" in said.err and "inside the radius 0.700000" in said.err
+  out = " ".join(said.out.split())  # such a file supports no claim, not even one that is always true
+  assert ": supported" not in out and f"something contradicts the file: image {inside}: class" in out
 
 
 def test_only_images_in_both_files_are_compared(copied, capsys):
