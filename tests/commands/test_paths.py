@@ -174,6 +174,7 @@ TAKING = {
 INNER = {
   "classifiers/normalization",
   "files",
+  "runs/training_inputs",
   "results/manifest read_manifest",
   "results/manifest write_manifest",
   "results/manifest write_content",
