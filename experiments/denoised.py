@@ -1,15 +1,19 @@
-"""A classifier trained without noise, certified without a denoiser and behind one: certified accuracy.
+"""A classifier trained without noise, certified without a denoiser and behind three: certified accuracy.
 
   python experiments/denoised.py OUT [--sigmas 0.25 0.5 --updates 300]
 
-The denoiser is a small diffusion model that is trained here. Interrupted at any time, the same command
-continues, but begins an unfinished training of the denoiser anew. Everything lies in one folder:
+The denoisers are a small diffusion model for every sigma, and for each sigma a small DnCNN, trained by its mean
+squared error, and then for the classifier's answers. Interrupted at any time, the same command continues, but
+begins an unfinished training of the diffusion model anew. Everything lies in one folder:
 
-  OUT/classifier/         checkpoint and log of the classifier
-  OUT/denoiser/           checkpoint of the denoiser, as for `certify --denoiser`
-  OUT/plain_SIGMA.tsv     result file of the classifier on its own, its manifest beside it
-  OUT/denoised_SIGMA.tsv  result file of the classifier behind the denoiser
-  OUT/summary.md          the table
+  OUT/classifier/          checkpoint and log of the classifier
+  OUT/denoiser/            checkpoint of the diffusion model, as for `certify --denoiser`
+  OUT/mse_SIGMA/           checkpoint and log of the DnCNN, trained by its error
+  OUT/stability_SIGMA/     of the same, trained on for the classifier
+  OUT/plain_SIGMA.tsv      result file of the classifier on its own, its manifest beside it
+  OUT/denoised_SIGMA.tsv   result file of the classifier behind the diffusion model
+  OUT/mse_SIGMA.tsv        behind the DnCNN; OUT/stability_SIGMA.tsv: behind that trained on
+  OUT/summary.md           the table
 
 The settings are not tuned.
 """
@@ -33,13 +37,27 @@ from rsjax.models import unet
 from rsjax.models.diffusion import Diffusion
 
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
-WAYS = {"plain": "none", "denoised": "diffusion"}
+WAYS = {
+  "plain": "none",
+  "denoised": "diffusion",
+  "mse": "DnCNN, mean squared error",
+  "stability": "DnCNN, stability",
+}
+_DNCNNS = ("mse", "stability")
+_HOW = ("--batch", 64, "--optimizer", "adam", "--lr", "0.001")
 
 
 def parser():
   made = pipeline.small_parser(__doc__)
   add = made.add_argument
-  add("--updates", type=int, default=300, help="updates of the denoiser, 64 images each (default: 300)")
+  add("--updates", type=int, default=300, help="updates of the U-Net, 64 images each (default: 300)")
+  add("--dncnn", default="dncnn5_32", help="architecture of the DnCNNs (default: dncnn5_32)")
+  add(
+    "--dncnn-epochs",
+    type=int,
+    default=40,
+    help="of training by error; half as many for stability (default: 40)",
+  )
   add(
     "--sigmas", type=float, nargs="+", default=[0.25, 0.5], help="noise, pixels in [0, 1] (default: 0.25 0.5)"
   )
@@ -61,14 +79,28 @@ def _body(args):
     _train_denoiser(args, out / "denoiser")
   found = {}
   for sigma in args.sigmas:
+    fronts = {"denoised": out / "denoiser", **_train_dncnns(args, out, sigma)}
     for way in WAYS:
-      front = [] if way == "plain" else ["--denoiser", out / "denoiser"]
+      front = ["--denoiser", fronts[way]] if way in fronts else []
       told = [args.dataset, out / "classifier", sigma, out / f"{way}_{sigma:g}.tsv", *front]
       console.type_command("certify", certify.main, *told, "--skip", args.skip, "--N", args.N)
       found[sigma, way] = results.read(told[3])
-  text = _summary(args, found, checkpoint.read_metadata(out / "denoiser" / "checkpoint")["training"])
+  text = _summary(out, args, found)
   (out / "summary.md").write_text(text, encoding="utf-8")
   print(f"\n{text}\nwrote {out}/summary.md")
+
+
+def _train_dncnns(args, out, sigma):
+  """Types the trainings of a DnCNN at a sigma; {way: its directory}."""
+  paths = {way: out / f"{way}_{sigma:g}" for way in _DNCNNS}
+  behind = ["--classifier", out / "classifier", "--init-from", paths["mse"]]
+  for way, share, flags in (("mse", 1, ["denoise"]), ("stability", 2, ["denoise_stability", *behind])):
+    epochs = max(1, args.dncnn_epochs // share)
+    told = [args.dataset, args.dncnn, paths[way], "--noise", sigma, "--objective", *flags, *_HOW]
+    drops = ["--epochs", epochs, "--lr_step_size", max(1, epochs // 2)]
+    with pipeline.counting_cpu(paths[way]):
+      console.type_command("train", train.main, *told, *drops)
+  return paths
 
 
 def _train_denoiser(args, path):
@@ -97,14 +129,14 @@ def _train_denoiser(args, path):
 
   rng, key, values = np.random.default_rng(0), jax.random.key(1), []
   variables = jax.jit(lambda key: unet.init(layout, key, channels))(jax.random.key(0))
-  state, begun = optimizer.init(variables), time.perf_counter()
-  for i in tqdm(range(args.updates), "denoiser", unit=" updates"):
+  state, begun = optimizer.init(variables), time.process_time()
+  for i in tqdm(range(args.updates), "U-Net", unit=" updates"):
     x = images[rng.integers(0, len(images), 64)]
     variables, state, value = update(variables, state, x, jax.random.fold_in(key, i))
     values.append(float(value))
   facts = {
     "updates": args.updates,
-    "seconds": round(time.perf_counter() - begun, 1),
+    "seconds": round(time.process_time() - begun, 1),
     "loss": float(np.mean(values[-50:])),
   }
   metadata = denoiser.metadata_of(process, images.shape[1:])
@@ -122,8 +154,11 @@ def table(found):
   return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _summary(args, found, training):
-  typed = [f"--{k} {' '.join(f'{one:g}' for one in v) if isinstance(v, list) else v}"
+def _summary(out, args, found):
+  training = checkpoint.read_metadata(out / "denoiser" / "checkpoint")["training"]
+  spent = pipeline.cpu_seconds(out)
+  took = {way: " and ".join(f"{spent[f'{way}_{sigma:g}']:g}" for sigma in args.sigmas) for way in _DNCNNS}
+  typed = [f"--{k.replace('_', '-')} {' '.join(f'{one:g}' for one in v) if isinstance(v, list) else v}"
            for k, v in vars(args).items() if k not in ("out", "note")]  # fmt: skip
   images, devices = len(next(iter(found.values()))), jax.devices()
   return f"""# Denoise, then classify: {args.dataset}
@@ -132,10 +167,12 @@ def _summary(args, found, training):
 
 {datetime.date.today()}, {pipeline.versions()}, {len(devices)} x {devices[0].device_kind}. {args.note or ""}
 
-{args.arch}, {args.epochs} epochs without noise, one seed. The denoiser is a small U-Net of a diffusion model,
+{args.arch}, {args.epochs} epochs without noise, one seed. The diffusion model is a small U-Net,
 trained with {training["updates"]} updates of 64 images in {training["seconds"]:g} s, to a mean squared error of
-{training["loss"]:.3f} in the last 50. {images} test images, n = {args.N:,}, alpha = 0.001. Radii are l2, in
-units of pixels in [0, 1].
+{training["loss"]:.3f} in the last 50. The other denoisers are {args.dncnn}, one for each sigma, trained in
+{took["mse"]} s by the mean squared error, and then in {took["stability"]} s for the classifier's answers.
+Seconds are those of CPU cores, compilation included.
+{images} test images, n = {args.N:,}, alpha = 0.001. Radii are l2, in units of pixels in [0, 1].
 
 {table(found)}
 """

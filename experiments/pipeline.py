@@ -128,7 +128,7 @@ def run(out, args, preset, recipe=None):
 def train_into(model, args, preset, noise, flags):
   """Types the training of one classifier, and records what it takes."""
   given = {**flags, "workers": args.workers} | _given(args, ("epochs", "batch")) | _common(args)
-  with _cpu_seconds(model):
+  with counting_cpu(model):
     console.type_command(
       "train",
       train.main,
@@ -157,7 +157,7 @@ def cpu_seconds(out):
 
 
 @contextlib.contextmanager
-def _cpu_seconds(model):
+def counting_cpu(model):
   """Adds what this process computes within the context, if epochs are trained, to OUT/cpu_seconds.json."""
   epochs = lambda: len(read_log(log)["time"]) if (log := model / "log.tsv").exists() else 0
   spent = lambda: sum(resource.getrusage(resource.RUSAGE_SELF)[:2])  # of all threads, in user and system mode

@@ -15,11 +15,13 @@ EPILOG = """examples:
   python -m rsjax.convert checkpoint.pth.tar out/resnet110 --normalization cifar10 --noise 0.25
   python -m rsjax.convert checkpoint.pth.tar --check cifar10 --noise 0.25    which normalisation fits?
   python -m rsjax.convert cifar10_uncond_50M_500K.pt out/denoiser      for certify --denoiser
+  python -m rsjax.convert checkpoint.pth.tar out/dncnn --noise 0.25    a denoiser, too
   python -m rsjax.convert out/resnet110 again.pth.tar --to-torch
 
 The command reads the paper's checkpoint.pth.tar, those of SmoothAdv, MACER, Consistency, SmoothMix and CAT-RS,
 torchvision's resnet50, RobustBench's wide residual networks, timm's vision transformers, and safetensors; and
-OpenAI's denoisers cifar10_uncond_50M_500K.pt and 256x256_diffusion_uncond.pt. It does not execute anything in
+denoisers: OpenAI's cifar10_uncond_50M_500K.pt and 256x256_diffusion_uncond.pt, and the DnCNNs of denoised
+smoothing. It does not execute anything in
 them, and refuses a file with a tensor that is left over, missing or of another shape. It needs PyTorch:
 pip install torch safetensors
 
@@ -103,8 +105,8 @@ def _body(args: argparse.Namespace) -> None:
   noise = Gaussian(sigma)
   bounds.check_noise(noise)
   out = args.outdir and _new(args.outdir)
-  if (unet := torch_denoisers.read(args.checkpoint)) is not None:
-    _save_denoiser(out, args, unet)
+  if (found := torch_denoisers.read(args.checkpoint)) is not None:
+    _save_denoiser(out, args, found)
     return
   file = torch_files.read(args.checkpoint, args.key)
   variables = torch_files.to_variables(file)
@@ -217,10 +219,12 @@ def _save(out: pathlib.Path, args: argparse.Namespace, file: Any, variables: Any
 
 
 def _save_denoiser(out: Any, args: argparse.Namespace, file: Any) -> None:
-  if any(value is not None for value in (args.normalization, args.check, args.noise_sd, args.key)):
-    flags = "--normalization, --check, --noise_sd and --key"
+  if any(value is not None for value in (args.normalization, args.check, args.key)):
+    flags = "--normalization, --check and --key"
     raise InputError(f"{args.checkpoint} holds a denoiser, {file.name}: {flags} are for classifiers")
-  _write(out, file.variables, file.metadata)
+  if args.noise_sd is not None and file.metadata["denoiser"] == "diffusion":
+    raise InputError(f"{args.checkpoint} holds a denoiser for every sigma, {file.name}: leave out --noise_sd")
+  _write(out, file.variables, file.metadata | ({} if args.noise_sd is None else {"noise_sd": args.noise_sd}))
   print(f"{out}: the denoiser {file.name}; give it to rsjax.certify as --denoiser")
 
 
@@ -265,10 +269,8 @@ def _check(args: argparse.Namespace, file: Any, variables: Any, candidates: dict
     bounds.interval(found[best][1], len(chosen), 0.95)[0]
     > bounds.interval(found[second][1], len(chosen), 0.95)[1]
   )
-  print(
-    f"\nbest with noise: {best}, ahead of {second} by {margin:.3f}"
-    + ("" if clear else ": too close to tell; give more images (--max), or ask whoever trained it")
-  )
+  told = "" if clear else ": too close to tell; give more images (--max), or ask whoever trained it"
+  print(f"\nbest with noise: {best}, ahead of {second} by {margin:.3f}{told}")
 
 
 def _to_torch(args: argparse.Namespace) -> None:

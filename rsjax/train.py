@@ -1,4 +1,4 @@
-"""python -m rsjax.train DATASET ARCH OUTDIR --noise 0.25: a base classifier under noise."""
+"""python -m rsjax.train DATASET ARCH OUTDIR --noise 0.25: a base classifier under noise, or a denoiser."""
 
 import argparse
 from typing import Any
@@ -11,9 +11,10 @@ EPILOG = """examples:
   python -m rsjax.train digits convnet out/digits_0.25 --noise 0.25 --batch 128 --epochs 60
   python -m rsjax.train cifar10 cifar_resnet110 out/consistency_0.5 --noise 0.5 --preset consistency
   python -m rsjax.train digits convnet out/uniform_0.5 --noise 0.5 --noise-kind uniform
+  python -m rsjax.train cifar10 dncnn out/denoiser_0.5 --noise 0.5 --preset denoise
 
-OUTDIR/checkpoint is the classifier; OUTDIR/log.tsv has one line per epoch. OUTDIR/state lets the same command
-continue after an interruption, with the same result. All devices share each step."""
+OUTDIR/checkpoint is the classifier, or the denoiser; OUTDIR/log.tsv has one line per epoch. OUTDIR/state lets
+the same command continue after an interruption, with the same result. All devices share each step."""
 
 
 def parser() -> parsing.Parser:
@@ -25,7 +26,7 @@ def parser() -> parsing.Parser:
     metavar="ARCH",
     help="convnet (digits, MNIST-size), lenet (MNIST), cifar_resnet20, cifar_resnet110 (any 6n + 2), "
     "wide_resnet28_10 (any 6n + 4, any width), resnet50 (imagenet), vit_small_patch4, vit_base_patch16 (tiny, "
-    "small or base, any patch)",
+    "small or base, any patch); to denoise: dncnn, or dncnnD_F of D convolutions and F channels",
   )
   made.add_argument("outdir", metavar="OUTDIR", help="directory for the checkpoint and the log")
   arguments.add_data_dir(made)
@@ -68,7 +69,12 @@ def parser() -> parsing.Parser:
     metavar="EPOCH",
     help="with --lr-drops: epochs, counted from 0, each of which alone has --gamma times the rate",
   )
-  made.add_argument("--momentum", type=float, help="momentum of SGD (default: 0.9)")
+  made.add_argument(
+    "--optimizer", choices=("sgd", "adam"), help="what makes updates of gradients (default: sgd)"
+  )
+  made.add_argument(
+    "--momentum", type=float, help="momentum of SGD; of Adam, the first moment's decay (default: 0.9)"
+  )
   made.add_argument("--nesterov", action="store_true", default=None, help="use Nesterov momentum")
   made.add_argument(
     "--weight-decay", "--wd", type=float, help="weight decay, on every parameter (default: 1e-4)"
@@ -99,6 +105,12 @@ def parser() -> parsing.Parser:
     metavar="FILE",
     help="for the objective catrs: a result file of DATASET's training split with a fixed number of draws, of "
     "a classifier that was trained before (rsjax.predict --split train --fixed --N 10000)",
+  )
+  made.add_argument(
+    "--classifier",
+    metavar="CHECKPOINT",
+    help="for the objective denoise_stability: the classifier that will be behind the denoiser; it stays as it "
+    "is",
   )
   made.add_argument(
     "--workers", type=int, default=4, help="processes that decode imagenet's images; 0: threads (default: 4)"
@@ -153,6 +165,7 @@ def _body(args: argparse.Namespace) -> None:
       dtype=args.dtype,
       init_from=args.init_from,
       votes=args.votes,
+      classifier=args.classifier,
       workers=args.workers,
       progress=progress,
     )
@@ -178,6 +191,7 @@ def _say_what_it_takes(args: argparse.Namespace, objective: Any, recipe: Any) ->
     args.dtype,
     args.init_from,
     args.votes,
+    args.classifier,
   )
   taken, size = training.dry_run(job, args.workers)
   images, epochs = plural(len(job.train_set), "image"), plural(recipe.epochs, "epoch")

@@ -14,8 +14,11 @@ def test_the_record_is_what_its_files_say_and_a_denoiser_was_in_front_where_it_s
     for way in denoised.WAYS:
       file = results.read(RECORD / f"{way}_{sigma:g}.tsv")
       assert file.complete and file.settings["sigma"] == sigma
-      assert ("denoiser" in file.settings) == (way == "denoised")
-      assert file.manifest["about"]["checkpoint"]["noise_sd"] == 0
+      assert ("denoiser" in file.settings) == (way != "plain")
+      about = file.manifest["about"]["checkpoint"]
+      assert about["noise_sd"] == 0
+      if way in ("mse", "stability"):
+        assert (about["denoiser"]["denoiser"], about["denoiser"]["noise_sd"]) == ("dncnn", sigma)
       found[sigma, way] = file
   lines = denoised.table(found).splitlines()
   for page in (RECORD / "summary.md", ROOT / "experiments" / "README.md"):

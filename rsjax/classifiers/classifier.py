@@ -110,16 +110,13 @@ def make(variables: Any, metadata: dict[str, Any]) -> Classifier:
   """
   spec = Spec.from_metadata(metadata)
   check_weights(variables, spec.variables_shapes(), spec.arch)
-  below = [n for n, leaf in named_leaves(variables).items() if _is_variance(n) and np.min(leaf) < 0]
-  if below:
-    raise InputError(f"variances of batch norm must be at least 0, these are not: {some(below)}")
   return Classifier(
     variables, metadata, digest_of(variables, [metadata[f.name] for f in dataclasses.fields(Spec)])
   )
 
 
 def check_weights(variables: Any, shapes: Any, network: str) -> None:
-  """Raises InputError unless weights have the names and shapes of a network, and are finite."""
+  """Raises InputError unless weights have a network's names and shapes, finite, and variances at least 0."""
   wanted, found = named_leaves(shapes), named_leaves(variables)
   wrong = [
     name
@@ -131,6 +128,9 @@ def check_weights(variables: Any, shapes: Any, network: str) -> None:
   bad = [name for name, leaf in found.items() if not np.isfinite(leaf).all()]
   if bad:
     raise InputError(f"weights are not finite: {some(bad)}")
+  below = [name for name, leaf in found.items() if _is_variance(name) and np.min(leaf) < 0]
+  if below:
+    raise InputError(f"variances of batch norm must be at least 0, these are not: {some(below)}")
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:

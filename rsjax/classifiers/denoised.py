@@ -4,7 +4,7 @@
   apply, variables = behind.inference("float32")
 
 The two together are a base classifier like any other, and so are its certificates. The classifier need not have
-been trained with noise. Sigma is fixed, because it decides what the denoiser is told about the noise.
+been trained with noise. Sigma is fixed, because it decides what a diffusion model is told about the noise.
 
 Source: Salman et al. 2020, "Denoised smoothing: a provable defense for pretrained classifiers"; Carlini et al.
 2022, "(Certified!!) adversarial robustness for free!".
@@ -71,24 +71,25 @@ class Denoised:
     return {
       **self.classifier.settings,
       "denoiser": self.denoiser.digest,
-      "denoiser_timestep": self._timestep,
+      **({} if self._timestep is None else {"denoiser_timestep": self._timestep}),
       "classifier": self.classifier.digest,
     }
 
   def inference(self, dtype: str) -> tuple[Apply, Any]:
     """(apply, variables) to certify it with, see `models.inference`; variables has one part for each."""
     apply, variables = self.classifier.inference(dtype)
-    denoise = self.denoiser.process.denoiser(self.sigma, dtype)
-    return _behind(denoise, apply, self.members[0].spec.image_shape[:2]), (self.denoiser.variables, variables)
+    denoise, own = self.denoiser.inference(self.sigma, dtype)
+    return _behind(denoise, apply, self.members[0].spec.image_shape[:2]), (own, variables)
 
   def check_images(self, shape: tuple[int, ...]) -> None:
     """Raises InputError unless it can classify images of (h, w, c)."""
     h, w, c = shape
-    divisor, channels = self.denoiser.process.layout.divisor, self.denoiser.channels
+    divisor, channels = self.denoiser.process.divisor, self.denoiser.channels
     if c != channels or h % divisor or w % divisor:
+      sides = f", and for heights and widths that are multiples of {divisor}" if divisor > 1 else ""
       raise InputError(
-        f"images are {h}x{w}x{c} (height x width x channels), but the denoiser is for {channels} channels, and "
-        f"for heights and widths that are multiples of {divisor}"
+        f"images are {h}x{w}x{c} (height x width x channels), but the denoiser is for {channels} channels"
+        + sides
       )
 
   def notes(self, shape: tuple[int, ...]) -> list[str]:
@@ -98,7 +99,7 @@ class Denoised:
     return [] if sizes[0] == sizes[1] else [f"the denoiser was trained on images of {sizes[0]}, not {sizes[1]}"]
 
   @property
-  def _timestep(self) -> int:
+  def _timestep(self) -> int | None:
     return self.denoiser.process.timestep(self.sigma)
 
 
@@ -124,7 +125,7 @@ def load(paths: Paths, denoiser_path: str | pathlib.Path | None, noise: Noise) -
 
   Args:
     paths: as for `ensemble.load`.
-    denoiser_path: a directory that `rsjax.convert` wrote; None: no denoiser.
+    denoiser_path: a directory that `rsjax.train` or `rsjax.convert` wrote; None: no denoiser.
     noise: that is to be certified.
 
   Raises:

@@ -1,10 +1,10 @@
-"""Reads the published U-Nets that denoise from their PyTorch files, and accounts for every tensor.
+"""Reads published denoisers, U-Nets and DnCNNs, from their PyTorch files, and accounts for every tensor.
 
     file = read("cifar10_uncond_50M_500K.pt")     # None if it is of another network
     checkpoint.save("out/denoiser", file.variables, file.metadata)
 
-Files are read without executing anything in them. They hold only weights: neither the number of heads nor the
-schedule of the noise. So only files with exactly the tensors of a published one are known.
+Files are read without executing anything in them. Those of U-Nets hold only weights: neither the number of
+heads nor the schedule of the noise. So only files with exactly the tensors of a published one are known.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from rsjax import files
-from rsjax.classifiers import denoiser, torch_states
+from rsjax.classifiers import denoiser, torch_dncnn, torch_states, torch_tensors
 from rsjax.classifiers.classifier import some
 from rsjax.errors import InputError
 from rsjax.models import unet
@@ -35,10 +35,10 @@ _FIRST, _WIDTH = "input_blocks.0.0.weight", "time_embed.0.weight"
 
 @dataclasses.dataclass(frozen=True)
 class File:
-  """A U-Net's file as read.
+  """A denoiser's file as read.
 
   Attributes:
-    name: of the published file that has these tensors.
+    name: of the published file that has these tensors, or the arch that a DnCNN's file records.
     variables: the tree of NumPy arrays, float32.
     metadata: of its checkpoint.
   """
@@ -49,7 +49,7 @@ class File:
 
 
 def read(path: str | pathlib.Path) -> File | None:
-  """The U-Net in a PyTorch (or safetensors) file; None if the file holds no U-Net.
+  """The denoiser in a PyTorch (or safetensors) file; None if the file holds none.
 
   Raises:
     InputError: if the file cannot be read or would run code, or if the U-Net is not a published one; tensors
@@ -57,11 +57,13 @@ def read(path: str | pathlib.Path) -> File | None:
   """
   path = files.local(path)
   state = torch_states.load(path)
+  if (dncnn := torch_dncnn.of(path, state)) is not None:
+    return _file(path, *dncnn)
   if not torch_states.is_state(state) or not {_FIRST, _WIDTH} <= state.keys():
     return None
   has = {name: tuple(tensor.shape) for name, tensor in state.items()}
   known = [name for name, (process, _) in PUBLISHED.items() if process.layout.width == has[_WIDTH][-1]]
-  wrong = {name: _differences(has, published_names(PUBLISHED[name][0].layout)) for name in known}
+  wrong = {name: torch_tensors.differences(has, published_names(PUBLISHED[name][0].layout)) for name in known}
   name = min(known, key=lambda one: len(wrong[one]), default="")
   if not name or wrong[name]:
     differs = (
@@ -73,18 +75,12 @@ def read(path: str | pathlib.Path) -> File | None:
   variables = from_published(process.layout, arrays)
   metadata = denoiser.metadata_of(process, image_shape)
   denoiser.make(variables, metadata)  # refuses weights that are not finite
+  return _file(path, name, variables, metadata)
+
+
+def _file(path: pathlib.Path, name: str, variables: Any, metadata: dict[str, Any]) -> File:
   digest = hashlib.sha256(path.read_bytes()).hexdigest()
   return File(name, variables, metadata | {"origin": {"file": path.name, "sha256": digest}})
-
-
-def _differences(has: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> list[str]:
-  found = [f"missing {name}" for name in wanted if name not in has]
-  found += [f"left over {name}" for name in has if name not in wanted]
-  return found + [
-    f"{name} is {list(has[name])}, not {list(shape)}"
-    for name, shape in wanted.items()
-    if name in has and has[name] != shape
-  ]
 
 
 def published_names(layout: Layout) -> dict[str, tuple[int, ...]]:

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from rsjax import files
-from rsjax.classifiers import normalization, torch_states
+from rsjax.classifiers import normalization, torch_states, torch_tensors
 from rsjax.classifiers.classifier import Spec, some
 from rsjax.errors import InputError
 from rsjax.models import vit
@@ -99,7 +99,9 @@ def to_variables(file: File) -> Any:
   negative = [name for name, array in arrays.items() if name.endswith("running_var") and array.min() < 0]
   if negative:
     raise InputError(f"{file.path}: variances must be at least 0, these are not: {some(negative)}")
-  return jax.tree_util.tree_map_with_path(lambda path, leaf: _from_torch(arrays[_name(path)]), shapes)
+  return jax.tree_util.tree_map_with_path(
+    lambda path, leaf: torch_tensors.from_torch(arrays[torch_tensors.name_of(path)]), shapes
+  )
 
 
 def untouched(file: File) -> bool:
@@ -122,8 +124,8 @@ def write(path: str | pathlib.Path, variables: Any, metadata: dict[str, Any]) ->
   prefix = "1.module." if metadata["arch"] == "resnet50" else "1."
   state = {}
   for path_in_tree, leaf in jax.tree_util.tree_flatten_with_path(variables)[0]:
-    name = prefix + _name(path_in_tree)
-    state[name] = torch.from_numpy(np.ascontiguousarray(_to_torch(np.asarray(leaf))))
+    name = prefix + torch_tensors.name_of(path_in_tree)
+    state[name] = torch.from_numpy(np.ascontiguousarray(torch_tensors.to_torch(np.asarray(leaf))))
     if name.endswith("running_var"):
       state[name.replace("running_var", _COUNTER)] = torch.tensor(0)
   content = {
@@ -230,45 +232,12 @@ def _classes(own, last):
 
 def _check_shapes(path, own, rest, arch, num_classes, image_shape):
   leaves = jax.tree_util.tree_flatten_with_path(_variables_shapes(arch, num_classes, image_shape))[0]
-  wanted = {_name(place): _torch_shape(leaf.shape) for place, leaf in leaves}
-  wrong = [f"missing {name}" for name in wanted if name not in own]
-  wrong += [f"left over {name}" for name in own if name not in wanted]
+  wanted = {torch_tensors.name_of(place): torch_tensors.shape_of(leaf.shape) for place, leaf in leaves}
+  wrong = torch_tensors.differences({name: tuple(tensor.shape) for name, tensor in own.items()}, wanted)
   wrong += [f"left over {name}" for name in rest if not normalization.is_one(name)]
-  wrong += [
-    f"{name} is {list(own[name].shape)}, not {list(shape)}"
-    for name, shape in wanted.items()
-    if name in own and tuple(own[name].shape) != shape
-  ]
   if wrong:
     raise InputError(f"{path} does not fit {arch} with {num_classes} classes: {some(wrong, 8)}")
 
 
 def _variables_shapes(arch, num_classes, image_shape):
   return Spec(arch, num_classes, image_shape, mean=(0,) * 3, std=(1,) * 3).variables_shapes()
-
-
-def _name(path):
-  """PyTorch's name of a leaf of the variables: params/layer1/0/downsample/conv/kernel, and so on."""
-  _, *parts, leaf = (key.key for key in path)
-  leaf = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}.get(leaf, leaf)
-  if "downsample" in parts:
-    parts[-1] = {"conv": "0", "bn": "1"}[parts[-1]]
-  if re.fullmatch(r"block\d", parts[0] if parts else ""):
-    parts.insert(1, "layer")
-  return ".".join([*parts, leaf])
-
-
-def _torch_shape(shape):
-  return tuple(shape[i] for i in _AXES.get(len(shape), range(len(shape))))
-
-
-_AXES = {4: (3, 2, 0, 1), 2: (1, 0)}  # of a kernel here: PyTorch's are [out, in, h, w] and [out, in]
-
-
-def _from_torch(array):
-  back = {4: (2, 3, 1, 0), 2: (1, 0)}.get(array.ndim)
-  return np.ascontiguousarray(array.transpose(back) if back else array, np.float32)
-
-
-def _to_torch(array):
-  return array.transpose(_AXES[array.ndim]) if array.ndim in _AXES else array

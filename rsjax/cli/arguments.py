@@ -107,8 +107,8 @@ def run_parser(command: str, description: str, epilog: str) -> argparse.Argument
   made.add_argument(
     "--denoiser",
     metavar="DIR",
-    help="a denoiser that rsjax.convert wrote: the classifier, which need not be trained with noise, is given "
-    "what the denoiser makes of each noisy image (default: none)",
+    help="a denoiser that rsjax.convert or rsjax.train wrote: the classifier, which need not be trained with "
+    "noise, is given what the denoiser makes of each noisy image (default: none)",
   )
   made.add_argument(
     "--batch",

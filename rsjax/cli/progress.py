@@ -1,5 +1,6 @@
 """Progress of the commands on stderr: the plan of a run, then a bar with rate and ETA."""
 
+import math
 import sys
 import time
 from typing import Any
@@ -167,7 +168,9 @@ class TrainProgress(TrainingProgress):
 
   def _describe(self, running: int) -> None:
     """Shows the epoch that is running, and what the one before it gave."""
-    gave = f", loss {self._last.train_loss:.3g}, acc {self._last.test_accuracy:.0%}" if self._last else ""
+    gave = f", loss {self._last.train_loss:.3g}" if self._last else ""
+    if self._last and not math.isnan(self._last.test_accuracy):
+      gave += f", acc {self._last.test_accuracy:.0%}"
     self._bar.set_description(f"epoch {running}/{self._epochs}{gave}", refresh=False)
 
   def damaged(self, path: Any) -> None:
@@ -181,4 +184,6 @@ class TrainProgress(TrainingProgress):
     """The end of the last line: how well the network does."""
     if not self._last:
       return ", already trained"
+    if math.isnan(self._last.test_accuracy):  # a denoiser has a loss alone
+      return f", test loss under {self._under} {self._last.test_loss:.4g}"
     return f", test accuracy under {self._under} {self._last.test_accuracy:.1%}"

@@ -13,8 +13,10 @@ _OF_COMMAND = ("noise_sd", "noise")  # fields of every objective that have flags
 def add_objectives(made: parsing.Parser) -> None:
   """Adds --objective, --preset and the options of all objectives; needs no JAX."""
   from rsjax.training import presets
-  from rsjax.training.objectives import OBJECTIVES
+  from rsjax.training.objectives import DENOISING, OBJECTIVES
   from rsjax.training.objectives.settings import is_whole
+
+  kinds = OBJECTIVES | DENOISING
 
   group = made.add_argument_group(
     "objectives",
@@ -22,7 +24,10 @@ def add_objectives(made: parsing.Parser) -> None:
     "option, and their defaults",
   )
   group.add_argument(
-    "--objective", choices=tuple(OBJECTIVES), help="the training objective (default: gaussian, the paper's)"
+    "--objective",
+    choices=tuple(kinds),
+    help="the training objective; denoise and denoise_stability train a denoiser, dncnn (default: gaussian, "
+    "the paper's)",
   )
   group.add_argument(
     "--preset",
@@ -30,7 +35,7 @@ def add_objectives(made: parsing.Parser) -> None:
     help="the objective and the settings published for it on DATASET at this --noise, schedule and batch "
     "included; options that you give count more",
   )
-  for name, owners in _options(OBJECTIVES).items():
+  for name, owners in _options(kinds).items():
     field = next(iter(owners.values()))
     flag, shown, choices = f"--{name.replace('_', '-')}", _help(owners), field.metadata["choices"]
     if isinstance(field.default, bool):
@@ -71,12 +76,13 @@ def settings_of(args: argparse.Namespace) -> tuple[Any, Any]:
   from rsjax import noise
   from rsjax.noise import Gaussian
   from rsjax.training import Recipe, presets
-  from rsjax.training.objectives import OBJECTIVES
+  from rsjax.training.objectives import DENOISING, OBJECTIVES
 
+  kinds = OBJECTIVES | DENOISING
   name = args.objective or args.preset or "gaussian"
   if args.preset not in (None, name):
     raise InputError(f"`preset` {args.preset} is not of `objective` {name}: give one of them")
-  kind, options = OBJECTIVES[name], _options(OBJECTIVES)
+  kind, options = kinds[name], _options(kinds)
   for option, owners in options.items():
     if name not in owners and getattr(args, option) is not None:
       raise InputError(

@@ -28,6 +28,7 @@ from rsjax.errors import InputError
 from rsjax.models.cifar_resnet import CifarResNet
 from rsjax.models.convnet import ConvNet
 from rsjax.models.folding import cast_convolutions, fold
+from rsjax.models.layers import norm_of
 from rsjax.models.lenet import LeNet
 from rsjax.models.resnet import ResNet50
 from rsjax.models.vit import SIZES, ViT
@@ -118,7 +119,7 @@ def inference(model: nn.Module, variables: Any) -> tuple[Callable[[Any, jax.Arra
     return apply(model), variables
   as_given: Any = model
   if any(convolutions.values()):
-    as_given, variables = as_given.clone(folded=True), fold(variables, convolutions)
+    as_given, variables = as_given.clone(folded=True), fold(variables, convolutions, norm_of(model).epsilon)
   return apply(as_given), cast_convolutions(variables, convolutions, as_given.dtype)
 
 

@@ -46,6 +46,11 @@ class Diffusion:
   steps: int
   rescaled: bool = False
 
+  @property
+  def divisor(self) -> int:
+    """What the sides of images must be multiples of."""
+    return self.layout.divisor
+
   def remaining(self) -> NDArray[np.float64]:
     """[steps]: the share of the image in the variance of each timestep, often called alpha bar."""
     return _remaining(self.schedule, self.steps)

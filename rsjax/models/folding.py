@@ -26,7 +26,7 @@ from rsjax.models.layers import EPSILON
 Convolutions: TypeAlias = Mapping[str, str | None]
 
 
-def fold(variables: Any, convolutions: Convolutions) -> dict[str, Any]:
+def fold(variables: Any, convolutions: Convolutions, epsilon: float = EPSILON) -> dict[str, Any]:
   """The variables of the folded model, from the float32 variables of the unfolded one.
 
   They are computed in float64 and rounded once. Norms that are not declared keep their parameters and
@@ -35,8 +35,9 @@ def fold(variables: Any, convolutions: Convolutions) -> dict[str, Any]:
   Args:
     variables: {"params": ..., "batch_stats": ...}, the latter if there are norms.
     convolutions: the model's CONVOLUTIONS.
+    epsilon: of its batch norms.
   """
-  params, statistics = _fold(variables["params"], variables.get("batch_stats", {}), convolutions)
+  params, statistics = _fold(variables["params"], variables.get("batch_stats", {}), convolutions, epsilon)
   return {"params": params, **({"batch_stats": statistics} if statistics else {})}
 
 
@@ -49,27 +50,27 @@ def cast_convolutions(variables: Any, convolutions: Convolutions, dtype: Any) ->
   return {**variables, "params": jax.tree_util.tree_map_with_path(cast, variables["params"])}
 
 
-def _fold(params: Any, statistics: Any, convolutions: Convolutions) -> tuple[dict, dict]:
+def _fold(params: Any, statistics: Any, convolutions: Convolutions, epsilon: float) -> tuple[dict, dict]:
   """(params, statistics) of a module with what it declares folded, and that of the modules within."""
   norm_of = {name: norm for name in params if (norm := convolutions.get(name)) is not None and norm in params}
   gone = set(norm_of.values())
   left, kept = {}, {name: value for name, value in statistics.items() if name not in gone}
   for name, value in params.items():
     if name in norm_of:
-      left[name] = _fold_norm(value, params[norm_of[name]], statistics[norm_of[name]])
+      left[name] = _fold_norm(value, params[norm_of[name]], statistics[norm_of[name]], epsilon)
     elif isinstance(value, Mapping) and name not in gone:
-      left[name], within = _fold(value, statistics.get(name, {}), convolutions)
+      left[name], within = _fold(value, statistics.get(name, {}), convolutions, epsilon)
       kept = {key: within if key == name else other for key, other in kept.items()}
     elif name not in gone:
       left[name] = value
   return left, {name: value for name, value in kept.items() if not isinstance(value, Mapping) or value}
 
 
-def _fold_norm(conv: Any, norm: Any, statistics: Any) -> dict[str, np.ndarray]:
+def _fold_norm(conv: Any, norm: Any, statistics: Any, epsilon: float) -> dict[str, np.ndarray]:
   mean, var, scale, bias = (
     np.asarray(a, np.float64) for a in (statistics["mean"], statistics["var"], norm["scale"], norm["bias"])
   )
-  k = scale / np.sqrt(var + EPSILON)
+  k = scale / np.sqrt(var + epsilon)
   kernel = np.asarray(conv["kernel"], np.float64) * k  # [h, w, in, out] * [out]
   before = np.asarray(conv.get("bias", 0.0), np.float64)
   return {"kernel": kernel.astype(np.float32), "bias": (bias + (before - mean) * k).astype(np.float32)}

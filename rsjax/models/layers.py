@@ -1,6 +1,6 @@
 """What the residual networks share: layers as in the paper's framework, and their names."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -9,6 +9,19 @@ import jax.numpy as jnp
 from rsjax.models import cpu
 
 EPSILON = 1e-5  # of batch norm
+
+
+class Norm(NamedTuple):
+  """Settings of batch norms; a module whose norms have others declares them as `NORM`."""
+
+  momentum: float = 0.9  # the share of the running statistics that an update leaves
+  epsilon: float = EPSILON
+
+
+def norm_of(like: Any) -> Norm:
+  """The settings of a module's batch norms."""
+  return getattr(like, "NORM", Norm())
+
 
 # What the residual networks' modules call their convolutions, and the norm that is applied to each directly.
 CONVOLUTIONS = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "conv": "bn"}
@@ -23,11 +36,18 @@ def uniform_fan_in(fan_in: int) -> Any:
 
 
 def conv(
-  x: jax.Array, features: int, kernel: int, stride: int, name: str, like: Any, bias: bool = False
+  x: jax.Array,
+  features: int,
+  kernel: int,
+  stride: int,
+  name: str,
+  like: Any,
+  bias: bool = False,
+  init: Any = he_fan_out,
 ) -> jax.Array:
-  """A convolution padded by kernel // 2; call it within a module's __call__. See `conv_norm`."""
+  """A convolution padded by kernel // 2, in x's dtype; call it within a module's __call__. See `conv_norm`."""
   if not bias and _for_cpu(x, like):
-    return cpu.Conv(features, kernel, stride, he_fan_out, name=name)(x)
+    return cpu.Conv(features, kernel, stride, init, name=name)(x)
   pad = (kernel // 2, kernel // 2)
   return nn.Conv(
     features,
@@ -35,22 +55,30 @@ def conv(
     (stride, stride),
     padding=(pad, pad),
     use_bias=bias,
-    kernel_init=he_fan_out,
-    dtype=like.dtype,
+    kernel_init=init,
+    dtype=x.dtype,
     name=name,
   )(x)
 
 
 def norm(x: jax.Array, train: bool, name: str, like: Any) -> jax.Array:
   """A batch norm, which computes in float32 whatever the dtype; call it within a module's __call__."""
+  momentum, epsilon = norm_of(like)
   if train and _for_cpu(x, like):
-    return cpu.BatchNorm(0.9, EPSILON, name=name)(x)
-  made = nn.BatchNorm(not train, momentum=0.9, epsilon=EPSILON, dtype=jnp.float32, name=name)
+    return cpu.BatchNorm(momentum, epsilon, name=name)(x)
+  made = nn.BatchNorm(not train, momentum=momentum, epsilon=epsilon, dtype=jnp.float32, name=name)
   return made(x.astype(jnp.float32)).astype(x.dtype)
 
 
 def conv_norm(
-  x: jax.Array, train: bool, features: int, kernel: int, stride: int, names: tuple[str, str], like: Any
+  x: jax.Array,
+  train: bool,
+  features: int,
+  kernel: int,
+  stride: int,
+  names: tuple[str, str],
+  like: Any,
+  init: Any = he_fan_out,
 ) -> jax.Array:
   """A convolution and the batch norm of its output; call it within a module's __call__.
 
@@ -59,10 +87,11 @@ def conv_norm(
     train: whether the norm uses the batch's own statistics.
     features, kernel, stride: of the convolution.
     names: of the convolution and of the norm, a pair of the module's CONVOLUTIONS.
-    like: the calling module, for its `dtype` and `folded`. If the norm is folded, it is the convolution's
-      bias instead (see `folding`).
+    like: the calling module, for its `dtype`, its `folded` and its `NORM`. If the norm is folded, it is the
+      convolution's bias instead (see `folding`).
+    init: draws the convolution's first weights.
   """
-  x = conv(x, features, kernel, stride, names[0], like, bias=like.folded)
+  x = conv(x, features, kernel, stride, names[0], like, like.folded, init)
   return x if like.folded else norm(x, train, names[1], like)
 
 

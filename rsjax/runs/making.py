@@ -64,7 +64,8 @@ def load(
     path: the directory; several: their ensemble, whose logits are the mean of its members'.
     sigma, noise: as for `smooth`.
     dtype: "float32" or "bfloat16", what it computes in; None: float32 on CPU, bfloat16 on accelerators.
-    denoiser: a directory that `rsjax.convert` wrote; the classifier is given what it makes of a noisy image.
+    denoiser: a directory that `rsjax.train` or `rsjax.convert` wrote; the classifier is given what the denoiser
+      makes of a noisy image.
 
   Raises:
     InputError: if there is no classifier, for members that do not fit each other, or for a sigma that is not a

@@ -178,13 +178,14 @@ def _batch_norm(classifier: Base, dtype: str) -> str:
 
 def notes(noise: Noise, classifier: Base) -> list[str]:
   """Notes about what is allowed, but often a mistake; each once."""
-  alone = len(classifier.members) == 1
-  seen = not isinstance(classifier, Denoised)  # the noise, by the classifier
-  found = (
-    f"{'the classifier' if alone else 'a member of the ensemble'}{note}"
-    for member in classifier.members
-    for note in (*(_of_noise(noise, member.metadata) if seen else ()), *_of_training(member.metadata))
-  )
+  called = "the classifier" if len(classifier.members) == 1 else "a member of the ensemble"
+  networks = [(called, member.metadata) for member in classifier.members]
+  facing = networks  # the noise
+  if isinstance(classifier, Denoised):
+    facing = [("the denoiser", classifier.denoiser.metadata)]
+    networks += facing
+  found = [f"{name}{note}" for name, metadata in facing for note in _of_noise(noise, metadata)]
+  found += [f"{name}{note}" for name, metadata in networks for note in _of_training(metadata)]
   return list(dict.fromkeys(found))
 
 

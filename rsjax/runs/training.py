@@ -22,16 +22,14 @@ from numpy.typing import NDArray
 
 from rsjax import data, devices, files, models, training
 from rsjax.classifiers import checkpoint
-from rsjax.classifiers.classifier import Classifier, Spec
 from rsjax.data import streaming
 from rsjax.errors import InputError
-from rsjax.runs import provenance, training_directory
+from rsjax.runs import provenance, training_directory, training_inputs
 from rsjax.runs.estimate import Estimate
 from rsjax.runs.progress import TrainingProgress
-from rsjax.runs.votes import read_shares
 from rsjax.training import Objective, Recipe, State, timing
 from rsjax.training.division import Division, divide
-from rsjax.training.objectives import needs_votes, noise_of
+from rsjax.training.objectives import noise_of
 
 SAVE_SECONDS = 10.0  # shorter epochs are not all saved; the last always is
 SAVE_WITHIN_SECONDS = 300.0  # between saves within a long epoch
@@ -48,15 +46,17 @@ def run(
   dtype: str | None = None,
   init_from: str | pathlib.Path | None = None,
   votes: str | pathlib.Path | None = None,
+  classifier: str | pathlib.Path | None = None,
   workers: int = 4,
   progress: TrainingProgress = TrainingProgress(),
 ) -> dict[str, Any]:
-  """Trains a base classifier, or continues its training, or finds it already trained.
+  """Trains a base classifier or a denoiser, or continues its training, or finds it already trained.
 
   Args:
     dataset_name: as for `data.load`; both splits are used, the test split for the log only.
     arch: as for `models.create`; its normalisation is that of `init_from`, else the one published for the
-      data set, else the training set's mean and standard deviation.
+      data set, else the training set's mean and standard deviation. For an objective that trains a denoiser, as
+      for `dncnn.find`.
     outdir: the directory; a training in it is continued if its settings are the same.
     objective: what is minimised.
     recipe: how to train, whatever the objective.
@@ -64,6 +64,7 @@ def run(
     dtype: "float32" or "bfloat16", what the network computes in; None: the device's default.
     init_from: a checkpoint whose weights to begin with.
     votes: for objectives that need them, a result file of the training split (`runs.votes.read_shares`).
+    classifier: for objectives that need it, a checkpoint of the classifier behind the denoiser.
     workers: processes that decode images, if the set is too large to be held in memory.
     progress: receives what the training reports.
 
@@ -75,13 +76,16 @@ def run(
     DivergedError: if a loss or a weight is not finite; the last checkpoints are kept.
   """
   with devices.jax_defaults():  # other settings would give other weights, and could change when continued
-    job = job_of(dataset_name, arch, outdir, objective, recipe, data_dir, dtype, init_from, votes)
+    job = job_of(dataset_name, arch, outdir, objective, recipe, data_dir, dtype, init_from, votes, classifier)
     return _run(job, workers, progress)
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """A training whose settings are all checked; `init_from` holds the weights to begin with."""
+  """A training whose settings are all checked.
+
+  `init_from` holds the weights to begin with, `classifier` a function with its weights (`Batch.classifier`).
+  """
 
   outdir: pathlib.Path
   model: Any
@@ -91,6 +95,7 @@ class Job:
   recipe: Recipe
   init_from: Any
   votes: NDArray[np.float32] | None
+  classifier: Any
   metadata: dict[str, Any]
 
   @property
@@ -125,11 +130,13 @@ def job_of(
   dtype: str | None,
   init_from: str | pathlib.Path | None,
   votes: str | pathlib.Path | None = None,
+  classifier: str | pathlib.Path | None = None,
 ) -> Job:
   """The job of `run`, for the same arguments; refuses what cannot be used before anything is touched."""
   outdir = checkpoint.check_path(outdir)
-  for path in (dataset_name, init_from or "", data_dir or "", votes or ""):
+  for path in (dataset_name, init_from or "", data_dir or "", votes or "", classifier or ""):
     files.local(path)
+  training_inputs.check_network(arch, objective)
   train_set, test_set = (data.load(dataset_name, split, data_dir) for split in ("train", "test"))
   if test_set.image_shape != train_set.image_shape:
     raise InputError(
@@ -139,18 +146,22 @@ def job_of(
     streaming.check_extra()
   recipe = recipe.for_dataset(train_set)
   divide(recipe, objective, len(train_set), jax.device_count())  # refuses what devices cannot share
-  shares = _shares(objective, votes, train_set)
-  begin_with = checkpoint.load(init_from) if init_from is not None else None
-  spec = _spec(train_set, arch, begin_with)
+  shares = training_inputs.shares_of(objective, votes, train_set)
+  fixed = training_inputs.classifier_of(objective, classifier, train_set)
+  spec, begin_with = training_inputs.spec_of(train_set, arch, init_from)
   metadata = training_directory.metadata_of(dataset_name, train_set, spec, objective, recipe, dtype, begin_with)
   if shares is not None:
     metadata["training"]["votes"] = provenance.digest(shares)
-  model = spec.model(metadata["training"]["dtype"])
+  if fixed is not None:
+    metadata["training"]["classifier"] = fixed.digest
+  dtype = metadata["training"]["dtype"]
+  model = spec.model(dtype)
   if recipe.remat:
     models.recomputing(model)  # refuses what has no blocks
   training_directory.begun(outdir, metadata)  # refuses other settings
   variables = begin_with and begin_with.variables
-  return Job(outdir, model, train_set, test_set, objective, recipe, variables, shares, metadata)
+  behind = fixed and jax.tree_util.Partial(models.apply(fixed.model(dtype)), fixed.variables)
+  return Job(outdir, model, train_set, test_set, objective, recipe, variables, shares, behind, metadata)
 
 
 def dry_run(job: Job, workers: int = 4) -> tuple[Estimate, int]:
@@ -160,7 +171,8 @@ def dry_run(job: Job, workers: int = 4) -> tuple[Estimate, int]:
   """
   with devices.jax_defaults():
     state = job.start()
-    rate = timing.images_a_second(job.model, job.train_set, job.objective, job.recipe, workers, job.votes)
+    given = job.votes, job.classifier
+    rate = timing.images_a_second(job.model, job.train_set, job.objective, job.recipe, workers, *given)
   size = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
   taken = Estimate(job.steps * job.division.part * job.recipe.epochs, "images", rate, devices.memory_peak())
   return taken, size(state.variables) + 2 * size(state)  # the checkpoint, and the last two states
@@ -209,6 +221,7 @@ def _run(job: Job, workers: int, progress: TrainingProgress) -> dict[str, Any]:
       recipe,
       state,
       votes=job.votes,
+      classifier=job.classifier,
       workers=workers,
       progress=progress.images,
       save=save,
@@ -220,36 +233,6 @@ def _run(job: Job, workers: int, progress: TrainingProgress) -> dict[str, Any]:
         history = save(epoch.state, with_checkpoint=True)
         saved = time.monotonic()
     return history
-
-
-def _shares(
-  objective: Objective, votes: str | pathlib.Path | None, train_set: data.Dataset
-) -> NDArray[np.float32] | None:
-  """The vote shares that an objective needs; refuses a file that it does not use, and the lack of one."""
-  if needs_votes(objective) != (votes is not None):
-    if votes is not None:
-      raise InputError(f"`votes` is not used by the objective {objective.name}")
-    raise InputError(
-      f"the objective {objective.name} needs `votes`: a result file of the training split, from rsjax.predict "
-      "with --split train --fixed and a classifier that was trained before"
-    )
-  return None if votes is None else read_shares(votes, train_set)
-
-
-def _spec(train_set: data.Dataset, arch: str, begin_with: Classifier | None) -> Spec:
-  """What is trained; refuses weights to begin with that do not fit."""
-  if begin_with is None:
-    mean, std = train_set.channel_statistics()
-    std = tuple(s or 1.0 for s in std)
-  else:
-    mean, std = begin_with.spec.mean, begin_with.spec.std
-  spec = Spec(arch, train_set.num_classes, train_set.image_shape, tuple(mean), tuple(std))
-  if begin_with is not None:
-    for name in ("arch", "num_classes", "image_shape"):
-      has, wanted = getattr(begin_with.spec, name), getattr(spec, name)
-      if has != wanted:
-        raise InputError(f"`init_from`: the checkpoint's {name} is {has}, but {wanted} is needed")
-  return spec
 
 
 def _continue(

@@ -6,9 +6,9 @@ from typing import Any
 
 from rsjax import data, devices, files, noise
 from rsjax.classifiers import checkpoint
-from rsjax.classifiers.classifier import Classifier, Spec
 from rsjax.errors import InputError
 from rsjax.noise import Gaussian
+from rsjax.runs.training_inputs import Network, NetworkSpec
 from rsjax.training import Epoch, Objective, Recipe, objectives
 
 LOG_COLUMNS = ("epoch", "time", "lr", "train loss", "train acc", "testloss", "testacc", "images/s", "waited")
@@ -17,11 +17,11 @@ LOG_COLUMNS = ("epoch", "time", "lr", "train loss", "train acc", "testloss", "te
 def metadata_of(
   dataset_name: str,
   train_set: data.Dataset,
-  spec: Spec,
+  spec: NetworkSpec,
   objective: Objective,
   recipe: Recipe,
   dtype: str | None,
-  begin_with: Classifier | None,
+  begin_with: Network | None,
 ) -> dict[str, Any]:
   """What the checkpoint of a training will say."""
   drawn = objectives.noise_of(objective)
@@ -51,7 +51,8 @@ def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _fixed(metadata: dict[str, Any]) -> dict[str, Any]:
   """All that must be equal for a training to be continued: one dict, of metadata of this version or of 0.1."""
-  training_settings = {"precision": "default", "convolutions": None, "remat": False} | metadata["training"]
+  defaults = {"precision": "default", "convolutions": None, "remat": False, "optimizer": "sgd"}
+  training_settings = defaults | metadata["training"]
   objective = training_settings.pop("objective")
   drawn = training_settings.pop("noise", {})
   own_of_noise = {name: drawn.get(name) for name in noise.parameter_names(drawn) if name != "sigma"}

@@ -17,11 +17,17 @@ from rsjax.training.recipe import Recipe
 class Held:
   """A training set held on every device as uint8; a batch holds the numbers of its images."""
 
-  def __init__(self, dataset: Dataset, place: "Place", votes: NDArray[np.float32] | None = None) -> None:
-    """votes: float32[images, classes], for objectives that need them."""
+  def __init__(
+    self,
+    dataset: Dataset,
+    place: "Place",
+    votes: NDArray[np.float32] | None = None,
+    classifier: Any = None,
+  ) -> None:
+    """votes: float32[images, classes]; classifier: a `jax.tree_util.Partial`; for objectives that need them."""
     self._place = place
     images, labels = dataset.array(), dataset.labels.astype(np.int32)
-    self.arrays = place.everywhere((images, labels, votes))
+    self.arrays = place.everywhere((images, labels, votes, classifier))
 
   def epoch(self, order: np.ndarray, number: int, first: int, size: int) -> Iterator[tuple[Any, float]]:
     """The batches of an epoch from the `first` on, and the seconds spent waiting for each."""
@@ -31,9 +37,9 @@ class Held:
 
   @staticmethod
   def select(arrays: Any, batch: Any) -> Any:
-    """Within the step: (uint8 images, int32 labels, int32 indices, votes or None) of a batch."""
-    images, labels, votes = arrays
-    return images[batch], labels[batch], batch, None if votes is None else votes[batch]
+    """Within the step: (uint8 images, int32 labels, int32 indices, votes, classifier) of a batch."""
+    images, labels, votes, classifier = arrays
+    return images[batch], labels[batch], batch, None if votes is None else votes[batch], classifier
 
 
 class Streamed:
@@ -46,10 +52,11 @@ class Streamed:
     place: "Place",
     workers: int,
     votes: NDArray[np.float32] | None = None,
+    classifier: Any = None,
   ) -> None:
-    """votes: as for `Held`."""
+    """votes, classifier: as for `Held`."""
     streaming.check_extra()
-    self.arrays = place.everywhere(votes)
+    self.arrays = place.everywhere((votes, classifier))
     self._dataset, self._recipe, self._place, self._workers = dataset, recipe, place, workers
 
   def epoch(self, order: np.ndarray, number: int, first: int, size: int) -> Iterator[tuple[Any, float]]:
@@ -66,8 +73,8 @@ class Streamed:
   @staticmethod
   def select(arrays: Any, batch: Any) -> Any:
     """As for `Held.select`."""
-    images, labels, indices = batch
-    return images, labels, indices, None if arrays is None else arrays[indices]
+    (images, labels, indices), (votes, classifier) = batch, arrays
+    return images, labels, indices, None if votes is None else votes[indices], classifier
 
 
 def evaluation(dataset: Dataset, size: int, place: "Place", workers: int) -> Iterator[Any]:

@@ -2,20 +2,20 @@
 
 import collections
 import functools
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from numpy.typing import NDArray
 
 from rsjax import devices
 from rsjax.data import Dataset
 from rsjax.noise import Noise, perturb_for_training, threefry
 from rsjax.training import batches
+from rsjax.training.objectives import Objective, classifies, noise_of, score_of
 from rsjax.training.recipe import Recipe
 from rsjax.training.step import COUNT, EVALUATE
 
@@ -24,25 +24,29 @@ _AHEAD = 8  # batches that are dispatched before an earlier one is waited for
 
 def evaluate(
   model: nn.Module,
-  noise: Noise,
+  objective: Objective,
   recipe: Recipe,
   variables: Any,
   dataset: Dataset,
   epoch: int,
   place: batches.Place,
   workers: int,
+  classifier: Any = None,
 ) -> tuple[float, float]:
-  """(mean cross-entropy, accuracy) on a data set, under one draw of noise per image."""
-  sums = _make_sums(model, cast(Hashable, noise))
+  """(mean loss, accuracy) on a data set, under one draw of noise per image.
+
+  The loss is the cross-entropy, or what the objective scores a denoiser by. Without logits the accuracy is NaN.
+  """
+  sums = _make_sums(model, cast(Hashable, noise_of(objective)), score_of(objective))
   key = jax.random.fold_in(jax.random.fold_in(threefry.base_key(recipe.seed), EVALUATE), epoch)
   batch = _batch(recipe, dataset, place)
   totals: collections.deque = collections.deque()
   for k, (images, labels) in enumerate(batches.evaluation(dataset, batch, place, workers)):
-    totals.append(sums(variables, images, labels, jax.random.fold_in(key, k)))
+    totals.append(sums(variables, images, labels, jax.random.fold_in(key, k), classifier))
     if len(totals) > _AHEAD:
       totals[-_AHEAD].block_until_ready()  # else a set that is streamed would pile up on the device
   loss, hits = np.asarray(jax.device_get(list(totals)), np.float64).sum(0) / len(dataset)
-  return float(loss), float(hits)
+  return float(loss), float(hits) if classifies(objective) else float("nan")
 
 
 def _batch(recipe: Recipe, dataset: Dataset, place: batches.Place) -> int:
@@ -96,16 +100,14 @@ def _make_hits(model: nn.Module, noise: Any, replicated: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=8)
-def _make_sums(model: nn.Module, noise: Any) -> Any:
-  """sums(variables, images, labels, key) -> float32[2]: summed loss and hits of a batch."""
+def _make_sums(model: nn.Module, noise: Any, score: Callable) -> Any:
+  """sums(variables, images, labels, key, classifier) -> float32[2]: summed loss and hits of a batch."""
 
-  def sums(variables, images, labels, key):
+  def sums(variables, images, labels, key, classifier):
     # labels: int32[batch], -1 for rows that only fill up the batch
     x = images.astype(jnp.float32) / 255
-    x = perturb_for_training(noise, key, x)
-    logits = model.apply(variables, x, train=False)
-    loss = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
-    hits = logits.argmax(-1) == labels
+    outputs = model.apply(variables, perturb_for_training(noise, key, x), train=False)
+    loss, hits = score(outputs, x, labels, classifier)
     return jnp.stack([jnp.where(labels >= 0, loss, 0.0).sum(), hits.sum(dtype=jnp.float32)])
 
   return devices.jit(sums)

@@ -26,7 +26,14 @@ from rsjax.training import batches
 from rsjax.training import step as steps_of
 from rsjax.training.division import divide
 from rsjax.training.evaluation import count_right, evaluate
-from rsjax.training.objectives import Objective, chooses_images, needs_votes, noise_of
+from rsjax.training.objectives import (
+  Objective,
+  chooses_images,
+  classifies,
+  needs_classifier,
+  needs_votes,
+  noise_of,
+)
 from rsjax.training.recipe import Recipe, make_schedule
 from rsjax.training.step import State, all_finite, initial_state
 
@@ -38,9 +45,10 @@ class Epoch:
   """The result of one epoch. `state` is on the device and valid until the next epoch is asked for.
 
   The training loss is the objective's, the test loss a mean cross-entropy; accuracies are fractions, and the
-  test accuracy is under one draw of noise per image. `statistics` are the objective's own, averaged over the
-  epoch. `seconds` include the evaluation; `rate` is that of training alone, in images per second; `waited` are
-  the seconds that training waited for images.
+  test accuracy is under one draw of noise per image. For the objective denoise the test loss is a mean squared
+  error, and accuracies are NaN. `statistics` are the objective's own, averaged over the epoch. `seconds`
+  include the evaluation; `rate` is that of training alone, in images per second; `waited` are the seconds that
+  training waited for images.
   """
 
   number: int
@@ -65,6 +73,7 @@ def train(
   state: State | None = None,
   *,
   votes: NDArray[np.float32] | None = None,
+  classifier: Any = None,
   mesh: Mesh | None = None,
   workers: int = 4,
   progress: Callable[[int], None] = lambda images: None,
@@ -80,6 +89,7 @@ def train(
     recipe: how to train.
     state: to continue from, after any step; None: `initial_state`.
     votes: float32[images of the training set, classes], for an objective that needs them (`Batch.votes`).
+    classifier: `jax.tree_util.Partial(apply, variables)`, for an objective that needs it (`Batch.classifier`).
     mesh: the devices, from `devices.batch_mesh`; None: all.
     workers: processes that decode an `encoded` data set.
     progress: called with the number of images of each step. If it raises a KeyboardInterrupt, the steps so far
@@ -90,7 +100,8 @@ def train(
     An `Epoch` for each one left to do.
 
   Raises:
-    InputError: if the devices cannot share a batch equally, or the objective needs votes and has none.
+    InputError: if the devices cannot share a batch equally, or the objective needs votes or a classifier and
+      has none.
     DivergedError: if a loss or a weight is not finite; the message names epoch and step.
   """
   recipe = recipe.for_dataset(train_set)
@@ -98,14 +109,17 @@ def train(
   size = len(train_set)
   if needs_votes(objective) and votes is None:
     raise InputError(f"the objective {objective.name} needs `votes`")
+  if needs_classifier(objective) and classifier is None:
+    raise InputError(f"the objective {objective.name} needs a `classifier`")
   division = divide(recipe, objective, size, place.mesh.size)
   part, steps = division.part, division.steps
   schedule = make_schedule(recipe, division.updates)
+  classifier = place.everywhere(classifier)
   held = train_set.encoded is None
   source = (
-    batches.Held(train_set, place, votes)
+    batches.Held(train_set, place, votes, classifier)
     if held
-    else batches.Streamed(train_set, recipe, place, workers, votes)
+    else batches.Streamed(train_set, recipe, place, workers, votes, classifier)
   )
   state = place.everywhere(
     initial_state(model, train_set.image_shape, objective, recipe, images=size) if state is None else state
@@ -147,7 +161,9 @@ def train(
     _check_all(number, losses, state)
     rate = (steps - done) * part / (time.perf_counter() - start)
     train_loss, train_accuracy, *told = (np.asarray(state.sums, np.float64) / steps).tolist()
-    tested = evaluate(model, noise_of(objective), recipe, state.variables, test_set, number, place, workers)
+    if not classifies(objective):
+      train_accuracy = float("nan")
+    tested = evaluate(model, objective, recipe, state.variables, test_set, number, place, workers, classifier)
     seconds, first = time.perf_counter() - start, (number + 1) * steps
     statistics = dict(zip(objective.statistics, told))
     yield Epoch(number, seconds, rate, waited, lr, train_loss, train_accuracy, *tested, statistics, state)

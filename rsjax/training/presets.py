@@ -5,7 +5,8 @@ on ImageNet, for its Gaussian networks, too; those of consistency regularisation
 everything that they trained again, one epoch later.
 
 Sources: Hadisalman/smoothing-adversarial, jh-jeong/smoothing-consistency, jh-jeong/smoothmix,
-alinlab/smoothing-catrs and eth-sri/acr-weakness: commands, scripts, logs and paths of results.
+alinlab/smoothing-catrs, eth-sri/acr-weakness and microsoft/denoised-smoothing: commands, scripts, logs and
+paths of results.
 """
 
 from typing import Any
@@ -94,6 +95,15 @@ _PRESETS: dict[tuple[str, str], tuple[dict[float, Settings], Settings]] = {
   ("imagenet", "catrs"): (
     {1.0: dict(lbd=2.0, noise_vectors=2, steps=1, doubled_from=80, confidence_mask=True)},
     dict(lr_dips=(85,)),
+  ),
+  # Denoisers: from random weights by the mean squared error; then, with init_from, by stability.
+  ("cifar10", "denoise"): (
+    {s: {} for s in (0.12, 0.25, 0.5, 1.0)},
+    dict(optimizer="adam", lr=1e-3, epochs=90, lr_drops=(31, 61)),
+  ),
+  ("cifar10", "denoise_stability"): (
+    {s: {} for s in (0.12, 0.25, 0.5, 1.0)},
+    dict(optimizer="adam", lr=1e-4, epochs=20, lr_drops=None),
   ),
 }
 

@@ -13,6 +13,7 @@ from rsjax.noise import check_seed, make_plain
 from rsjax.training.augment import AUGMENTATIONS
 
 SCHEDULES = ("step", "cosine", "onecycle")
+OPTIMIZERS = ("sgd", "adam")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,10 @@ class Recipe:
     lr_drops: of the schedule "step", if its drops are not every lr_step_size epochs: the epochs, counted from
       0, that begin with a drop.
     lr_dips: with lr_drops: epochs, counted from 0, each of which alone has gamma times the rate.
-    momentum, nesterov, weight_decay: of SGD; weight decay applies to every parameter.
+    optimizer: "sgd", or "adam" (Kingma and Ba 2015) with the second moment's decay 0.999 and epsilon 1e-8.
+    momentum: of SGD; for Adam the decay of the first moment.
+    nesterov: whether SGD looks ahead.
+    weight_decay: applies to every parameter; added to the gradient, for Adam, too, as PyTorch's optimisers do.
     accumulate: an update's batch is computed in this many parts, one after another, to save memory; batch
       statistics are then those of the parts.
     remat: gradients compute each residual block again, from what went into it, to save memory. Rounding may
@@ -45,6 +49,7 @@ class Recipe:
   gamma: float = 0.1
   lr_drops: tuple[int, ...] | None = None
   lr_dips: tuple[int, ...] | None = None
+  optimizer: str = "sgd"
   momentum: float = 0.9
   nesterov: bool = False
   weight_decay: float = 1e-4
@@ -68,8 +73,13 @@ class Recipe:
       raise InputError("gamma must be above 0, got 0")
     if self.augment not in (None, *AUGMENTATIONS):
       raise InputError(f"augment must be one of {', '.join(AUGMENTATIONS)}, got {self.augment!r}")
-    if self.schedule not in SCHEDULES:
-      raise InputError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+    for name, choices in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
+      if getattr(self, name) not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+    if self.optimizer == "adam" and self.nesterov:
+      raise InputError("nesterov is for optimizer sgd, not adam")
+    if self.optimizer == "adam" and self.momentum >= 1:
+      raise InputError(f"momentum must be below 1 for optimizer adam, got {self.momentum}")
     if self.lr_dips is not None and self.lr_drops is None:
       raise InputError("lr_dips need lr_drops: give both")
     for name in ("lr_drops", "lr_dips"):
@@ -115,14 +125,17 @@ def make_schedule(recipe: Recipe, updates: int) -> optax.Schedule:
 
 
 def make_optimizer(recipe: Recipe, updates: int) -> optax.GradientTransformation:
-  """SGD on the schedule; it takes the gradients of an update's parts."""
-  sgd = optax.chain(
-    optax.add_decayed_weights(recipe.weight_decay),
-    optax.sgd(make_schedule(recipe, updates), momentum=recipe.momentum, nesterov=recipe.nesterov),
-  )
+  """The recipe's optimiser on its schedule; it takes the gradients of an update's parts."""
+  schedule = make_schedule(recipe, updates)
+  if recipe.optimizer == "adam":
+    adam = optax.adam(schedule, b1=recipe.momentum)
+    rule = optax.GradientTransformation(adam.init, _promoting(adam.update))
+  else:
+    rule = optax.sgd(schedule, momentum=recipe.momentum, nesterov=recipe.nesterov)
+  whole = optax.chain(optax.add_decayed_weights(recipe.weight_decay), rule)
   if recipe.accumulate == 1:
-    return sgd
-  parts = optax.MultiSteps(sgd, recipe.accumulate).gradient_transformation()
+    return whole
+  parts = optax.MultiSteps(whole, recipe.accumulate).gradient_transformation()
   return optax.GradientTransformation(parts.init, _promoting(parts.update))
 
 

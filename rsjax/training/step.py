@@ -88,13 +88,14 @@ def make_network(
 
   def train(x, batch_stats):
     with layers():
-      logits, updates = apply(variables(params, batch_stats), x, True, mutable=["batch_stats"])
-    return logits.reshape(*x.shape[:-3], -1), updates.get("batch_stats", {})
+      outputs, updates = apply(variables(params, batch_stats), x, True, mutable=["batch_stats"])
+    return outputs.reshape(*x.shape[:-3], *outputs.shape[1:]), updates.get("batch_stats", {})
 
   def evaluate(x, batch_stats):
     frozen = jax.lax.stop_gradient(variables(params, batch_stats))
     with layers():
-      return apply(frozen, x, False).reshape(*x.shape[:-3], -1)
+      outputs = apply(frozen, x, False)
+    return outputs.reshape(*x.shape[:-3], *outputs.shape[1:])
 
   return Network(train, evaluate, batch_stats)
 
@@ -117,7 +118,8 @@ def make_step(
   Args:
     model, objective, recipe: what is trained, and how.
     steps: the number of steps in an epoch.
-    select: (arrays, batch) -> (uint8 images, int32 labels, int32 indices, votes), from a source in `batches`.
+    select: (arrays, batch) -> (uint8 images, int32 labels, int32 indices, votes, classifier), from a source in
+      `batches`; of the last two, those that the objective needs.
     replicated: the sharding of the state.
   """
   model = models.recomputing(model) if recipe.remat else model
@@ -129,9 +131,11 @@ def make_step(
   def step(state, arrays, batch):
     key = jax.random.fold_in(threefry.base_key(recipe.seed), TRAIN)
     augment_key, objective_key = jax.random.split(jax.random.fold_in(key, state.step))
-    images, labels, indices, votes = select(arrays, batch)
+    images, labels, indices, *more = select(arrays, batch)
     images = augment(recipe.augment, augment_key, images.astype(jnp.float32) / 255)
-    given = Batch(images, labels, indices, objective_key, state.step, state.step // steps, votes)
+    given = Batch(images, labels, indices, objective_key, state.step, state.step // steps, *more)
+    if given.classifier is not None:
+      given = given._replace(classifier=_within(layers, given.classifier))
 
     def loss_of(params):
       loss = objective(make_network(model, params, state.batch_stats, layers), given)
@@ -140,8 +144,7 @@ def make_step(
     (value, loss), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    hits = loss.logits.argmax(-1) == labels.reshape(-1, *[1] * (loss.logits.ndim - 2))
-    accuracy = hits.mean(dtype=jnp.float32)
+    accuracy = _accuracy(loss.logits, labels)
     if set(loss.statistics) != set(objective.statistics):
       raise ValueError(
         f"{objective.name} declares the statistics {objective.statistics} but returns {tuple(loss.statistics)}"
@@ -151,6 +154,23 @@ def make_step(
     return State(state.step + 1, params, loss.batch_stats, opt_state, sums, state.sampling), value
 
   return devices.jit(step, barriers=one_cpu or recipe.remat, donate_argnums=0, out_shardings=replicated)
+
+
+def _within(context: Callable[[], contextlib.AbstractContextManager], function: Callable) -> Callable:
+  """The same function, traced within a context."""
+
+  def wrapped(*args):
+    with context():
+      return function(*args)
+
+  return wrapped
+
+
+def _accuracy(logits: Any, labels: Any) -> Any:
+  """float32[], the share of right answers; 0 if there are no logits."""
+  if logits is None:
+    return jnp.float32(0)
+  return (logits.argmax(-1) == labels.reshape(-1, *[1] * (logits.ndim - 2))).mean(dtype=jnp.float32)
 
 
 @functools.cache

@@ -26,11 +26,12 @@ def images_a_second(
   recipe: Recipe,
   workers: int = 4,
   votes: NDArray[np.float32] | None = None,
+  classifier: Any = None,
 ) -> float:
   """Images per second of the compiled training step; the weights are thrown away.
 
   Args:
-    model, train_set, objective, recipe, workers, votes: as for `training.train`.
+    model, train_set, objective, recipe, workers, votes, classifier: as for `training.train`.
 
   Raises:
     InputError: if the devices cannot share a batch equally.
@@ -42,9 +43,9 @@ def images_a_second(
   part = division.part
   held = train_set.encoded is None
   source: Any = (
-    batches.Held(train_set, place, votes)
+    batches.Held(train_set, place, votes, classifier)
     if held
-    else batches.Streamed(train_set, recipe, place, workers, votes)
+    else batches.Streamed(train_set, recipe, place, workers, votes, classifier)
   )
   state = place.everywhere(steps_of.initial_state(model, train_set.image_shape, objective, recipe))
   step = steps_of.make_step(model, objective, recipe, division.steps, source.select, place.replicated)

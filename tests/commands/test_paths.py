@@ -162,6 +162,7 @@ TAKING = {
   "runs/training run dataset_name": lambda p: fit(dataset_name=p),
   "runs/training run votes": lambda p: fit(votes=p),
   "runs/votes read_shares path": lambda p: read_shares(p, data.load("digits", "train")),
+  "runs/training run classifier": lambda p: fit(classifier=p),
   "runs/training run outdir": lambda p: fit(outdir=p),
   "runs/training run data_dir": lambda p: fit(data_dir=p),
   "runs/training run init_from": lambda p: fit(init_from=p),
@@ -173,6 +174,7 @@ TAKING = {
 INNER = {
   "classifiers/normalization",
   "files",
+  "runs/training_inputs",
   "results/manifest read_manifest",
   "results/manifest write_manifest",
   "results/manifest write_content",
@@ -284,5 +286,5 @@ def test_an_argument_is_either_a_path_or_known_not_to_be():
   texts = {dest for command in test_architecture.COMMANDS for dest in text_arguments(command)}
   assert texts == {"dataset", "checkpoint", "outfile", "outdir", "data_dir", "compilation_cache", "init_from",
                    "results", "out", "reference", "check", "source", "indices", "files", "data", "votes",
-                   "html", "denoiser"}  # fmt: skip
+                   "html", "denoiser", "classifier"}  # fmt: skip
   assert isinstance(certify.parser(), argparse.ArgumentParser)

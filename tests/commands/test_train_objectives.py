@@ -10,7 +10,18 @@ from rsjax.classifiers import checkpoint
 from rsjax.cli import training as options
 from rsjax.errors import InputError
 from rsjax.training import Recipe, presets
-from rsjax.training.objectives import OBJECTIVES, CatRs, Consistency, Gaussian, SmoothAdv, describe
+from rsjax.training.objectives import (
+  DENOISING,
+  OBJECTIVES,
+  CatRs,
+  Consistency,
+  Denoise,
+  Gaussian,
+  SmoothAdv,
+  describe,
+)
+
+ALL = OBJECTIVES | DENOISING
 
 
 def settings(*arguments):
@@ -25,7 +36,7 @@ def test_without_flags_it_is_the_papers_training():
 
 def test_every_setting_of_every_objective_has_a_flag():
   help_text = " ".join(train.parser().format_help().split())
-  for name, kind in OBJECTIVES.items():
+  for name, kind in ALL.items():
     assert settings("--objective", name)[0] == kind()
     for field in dataclasses.fields(kind)[1:]:
       assert " ".join(field.metadata["help"].split()) in help_text
@@ -36,7 +47,7 @@ def test_every_setting_of_every_objective_has_a_flag():
 
 def test_every_objective_takes_the_kinds_of_noise_that_its_formula_holds_for():
   for kind in ("gaussian", "grid", "uniform", "laplace"):
-    for name in OBJECTIVES:
+    for name in ALL:
       arguments = ("--noise", "0.5", "--noise-kind", kind, "--objective", name)
       if kind == "gaussian" or name in ("gaussian", "stability", "consistency"):
         assert settings(*arguments)[0].noise == noise.of_kind(kind, 0.5)
@@ -55,15 +66,18 @@ def test_presets_are_the_published_settings_and_flags_count_more():
   assert recipe == Recipe(epochs=150, batch=256, lr=0.1, lr_drops=(51, 101), augment="crop-flip")
   objective, recipe = settings("--preset", "consistency", "--noise", "0.5", "--lbd", "3", "--epochs", "7")
   assert (objective.lbd, objective.eta, recipe.epochs, recipe.batch) == (3.0, 0.5, 7, 256)
+  drops = dict(lr_drops=(31, 61), augment="crop-flip")
+  recipe = Recipe(epochs=90, batch=256, lr=1e-3, optimizer="adam", weight_decay=1e-4, **drops)
+  assert settings("--preset", "denoise", "--noise", "0.12") == (Denoise(0.12), recipe)
 
 
 def test_all_presets_are_settings_of_their_objectives():
   for dataset, method in presets._PRESETS:
     for sigma in presets._PRESETS[dataset, method][0]:
       own, shared = presets.preset(method, dataset, sigma)
-      OBJECTIVES[method](noise_sd=sigma, **own)
+      ALL[method](noise_sd=sigma, **own)
       Recipe(**shared)
-  assert set(presets.METHODS) == set(OBJECTIVES)
+  assert set(presets.METHODS) == set(ALL)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ class Batch(NamedTuple):
     epoch: int32[], epochs before this one.
     votes: float32[b, classes], the share of noisy copies of each image that a trained classifier puts into each
       class; None unless the objective declares `needs_votes`.
+    classifier: images -> logits of a classifier that stays as it is, in evaluation mode; None unless the
+      objective declares `needs_classifier`.
   """
 
   images: "jax.Array"
@@ -30,12 +32,14 @@ class Batch(NamedTuple):
   step: "jax.Array"
   epoch: "jax.Array"
   votes: Any = None
+  classifier: Any = None
 
 
 class Network(NamedTuple):
   """The network with the weights of the step.
 
-  Images may have any number of axes before (h, w, c), and logits have the same ones before the classes.
+  Images may have any number of axes before (h, w, c), and logits have the same ones before the classes. A
+  network that denoises gives images in place of logits.
 
   Attributes:
     train: (images, batch_stats) -> (logits, batch_stats): normalises by the images' own statistics, and
@@ -56,13 +60,13 @@ class Loss(NamedTuple):
   Attributes:
     value: float32[], what is minimised.
     logits: float32[b, classes], or of m copies of each image float32[b, m, classes], from which the training
-      accuracy is computed.
+      accuracy is computed; None if there are none (`classifies`).
     batch_stats: the running statistics after its passes.
     statistics: {name: float32[]} for the log, with the names that the objective declares.
   """
 
   value: "jax.Array"
-  logits: "jax.Array"
+  logits: "jax.Array | None"
   batch_stats: Any
   statistics: "dict[str, jax.Array]" = {}  # noqa: RUF012  (never changed)
 
@@ -76,11 +80,17 @@ class Objective(Protocol):
     noise_sd: standard deviation of its noise, in units of [0, 1] pixels; evaluation uses it, too.
 
   It may also declare `noise`, if that is not Gaussian noise of `noise_sd` (`noise_of`); `chunks`, in how many
-  parts each batch of the recipe is cut, every part with an update of its own (`chunks_of`); and
-  `needs_votes = True`, if it uses `Batch.votes`. With a method `sampling(epoch, weights, count)` it chooses the
-  images of each epoch: it returns float32[images], the weights with which they are drawn with replacement; all
-  0: each comes once. `weights` are those of the epoch before, and count(n) -> int[images] says how many of n
-  new noisy copies of each image are classified right; it runs the network.
+  parts each batch of the recipe is cut, every part with an update of its own (`chunks_of`);
+  `needs_votes = True`, if it uses `Batch.votes`; and `needs_classifier = True`, if it uses `Batch.classifier`.
+
+  With a method `sampling(epoch, weights, count)` it chooses the images of each epoch: it returns
+  float32[images], the weights with which they are drawn with replacement; all 0: each comes once. `weights` are
+  those of the epoch before, and count(n) -> int[images] says how many of n new noisy copies of each image are
+  classified right; it runs the network.
+
+  One that trains a network which estimates images declares `denoises = True`. It has a static method
+  `score(outputs, images, labels, classifier)`, by which such a network is evaluated: a loss for each image, and
+  whether the answer is right, as `score_logits` has them for a classifier.
   """
 
   name: ClassVar[str]
@@ -113,6 +123,38 @@ def chunks_of(objective: Objective) -> int:
 def needs_votes(objective: Objective) -> bool:
   """Whether an objective uses `Batch.votes`."""
   return getattr(objective, "needs_votes", False)
+
+
+def needs_classifier(objective: Objective) -> bool:
+  """Whether an objective uses `Batch.classifier`."""
+  return getattr(objective, "needs_classifier", False)
+
+
+def denoises(objective: Objective) -> bool:
+  """Whether an objective trains a network that estimates images, not a classifier."""
+  return getattr(objective, "denoises", False)
+
+
+def classifies(objective: Objective) -> bool:
+  """Whether an objective has logits: of its network, or of the classifier that it is given."""
+  return not denoises(objective) or needs_classifier(objective)
+
+
+def score_of(objective: Objective) -> "Callable[..., tuple[jax.Array, jax.Array]]":
+  """What evaluation computes of the network's outputs for noisy images, see `Objective`."""
+  return getattr(objective, "score", score_logits)
+
+
+def score_logits(
+  logits: "jax.Array", images: "jax.Array", labels: "jax.Array", classifier: Any
+) -> "tuple[jax.Array, jax.Array]":
+  """(cross-entropy, whether the answer is right) of logits [b, classes]; labels below 0 are never right."""
+  import jax.numpy as jnp
+  import optax
+
+  del images, classifier
+  loss = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
+  return loss, logits.argmax(-1) == labels
 
 
 def chooses_images(objective: Objective) -> bool:
