@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rsjax import bounds
-from rsjax.analysis import attacked, contradictions, looks, plots, referee, reports, statistics, tables
+from rsjax.analysis import attacked, contradictions, labels, looks, plots, referee, reports, statistics, tables
 from rsjax.analysis.exact import is_exact
 from rsjax.errors import InputError
 from rsjax.results import Results, plural, save
@@ -212,7 +212,7 @@ class Found:
       parts += [f"{statistics.mean_draws(self.results):,.0f} draws per image"]
     if ended := int(looks.undecided(self.results).sum()):
       parts += [f"{plural(ended, 'image')} ended before drawing was done"]
-    whole = "" if self.results.complete else f" (only {len(self)} of {self.results.expected})"
+    whole = "" if self.results.complete else f" ({labels.rows_there(self.results, 'only ')})"
     return f"{text}{whole}: {', '.join(parts)}"
 
   def _repr_html_(self) -> str:

@@ -140,10 +140,15 @@ def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list
   short = dict(zip((f.path for f in files), _short([f.path for f in files])))
   if len(short) > 1:
     texts = [f"{text} ({short[f.path]})" if counts[text] > 1 else text for text, f in zip(texts, files)]
-  return [
-    text if f.complete else f"{text} (only {len(f)} of {plural(f.expected or 0, 'image')})"
-    for text, f in zip(texts, files)
-  ]
+  return [text if f.complete else f"{text} ({rows_there(f, 'only ')})" for text, f in zip(texts, files)]
+
+
+def rows_there(f: Results, fewer: str) -> str:
+  """How many rows a file has that has not as many as it should; where it has fewer, after this word."""
+  expected = plural(f.expected or 0, "image")
+  if len(f) > (f.expected or 0):
+    return f"more rows than images, {plural(len(f), 'row')} for {expected}"
+  return f"{fewer}{len(f):,} of {expected}"
 
 
 def _settings(files: Sequence[Results]) -> list[str]:

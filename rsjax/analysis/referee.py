@@ -8,7 +8,7 @@ import numpy as np
 
 from rsjax import bounds
 from rsjax.analysis import contradictions, looks
-from rsjax.analysis.labels import all_facts, as_results, bound_called, some
+from rsjax.analysis.labels import all_facts, as_results, bound_called, rows_there, some
 from rsjax.analysis.spacing import looks_cut, order_and_gaps
 from rsjax.analysis.statistics import (
   accuracy_interval,
@@ -65,13 +65,13 @@ def _told_once(said: Sequence[tuple[str, str]]) -> list[str]:
 def _about_one(f: Results, radii: Sequence[float]) -> Iterator[str]:
   yield from f.notes
   if not f.complete:
-    of = plural(f.expected or 0, "image")
-    yield f"incomplete, {len(f)} of {of}; the numbers are of those that are there"
+    yield f"{rows_there(f, 'incomplete, ')}; the numbers are of those that are there"
   if not len(f):
     return
   if len(f) < _FEW:
     _, high = accuracy_interval(len(f) // 2, len(f))
-    yield f"only {plural(len(f), 'image')}: an accuracy of one half is known to {high - 0.5:.2f}"
+    few, reach = plural(len(f), "image"), high - 0.5
+    yield f"with {few}, the 95 % interval of an accuracy of one half reaches {reach:.2f} to each side"
   predict, label = f.columns["predict"], f.columns["label"]
   answers = predict[predict >= 0]
   if len(answers) > 10:
@@ -115,7 +115,9 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
     return
   known = all_facts(files)
   yield from _given_twice(files, names)
-  for setting in ("dataset", "split", "n", "alpha", "dtype", "seed"):
+  if len(sets := {k["dataset"] for k in known if k["dataset"] is not None}) > 1:
+    yield f"the files are of different data sets: {', '.join(sorted(sets))}"
+  for setting in ("split", "n", "alpha", "dtype", "seed"):
     values = {k[setting] for k in known if k[setting] is not None}
     if len(values) > 1:
       yield f"the files differ in {setting}: {', '.join(str(v) for v in sorted(values))}"
@@ -164,14 +166,16 @@ def _given_twice(files: Sequence[Results], names: Sequence[str]) -> Iterator[str
 def _too_close(
   files: Sequence[Results], names: Sequence[str], radii: Sequence[float], rule: str, confidence: float
 ) -> Iterator[str]:
-  """Of the best in a column, and of the best ACR, where it is not clear of the next."""
+  """Of the best in a column, and of the best ACR, where it is not clear of the next, of the same data set."""
   if len(files) < 2:
     return
+  known = all_facts(files)
+  same_data = lambda one, other: _same_data(known[one], known[other])
   close: dict[tuple[int, int], list[str]] = {}
   for radius in radii:
     right = [counted(f, radius, rule) for f in files]
     second, best = np.argsort([r.mean() for r in right], kind="stable")[-2:]
-    if right[best].mean() > right[second].mean():
+    if right[best].mean() > right[second].mean() and same_data(best, second):
       p = _p_of_accuracies(files[best], files[second], right[best], right[second])
       if p > 1 - confidence:
         close.setdefault((best, second), []).append(f"{radius:g} (p = {p:.2g})")
@@ -179,17 +183,22 @@ def _too_close(
     yield f"at radius {', '.join(where)}, {names[best]} is ahead of {names[second]}, which may be chance"
   acr = [average_certified_radius(f) for f in files]
   second, best = np.argsort(acr, kind="stable")[-2:]
+  if acr[best] == acr[second] or not same_data(best, second):
+    return
   p = _p_of_acr(files[best], files[second])
-  if acr[best] > acr[second] and p > 1 - confidence:
+  if p > 1 - confidence:
     yield f"in ACR, {names[best]} is ahead of {names[second]}, which may be chance (p = {p:.2g})"
 
 
 def _p_of_accuracies(one: Results, other: Results, right: np.ndarray, right_other: np.ndarray) -> float:
-  """Two-sided p-value that two accuracies are equal: McNemar's on images in common, exact, else Fisher's."""
+  """Two-sided p-value that two accuracies on one data set are equal: McNemar's, exact, else Fisher's.
+
+  McNemar's test is of the images in common, Fisher's where there are none.
+  """
   from scipy import stats  # late: it takes a second, which most commands need not wait for
 
   _, ours, theirs = np.intersect1d(one.columns["idx"], other.columns["idx"], return_indices=True)
-  if len(ours) and _same_data(*all_facts([one, other])):
+  if len(ours):
     only, only_other = _only(right[ours], right_other[theirs]), _only(right_other[theirs], right[ours])
     return float(bounds.binomial_p_value(only, only + only_other))
   table = [[r.sum(), (~r).sum()] for r in (right, right_other)]
@@ -206,7 +215,7 @@ def _p_of_acr(one: Results, other: Results) -> float:
 
   a, b = counted_radii(one), counted_radii(other)
   _, ours, theirs = np.intersect1d(one.columns["idx"], other.columns["idx"], return_indices=True)
-  if len(ours) > 1 and _same_data(*all_facts([one, other])):
+  if len(ours) > 1:
     a, b = a[ours], b[theirs]
     if np.ptp(a - b) == 0:
       return float(a[0] == b[0])

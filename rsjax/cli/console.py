@@ -18,6 +18,7 @@ _FLAGS = {
   "address": "--coordinator",
   "count": "--processes",
   "data_dir": "--data-dir",
+  "give_up": "--give-up",
   "index": "--process",
   "init_from": "--init-from",
   "iterations": "--steps",

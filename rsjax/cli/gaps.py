@@ -158,12 +158,13 @@ def _cells(values: Any) -> list[str]:
 def _about(attack: Any, gap: Any, certified: Any) -> list[str]:
   """What should be said of an attack's file, and of the images that it has."""
   from rsjax.analysis import contradictions
+  from rsjax.analysis.labels import rows_there
   from rsjax.results import plural
 
   of = (contradictions.of_images, contradictions.of_settings, contradictions.of_rows)
   found = [f"{attack.path}: {text}" for check in of for text in check(attack)]
   if not attack.complete:
-    found.append(f"{attack.path}: incomplete, {len(attack)} of {plural(attack.expected or 0, 'image')}")
+    found.append(f"{attack.path}: {rows_there(attack, 'incomplete, ')}")
   if gap.left_out:
     both, others = plural(len(gap.attacked), "image"), plural(gap.left_out, "image")
     found.append(

@@ -21,6 +21,7 @@ from rsjax.errors import InputError
 from rsjax.noise import make_plain
 
 _LONGEST = 10**8  # range of images
+_SHOWN = 30  # characters of a value that is refused
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,12 +122,12 @@ class Selection:
     for name in numbers:
       value = settings.get(name, numbers[name])
       if isinstance(value, bool) or not (isinstance(value, int) or (name == "max" and value is None)):
-        raise InputError(f"{name} must be an integer, got {value!r}")
+        raise InputError(f"{name} must be an integer, got {_start(value)}")
       numbers[name] = value
     texts = {name: settings.get(name) for name in ("indices", "shard")}
     for name, value in texts.items():
       if not (value is None or isinstance(value, str)):
-        raise InputError(f"{name} must be text, got {value!r}")
+        raise InputError(f"{name} must be text, such as 0,20,40-49 or 2/8, got {_start(value)}")
     return cls(
       numbers["skip"],
       numbers["max"],
@@ -134,6 +135,12 @@ class Selection:
       None if texts["indices"] is None else parse_indices(texts["indices"]),
       None if texts["shard"] is None else parse_shard(texts["shard"]),
     )
+
+
+def _start(value: Any) -> str:
+  """How a value begins, which may be a long list."""
+  text = repr(value)
+  return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def parse_indices(text: str, given: str = "indices") -> tuple[int, ...]:

@@ -14,8 +14,8 @@ the settings it was begun with; an incomplete last line is then dropped. All vot
 `class:count` pairs, so that any other bound can be computed from them later.
 
 The label enters here, beside the certificate, and nowhere else. Each module of this package has one topic:
-votes and rows (their text), manifest, writing, reading, shards (of one run), foreign (files of other tools),
-wording.
+votes and rows (their text), manifest, differences (of settings), writing, reading, shards (of one run),
+foreign (files of other tools), wording.
 """
 
 from rsjax.results.foreign import read_any, read_foreign

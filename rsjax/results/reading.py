@@ -135,6 +135,11 @@ def read_rows(path: str | pathlib.Path, torn: bool = True) -> tuple[list[str], l
     return [], [], 0
   for number, line in enumerate(lines, start=1):
     if len(line) != len(lines[0]):
+      if "idx" not in (names := [name.strip() for name in lines[0]]):
+        raise InputError(
+          f"{path} is not a result file: its first line must name columns, such as idx, label and predict, "
+          f"got {', '.join(names)[:40]!r}"
+        )
       raise InputError(f"{path}: line {number} has {len(line)} columns, but the header has {len(lines[0])}")
   return lines[0], lines[1:], end
 

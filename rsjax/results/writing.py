@@ -4,7 +4,6 @@ Nothing is appended to a file that was begun with other settings.
 """
 
 import contextlib
-import json
 import os
 import pathlib
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 from rsjax import files
 from rsjax.errors import InputError
+from rsjax.results.differences import differences
 from rsjax.results.manifest import Manifest, manifest_path, read_manifest, write_content, write_manifest
 from rsjax.results.reading import Results, check_rows, read_rows
 from rsjax.results.rows import cell, command_of, of_command, with_n
@@ -148,17 +148,6 @@ def _telling_how_to_go_on(path: str | pathlib.Path) -> Iterator[None]:
     ) from error
 
 
-def _only_grows(key: str, begun: dict[str, Any], manifest: Manifest) -> bool:
-  """Whether a setting differs only in that more images are asked for, after those that the file is of."""
-  was, now = begun["settings"].get(key), manifest.settings.get(key)
-  return key == "max" and was is not None and (now is None or now > was)
-
-
-def _shown(setting: Any) -> str:
-  """A setting in a message: a plan of looks by its id alone."""
-  return str(setting["id"]) if isinstance(setting, dict) and "id" in setting else json.dumps(setting)
-
-
 def _check_resumable(path: pathlib.Path, manifest: Manifest, columns: Sequence[str]) -> tuple[int, int]:
   """(rows done, length in bytes of what to keep) of the file that `manifest` would continue."""
   if not manifest_path(path).exists():
@@ -166,15 +155,8 @@ def _check_resumable(path: pathlib.Path, manifest: Manifest, columns: Sequence[s
       raise InputError(f"{path} exists and has no manifest {manifest_path(path).name}: give another path")
     return 0, 0
   begun = read_manifest(path)
-  differing = [
-    f"{key} was {_shown(begun['settings'].get(key))}, is now {_shown(manifest.settings.get(key))}"
-    for key in sorted(begun["settings"].keys() | manifest.settings.keys())
-    if begun["settings"].get(key) != manifest.settings.get(key) and not _only_grows(key, begun, manifest)
-  ]
-  if differing:
-    digest = ". dataset is the digest of the chosen images and labels"
-    hint = digest if any(text.startswith("dataset was") for text in differing) else ""
-    raise InputError(f"{path} was begun with other settings ({'; '.join(differing)}): give another path{hint}")
+  if differing := differences(begun["settings"], manifest.settings):
+    raise InputError(f"{path} was begun with other settings ({'; '.join(differing)}): give another path")
   if not path.exists():
     return 0, 0
   header, rows, end = read_rows(path)

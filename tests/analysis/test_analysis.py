@@ -288,7 +288,7 @@ def test_a_referee_finds_nothing_to_say_of_a_good_file():
 
 def test_what_a_referee_would_ask():
   assert "incomplete, 5 of 9 images" in said([made(9)])
-  assert "only 5 images: an accuracy of one half is known to 0." in said([made()])
+  assert "with 5 images, the 95 % interval of an accuracy of one half reaches 0." in said([made()])
   constant = sampled(images=200)
   constant.columns["predict"][:] = 2
   assert "answers nearly always class 2" in said([constant])
@@ -356,6 +356,19 @@ def test_differences_on_the_same_images_are_judged_image_by_image():
   assert f"(p = {p:.2g})" in said([with_hits(more), with_hits(mixed)], [0.25])
 
 
+def test_more_rows_than_images_are_not_called_incomplete():
+  more = made(expected=4)
+  texts = (said([more]), analysis.labels([more])[0], repr(analysis.Found(more)))
+  assert all("more rows than images, 5 rows for 4 images" in text for text in texts)
+  assert not any("incomplete" in text or "only" in text for text in texts)
+
+
+def test_a_selection_that_cannot_be_is_told_briefly():
+  long = sampled(images=72, skip=1, indices=list(range(0, 360, 5)))
+  long.manifest["about"]["images"] = 360
+  assert "indices must be text" in said([long]) and "40, 45" not in said([long])
+
+
 def test_images_in_common_are_compared_and_no_others():
   """Of 60 images each, 30 are common and the same in both: nothing else tells the files apart."""
   one, other = with_hits([0] * 5 + [1] * 55), with_hits([1] * 30 + [0] * 30, first=30)
@@ -367,12 +380,12 @@ def test_images_in_common_are_compared_and_no_others():
 
 
 def test_images_of_another_digest_are_other_images():
-  """10 more of 60: clear image by image, and chance between samples, which equal positions do not change."""
-  more, fewer = with_hits([1] * 40 + [0] * 20), with_hits([1] * 30 + [0] * 30)
-  for digests, chance in ((("d", "d"), False), (("d", "e"), True), (("d", None), False)):
-    for f, digest in zip((more, fewer), digests):
+  """8 others of 60 are chance on the same images; of other data, nothing that can be compared."""
+  one, other = with_hits([1] * 40 + [0] * 20), with_hits([0] * 8 + [1] * 38 + [0] * 14)
+  for digests, compared in ((("d", "d"), True), (("d", "e"), False), (("d", None), True)):
+    for f, digest in zip((one, other), digests):
       f.settings["dataset"] = digest
-    assert ("may be chance" in said([more, fewer], [0.25])) == chance
+    assert ("may be chance" in said([one, other], [0.25])) is compared
 
 
 def test_a_manifest_that_does_not_fit_its_rows_is_named():
@@ -466,9 +479,10 @@ def test_data_of_one_digest_is_the_same_under_any_name():
   assert "copy.npz" not in analysis.caption(analysis.summarize(files, [0.0]))
   assert sum(analysis.agreement(*map(analysis.as_predictions, files)).values()) == pytest.approx(1)
   foreign = of_images(2 * np.arange(200))
-  assert "differ in dataset" not in said([*files, foreign])
+  assert "different data sets" not in said([*files, foreign])
   files[1].settings["dataset"] = "e"
-  assert "the files differ in dataset: copy.npz, mine.npz" in said(files)
+  assert "the files are of different data sets: copy.npz, mine.npz" in said(files)
+  assert "may be chance" not in said(files) and "**" not in analysis.markdown(analysis.summarize(files, [0.0]))
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 11])
@@ -491,7 +505,7 @@ def test_one_is_not_plural():
   one = sampled(images=1)
   for text in (said([one]), repr(analysis.Found(one)), analysis.table([sampled(images=1)], [0.0])):
     assert not re.search(r"\b1 (images|rows|files|radii)\b", text)
-  assert "only 1 image:" in said([one]) and repr(analysis.Found(one)).startswith("1 image certified")
+  assert "with 1 image, the" in said([one]) and repr(analysis.Found(one)).startswith("1 image certified")
 
 
 def test_what_concerns_many_files_is_said_once():

@@ -163,6 +163,42 @@ def test_the_histogram_counts_each_image_once_and_knows_the_cap(digits):
   assert digits.columns["radius"].max() == pytest.approx(found["cap"], abs=1e-6)
 
 
+@pytest.mark.parametrize(
+  ("value", "norm", "text"),
+  [
+    (0.952864, "l2", "0.952"),
+    (0.953, "l2", "0.953"),
+    (0.29, "l1", "0.290"),
+    (0.0, "l2", "0.000"),
+    (5e-06, "l2", "0.000"),
+    (0.003199, "linf", "0.00319"),
+    (3.0, "patch", "3"),
+  ],
+)
+def test_a_radius_is_never_shown_above_what_is_proved(value, norm, text):
+  assert numbers.radius(value, norm) == text
+
+
+def test_the_report_of_files_that_stopped_early_calls_bounds_and_biased_shares_what_they_are(digits, tmp_path):
+  plan = {"id": "x", "looks": [100, 100_000], "alphas": ["0x1p-11", "0x1p-11"]}
+  stop = {"rule": "radii", "radii": [0.0, 0.25, 0.5], "give_up": 0.01}
+  for name, file in (("fixed", digits), ("stopped", changed(digits, settings={"plan": plan, "stop": stop}))):
+    analysis.report([file], tmp_path / "x.html", warnings=[])
+    words = page(tmp_path / "x.html").words
+    assert ("ACR >= 0." in words) is (name == "stopped")
+    assert ("It is no unbiased estimate of p_A" in words) is (name == "stopped")
+    assert ("It estimates p_A." in words) is (name == "fixed")
+    assert "58 of 72 images (0.81) are right with a certified l2 radius > 0.25" in words
+
+
+def test_the_report_of_exact_files_speaks_of_no_selection_and_no_estimate(digits, tmp_path):
+  exact = changed(digits, settings={"procedure": "exact"})
+  analysis.report([exact], tmp_path / "x.html", warnings=[])
+  words = page(tmp_path / "x.html").words
+  assert "which is p_A" in words
+  assert not [text for text in ("selection", "estimation draws", "estimates p_A") if text in words]
+
+
 def test_the_hard_classes_are_those_of_the_rows(digits):
   label, predict = digits.columns["label"], digits.columns["predict"]
   wrong = collections.Counter((a, b) for a, b in zip(label, predict) if b >= 0 and a != b)

@@ -63,6 +63,13 @@ def test_the_paper_counts_the_radius_itself(tmp_path, capsys):
   assert "1.00" in ran([path, "--radii", 0.25, "--rule", "paper"], capsys).out.splitlines()[3]
 
 
+def test_what_is_no_result_file_is_called_so(tmp_path, capsys):
+  (tmp_path / "notes.txt").write_text("what to do\n\nlater\n\n\nand\tthen\n")
+  refused(
+    [tmp_path / "notes.txt"], capsys, "is not a result file: its first line must name columns", "what to do"
+  )
+
+
 def test_foreign_files_are_read_with_care(tmp_path, capsys):
   totals = foreign(tmp_path / "totals.tsv", correct=lambda i: i + 1)
   said = ran([totals], capsys).err

@@ -179,7 +179,7 @@ def test_a_checkpoint_that_was_replaced_is_refused(trained, tmp_path, capsys):
   before = out.read_bytes()
   capsys.readouterr()
   assert certify.main(arguments) == 2
-  assert "begun with other settings (checkpoint was" in capsys.readouterr().err
+  assert "begun with other settings (the checkpoint is another one (digest " in capsys.readouterr().err
   assert out.read_bytes() == before
 
 

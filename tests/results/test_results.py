@@ -17,10 +17,15 @@ from rsjax.errors import InputError
 from rsjax.noise import Gaussian
 from rsjax.procedures import Certify, Predict
 from rsjax.results import CERTIFY_COLUMNS, PREDICT_COLUMNS, Manifest
+from rsjax.results.differences import differences
 
 SETTINGS = {"command": "certify", "sigma": 0.25, "n": 1000, "skip": 2}
 INDICES = [0, 2, 4, 6]
 HERE = pathlib.Path(__file__).parent
+
+
+def stop(radii, give_up=0.01):
+  return {"rule": "radii", "radii": radii, "give_up": give_up}
 
 
 def manifest(**settings):
@@ -117,6 +122,44 @@ def test_every_session_is_kept(path):
   before = snapshot(path)
   write(path, [])  # nothing left to do
   assert snapshot(path) == before
+
+
+@pytest.mark.parametrize(
+  ("was", "now", "said"),
+  [
+    (
+      {"checkpoint": "9df1" * 16},
+      {"checkpoint": "54da" * 16},
+      ["the checkpoint is another one (digest 9df19df1…, now 54da54da…)"],
+    ),
+    (
+      {"dataset": "9df1" * 16},
+      {"dataset": "54da" * 16},
+      ["other images or labels were chosen (digest 9df19df1…, now 54da54da…)"],
+    ),
+    ({"checkpoint": None}, {"checkpoint": "54da"}, ['checkpoint was null, is now "54da"']),
+    ({"stop": stop(radii=[0.25, 0.5])}, {"stop": stop(radii=[0.25])}, ["`radii` was 0.25,0.5, is now 0.25"]),
+    ({"stop": stop(radii=[0.0])}, {"stop": stop(radii=[0.0], give_up=0.5)}, ["`give_up` was 1%, is now 50%"]),
+    (
+      {"stop": stop(radii=[0.25]), "plan": {"id": "a"}},
+      {"stop": {"rule": "tolerance", "relative": 0.05, "floor": 0.02, "give_up": 0.01}, "plan": {"id": "b"}},
+      ["`radii` was 0.25, is now not given", "`tolerance` was not given, is now 5%"],
+    ),
+    ({"stop": {"rule": "anytime"}}, {}, ["`stop` was anytime, is now not given"]),
+    ({"n": 10, "plan": {"id": "a"}}, {"n": 20, "plan": {"id": "b"}}, ["n was 10, is now 20"]),
+    ({"plan": {"id": "a"}}, {"plan": {"id": "b"}}, ["plan was a, is now b"]),
+    ({"max": 5}, {"max": 6}, []),
+  ],
+)
+def test_settings_that_differ_are_told_in_the_words_of_the_parameters(was, now, said):
+  assert differences(was, now) == said
+
+
+def test_no_difference_is_passed_over():
+  """Not even in a number that the words for a rule do not have."""
+  one, other = ({"stop": {"rule": "tolerance", "relative": 0.05, "floor": floor}} for floor in (0.02, 0.03))
+  [said] = differences(one, other)
+  assert said.startswith("stop was")
 
 
 @pytest.mark.parametrize("change", [dict(sigma=0.5), dict(n=1001), dict(extra=1), dict(skip=None)])

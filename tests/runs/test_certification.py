@@ -72,8 +72,8 @@ def test_another_model_or_other_images_do_not_continue_it(linear_variables, imag
   w, b = linear_variables
   for others, settings, what in (
     (((w + 1, b), images, labels), {}, "checkpoint was"),
-    ((linear_variables, images[::-1], labels), {}, "dataset was"),
-    ((linear_variables, images, labels + 1), {}, "dataset was"),
+    ((linear_variables, images[::-1], labels), {}, "other images or labels were chosen"),
+    ((linear_variables, images, labels + 1), {}, "other images or labels were chosen"),
     ((linear_variables, images, labels), {"n": 1001}, "n was 1000, is now 1001"),
     ((linear_variables, images, labels), {"seed": 1}, "seed was 0, is now 1"),
   ):

@@ -1,5 +1,6 @@
 """What the votes and times of one file say: p_A, the base classifier under noise, and costs."""
 
+import decimal
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from rsjax import bounds, noise
-from rsjax.analysis import looks
+from rsjax.analysis import looks, tables
+from rsjax.analysis.exact import is_exact
 from rsjax.results import Results, parse_column
 
 _BINS = 20
@@ -25,14 +27,30 @@ def share(count: float, total: float) -> str:
   return f"{percent:.1f} %"
 
 
+def radius(value: float, norm: str) -> str:
+  """A radius as text, rounded down, so that no more is shown than what is proved."""
+  places = 0 if norm == noise.Columns.norm else 5 if norm == "linf" else 3
+  step = decimal.Decimal(1).scaleb(-places)
+  return str(decimal.Decimal(str(value)).quantize(step, decimal.ROUND_DOWN))
+
+
+def acr(row: dict[str, Any]) -> str:
+  """The ACR of a row of `tables.summarize`, as in tables; a lower bound is rounded down, and marked as one."""
+  if row["ACR_is_lower_bound"]:
+    return f">= {radius(row['ACR'], row['norm'])}"
+  return tables.shown_radius(row, row["ACR"])
+
+
 def histogram(f: Results) -> dict[str, Any] | None:
-  """The shares of the selected class among the estimation draws, which estimate p_A; None without votes.
+  """The shares of the selected class among the estimation draws, or all draws if exact; None without votes.
 
   Returns:
-    edges: 21 ends of bins from 0 to 1; right, wrong, abstained: 20 counts of images each; images; unanimous:
-    how many images had every vote for the class; n: the most draws; varies: whether images took fewer; cap: the
-    radius that n unanimous votes certify, None if it is not known; at_cap: how many images have that many;
-    below: images with less than half of the votes; median: of the shares.
+    kind: "exact" if the share is p_A itself, "fixed" if it estimates p_A without bias, "stopped" if the votes
+    may have decided how many draws there were. edges: 21 ends of bins from 0 to 1; right, wrong, abstained: 20
+    counts of images each; images; unanimous: how many images had every vote for the class; n: the most draws;
+    varies: whether images took fewer; cap: the radius that n unanimous votes certify, None if it is not known;
+    at_cap: how many images have that many; below: images with less than half of the votes; median: of the
+    shares.
   """
   columns = f.columns
   if "nA" not in columns or "n" not in columns:
@@ -48,6 +66,7 @@ def histogram(f: Results) -> dict[str, Any] | None:
   unanimous = columns["nA"] == n
   most = int(n.max())
   return {
+    "kind": "exact" if is_exact(f.settings) else "stopped" if _votes_decided(f) else "fixed",
     "edges": edges.tolist(),
     **{name: np.histogram(shares[rows], edges)[0].tolist() for name, rows in kinds.items()},
     "images": len(f),
@@ -59,6 +78,11 @@ def histogram(f: Results) -> dict[str, Any] | None:
     "below": int((shares < 0.5).sum()),
     "median": float(np.median(shares)),
   }
+
+
+def _votes_decided(f: Results) -> bool:
+  """Whether the votes may have decided how many estimation draws there were."""
+  return looks.is_by_looks(f.settings) or looks.lacks_plan(f)
 
 
 def _cap(f: Results, n: int) -> float | None:
@@ -89,7 +113,7 @@ def base(f: Results, confidence: float) -> dict[str, Any]:
   unknown = {"accuracy": None, "low": None, "high": None, "of": None, "draws": None, "leading": None}
   if "votes" not in columns:
     return unknown | {"why": "the file keeps no votes"}
-  by_looks = looks.is_by_looks(settings) or looks.lacks_plan(f)
+  by_looks = _votes_decided(f)
   name = "votes0" if by_looks else "votes"
   if by_looks and not (isinstance(settings.get("n0"), int) and name in columns):
     return unknown | {"why": "the votes decided how many draws there were, also for the selection"}

@@ -1,6 +1,7 @@
 """The report's pictures: SVG within the page, whose black is the page's text colour, light or dark."""
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ def curve(
   ends = []
   for f in files[:3]:
     at_zero = float(statistics.certified_accuracy(f, [0.0], rule)[0])
-    ends.append(f"{at_zero:.2f} at radius 0, and 0 beyond {_farthest(f):.2f}")
+    ends.append(f"{at_zero:.2f} at radius 0, and 0 beyond {math.ceil(100 * _farthest(f)) / 100:.2f}")
   more = "" if len(files) <= 3 else f"; and {plural(len(files) - 3, 'more file')}"
   alt = f"Certified accuracy falls as the {norm} radius grows: {'; '.join(ends)}{more}"
   return {"svg": svg(figure, "curve", alt), "alt": alt}
