@@ -519,8 +519,8 @@ def test_what_concerns_many_files_is_said_once():
   [other] = [t for t in text if "more files are of other images" in t]
   assert other.startswith("1,282 more")
   same = [of_images(np.arange(50), f"runs/{i}/x.tsv") for i in range(1500)]
-  [few] = [t for t in analysis.warnings(same, analysis.labels(same), []) if "only 50" in t]
-  assert "and 1,497 more: only 50 images" in few
+  [few] = [t for t in analysis.warnings(same, analysis.labels(same), []) if "with 50" in t]
+  assert "and 1,497 more: with 50 images" in few
 
 
 def test_paths_are_shortened_to_what_tells_them_apart():

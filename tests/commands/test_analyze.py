@@ -27,7 +27,7 @@ def foreign(path, radius="0.123", rows=120, correct=None, header="idx\tlabel\tpr
 def test_tables_and_plots_of_several_files(tmp_path, capsys):
   out = ran([*DIGITS, "--radii", 0, 0.25, "--rho", 0.01, "--intervals", "-o", tmp_path / "t"], capsys)
   assert "sigma = 0.12 0.94 0.78 0.365" in " ".join(out.out.split())
-  assert "only 72 images" in out.err
+  assert "with 72 images" in out.err
   names = {p.name for p in (tmp_path / "t").iterdir()}
   assert names == {
     f"certified_accuracy.{ending}" for ending in ("md", "tex", "csv", "json", "png", "pdf", "svg")
