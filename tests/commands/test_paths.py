@@ -179,6 +179,7 @@ INNER = {
   "results/manifest write_manifest",
   "results/manifest write_content",
   "results/reading read_rows",
+  "results/reading check_labels",
   "results/reading check_rows",
   "results/reading parse_columns",
   "results/reading column",
