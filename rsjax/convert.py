@@ -21,9 +21,8 @@ EPILOG = """examples:
 The command reads the paper's checkpoint.pth.tar, those of SmoothAdv, MACER, Consistency, SmoothMix and CAT-RS,
 torchvision's resnet50, RobustBench's wide residual networks, timm's vision transformers, and safetensors; and
 denoisers: OpenAI's cifar10_uncond_50M_500K.pt and 256x256_diffusion_uncond.pt, and the DnCNNs of denoised
-smoothing. It does not execute anything in
-them, and refuses a file with a tensor that is left over, missing or of another shape. It needs PyTorch:
-pip install torch safetensors
+smoothing. It does not execute anything in them, and refuses a file with a tensor that is left over, missing or
+of another shape. It needs PyTorch: pip install torch safetensors
 
 Weights work only with the normalisation that they were trained with, and most files do not record it.
 cifar10, imagenet, cifar100, svhn_cropped: subtract the mean, then divide by the standard deviation (the paper
