@@ -71,7 +71,7 @@ def test_another_model_or_other_images_do_not_continue_it(linear_variables, imag
   assert certify(linear_variables, images, labels).idx.tolist() == [0, 2]
   w, b = linear_variables
   for others, settings, what in (
-    (((w + 1, b), images, labels), {}, "checkpoint was"),
+    (((w + 1, b), images, labels), {}, "the checkpoint is another one"),
     ((linear_variables, images[::-1], labels), {}, "other images or labels were chosen"),
     ((linear_variables, images, labels + 1), {}, "other images or labels were chosen"),
     ((linear_variables, images, labels), {"n": 1001}, "n was 1000, is now 1001"),
