@@ -42,7 +42,7 @@ def checked(f: Results) -> list[Checked]:
   wrong = (*of_settings(f), *of_whole_manifest(f))
   told = "" if wrong else f": {procedure_words(f)}, seed {f.settings['seed']}"
   incomplete = f"incomplete, {len(f)} of {plural(f.expected or 0, 'image')}"
-  notes = (*f.notes, *([] if f.complete else [incomplete]))
+  notes = (*f.notes, *([] if f.complete or len(f) > (f.expected or 0) else [incomplete]))
   bound = "radius, nA and pABar" if "radius" in f.columns else "pvalue"
   return [
     Checked(f"manifest{told}", wrong),
