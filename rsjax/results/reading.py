@@ -178,7 +178,7 @@ def check_labels(path: str | pathlib.Path, labels: Any) -> None:
     if label != labels[index]:
       raise InputError(
         f"{path}: line {number} says that image {index} has label {label}, but its label in the data set is "
-        f"{labels[index]}: the row was changed; delete the file, or give another path"
+        f"{labels[index]}: the row was changed; give another path"
       )
 
 
