@@ -178,20 +178,5 @@ def test_a_line_of_the_table_of_frameworks_certifies_its_model(name, tmp_path, m
   assert (found.n == 100).all() and found.votes[0].count(":") >= 1
 
 
-def test_the_lines_for_a_module_without_torchax_certify_it(tmp_path, monkeypatch):
-  _, torch_networks = installed("torch", "torch_networks")
-  monkeypatch.chdir(tmp_path)
-  module = torch_networks.random_network("cifar_resnet8", 4)
-  known = {"module": module, "classes": 4, "rsjax": rsjax}
-  [lines] = re.findall(r"```py\n(.*?)```", PAGE, re.DOTALL)
-  exec(lines, known)
-  x = np.random.default_rng(1).normal(0.5, 0.5, (3, *SHAPE)).astype(np.float32)
-  found = known["apply"]((), x)
-  np.testing.assert_allclose(found, of_torch(module)(x), atol=1e-6)
-  images = np.random.default_rng(2).integers(0, 256, (2, *SHAPE), np.uint8)
-  found = known["g"].certify(images, np.arange(2), n=100, progress=False, file="x.tsv")
-  assert (found.n == 100).all()
-
-
 def test_the_table_of_frameworks_has_a_test_for_each_line():
   assert set(LINES) == set(MODELS)
