@@ -144,7 +144,7 @@ def _metadata(path: pathlib.Path) -> Any:
     mend = "give a directory that rsjax.train wrote, or convert a PyTorch checkpoint with rsjax.convert"
     raise InputError(f"{path} is a file: {mend}")
   if not path.is_dir():
-    raise InputError(f"no checkpoint at {path}: give a directory that rsjax.train wrote")
+    raise InputError(f"no checkpoint at {path}: give a directory that rsjax.train or rsjax.convert wrote")
   try:
     with _alone():
       metadata = ocp.metadata(path)
