@@ -114,8 +114,8 @@ def test_another_alpha_and_fewer_draws_keep_the_bound(files, capsys):
 
 
 @pytest.mark.parametrize("name", ["multi", "multi_grid"])
-def test_check_computes_its_rows_again_and_draws_some(files, name, trained, tmp_path, capsys):
-  out = ran(check.main, [files[name], "--checkpoint", trained, "--rows", 1], capsys).out
+def test_check_computes_its_rows_again_and_draws_them(files, name, trained, tmp_path, capsys):
+  out = ran(check.main, [files[name], "--checkpoint", trained, "--rows", 100], capsys).out
   assert "alpha = 0.001, multi-class bound" in out and "nothing contradicts" in out
   for settings, said, code in (
     ({"bound": None, "bound_shares": None}, "above what the votes certify", 1),
