@@ -27,6 +27,7 @@ from rsjax.smoothing.inputs import IMAGES, Example, Inputs, checked
 from rsjax.smoothing.packing import Request, Work
 
 _BREADTH = 2**31  # bytes of images, that are held where all go on side by side
+_SMALL = 4  # a request is small if a step has room for so many of them
 
 logger = logging.getLogger("rsjax")
 
@@ -47,8 +48,8 @@ def outcomes(
 ) -> Iterator[tuple[int, Outcome]]:
   """Runs the procedure for each image, in order; takes images from `examples` only as rows become free.
 
-  Rows go to the first images first: a run that is killed loses little more than what later images drew
-  meanwhile, in rows that the first could not fill.
+  Large requests are served in the images' order, so that a run that is killed has turned most of its draws into
+  outcomes. Small ones are served before them, as they come: they cost little, and keep the later steps full.
 
   With `ended` it goes breadth first instead: it takes as many images as fit into memory, and brings all of them
   to their next look before any to the one after. When `ended()` is true, or at a KeyboardInterrupt, every image
@@ -73,12 +74,13 @@ def outcomes(
   Raises:
     InputError: for images or a classifier other than described.
   """
-  images = _Images(examples, procedure, noise, inputs, in_order=ended is None)
+  images = _Images(examples, procedure, noise, inputs)
   if (first := images.start()) is None:
     return
   resolved = execution.resolve(first.shape)
   steps = program(apply, variables, noise, seed, resolved, first.shape)
   if ended is None:
+    images.small = resolved.rows // _SMALL
     yield from _run(images, steps, resolved, progress)
     return
   while images.undecided < max(resolved.most_images, _BREADTH // first.nbytes) and images.start() is not None:
@@ -125,8 +127,8 @@ def _run(
 class _Image:
   """One image in flight, and where its procedure stands."""
 
-  def __init__(self, index: int, image: np.ndarray, procedure: Procedure, noise: Noise, order: int) -> None:
-    self.index, self.image, self.order = index, image, order
+  def __init__(self, index: int, image: np.ndarray, procedure: Procedure, noise: Noise, place: int) -> None:
+    self.index, self.image, self.place = index, image, place
     self.steps = procedure.steps(noise)
     self.asked = 0  # draws so far: the number of the next
     self.groups: list[Any] = []  # the votes so far of what was asked for last, int64[classes] each
@@ -137,12 +139,10 @@ class _Image:
 class _Images:
   """The images from the first undecided one on, their requests in `work`, and how many are undecided."""
 
-  def __init__(
-    self, examples: Iterable[Example], procedure: Procedure, noise: Noise, inputs: Inputs, in_order: bool
-  ) -> None:
-    """in_order: whether rows go to the first images first; otherwise all go on side by side."""
+  def __init__(self, examples: Iterable[Example], procedure: Procedure, noise: Noise, inputs: Inputs) -> None:
     self._examples, self._procedure, self._noise = iter(examples), procedure, noise
-    self._inputs, self._in_order, self._count = inputs, in_order, 0
+    self._inputs, self._count = inputs, 0
+    self.small = WORD  # requests of more draws are served in the images' order, after those that are not
     self._started: collections.deque[_Image] = collections.deque()
     self._kind: np.ndarray | None = None  # the first image; all others have its shape and dtype
     self.work = Work()
@@ -156,7 +156,7 @@ class _Images:
     index, array = checked(example, self._kind, self._inputs)
     check_image(self._noise, array)
     self._kind = array if self._kind is None else self._kind
-    image = _Image(index, array, self._procedure, self._noise, self._count if self._in_order else 0)
+    image = _Image(index, array, self._procedure, self._noise, self._count)
     self._count += 1
     self._started.append(image)
     self.undecided += 1
@@ -196,8 +196,9 @@ class _Images:
       raise ValueError(f"a procedure must ask for at least 1 draw, and 2**32 in all at most, got {asked}")
     image.groups = [0] * len(asked)
     image.waiting = sum(asked)
+    order = 0 if sum(asked) <= self.small else 1 + image.place
     for group, count in enumerate(asked):
-      self.work.add(Request(image.image, image.index, image.asked, count, (image, group), image.order))
+      self.work.add(Request(image.image, image.index, image.asked, count, (image, group), order))
       image.asked += count
 
 
