@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rsjax.models.layers import CONVOLUTIONS, Layer, Shortcut, conv_norm, head
+from rsjax.models.layers import CONVOLUTIONS, Layer, Shortcut, conv_norm, head, relu
 from rsjax.models.normalize import normalize
 
 
@@ -24,11 +24,11 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-    y = nn.relu(conv_norm(x, train, self.features, 3, self.stride, ("conv1", "bn1"), self))
+    y = relu(conv_norm(x, train, self.features, 3, self.stride, ("conv1", "bn1"), self))
     y = conv_norm(y, train, self.features, 3, 1, ("conv2", "bn2"), self)
     if self.stride != 1 or x.shape[-1] != self.features:
       x = Shortcut(self.features, self.stride, self.dtype, self.folded, name="downsample")(x, train)
-    return nn.relu(y + x)
+    return relu(y + x)
 
 
 class CifarResNet(nn.Module):
@@ -45,7 +45,7 @@ class CifarResNet(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
     x = normalize(images, self.mean, self.std).astype(self.dtype)
-    x = nn.relu(conv_norm(x, train, 16, 3, 1, ("conv1", "bn1"), self))
+    x = relu(conv_norm(x, train, 16, 3, 1, ("conv1", "bn1"), self))
     for i, (features, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
       blocks = (self.depth - 2) // 6
       layer = Layer(Block, blocks, features, stride, self.dtype, self.folded, self.remat, name=f"layer{i}")

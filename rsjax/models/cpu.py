@@ -5,8 +5,9 @@
 
 The functions are those of Flax's layers, and so are the variables' names. Only the computation of gradients
 differs: XLA:CPU recomputes batch norm and ReLU inside each weight gradient unless a barrier prevents it,
-turns sums over images into slow window reductions unless they are made in stages, and has no good program for
-the gradients of strided convolutions. Shapes that do not suit are computed in the usual way.
+turns sums over images into slow window reductions unless they are made in stages, has no good program for
+the gradients of strided convolutions, gives oneDNN no convolution by a reversed kernel in bfloat16, and makes
+no vector instructions of a ReLU in bfloat16. Shapes that do not suit are computed in the usual way.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ _wanted = [False, False]  # whether the layers below are taken, and whether oneD
 
 @contextlib.contextmanager
 def gradients(onednn: bool = False) -> Iterator[None]:
-  """Within the context, `layers.conv_norm` uses the layers of this file in float32.
+  """Within the context, `layers.conv_norm` and `layers.relu` use the layers of this file.
 
   In evaluation mode, as in attacks, only the convolution differs.
 
@@ -55,7 +56,7 @@ def held(x: jax.Array) -> jax.Array:
 
 
 class Conv(nn.Module):
-  """`nn.Conv` without bias, padded by kernel // 2, in float32."""
+  """`nn.Conv` without bias, padded by kernel // 2, in x's dtype; the weights are float32."""
 
   features: int
   kernel: int
@@ -69,7 +70,7 @@ class Conv(nn.Module):
 
 
 class BatchNorm(nn.Module):
-  """`nn.BatchNorm` by the batch's own statistics, in float32, which updates the running ones."""
+  """`nn.BatchNorm` by the batch's own statistics, which updates the running ones; computes in float32."""
 
   momentum: float
   epsilon: float
@@ -90,9 +91,9 @@ class BatchNorm(nn.Module):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def convolution(x: jax.Array, kernel: jax.Array, stride: int, onednn: bool) -> jax.Array:
-  """The convolution of [b, h, w, c] with [k, k, c, o], padded by k // 2."""
+  """The convolution of [b, h, w, c] with [k, k, c, o], padded by k // 2, in x's dtype."""
   del onednn
-  return _plain(x, kernel, stride)
+  return _plain(x, kernel.astype(x.dtype), stride)
 
 
 def _convolution_forward(x, kernel, stride, onednn):
@@ -103,6 +104,7 @@ def _convolution_forward(x, kernel, stride, onednn):
 
 def _convolution_backward(stride, onednn, saved, dy):
   x, kernel, trained = saved
+  dtype, kernel = kernel.dtype, kernel.astype(x.dtype)
   if trained is None:  # within an attack; a weight gradient that others wait for would be computed in vain
     return _input_gradient(x, kernel, stride, lax.optimization_barrier(dy)), None
   x, dy = lax.optimization_barrier((x, dy))  # made once, not again within each gradient
@@ -114,7 +116,7 @@ def _convolution_backward(stride, onednn, saved, dy):
     dy, to_kernel = lax.optimization_barrier((dy, to_kernel))  # one after the other, each on all cores
   else:
     (to_kernel,) = jax.linear_transpose(lambda kernel: _plain(x, kernel, stride), kernel)(dy)
-  return _input_gradient(x, kernel, stride, dy), to_kernel
+  return _input_gradient(x, kernel, stride, dy), to_kernel.astype(dtype)
 
 
 convolution.defvjp(_convolution_forward, _convolution_backward, symbolic_zeros=True)
@@ -125,15 +127,6 @@ def _plain(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
   return lax.conv_general_dilated(x, kernel, (stride, stride), pad, dimension_numbers=_LAYOUT)
 
 
-def _by_blocks(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """A 3x3 convolution of stride 2 as one of 2x2 and stride 1 on blocks of 2x2 pixels; h and w even."""
-  b, h, w, c = x.shape
-  blocks = x.reshape(b, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5).reshape(b, h // 2, w // 2, 4 * c)
-  padded = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))  # tap 2 t + p of pixel p in block t
-  taps = padded.reshape(2, 2, 2, 2, c, -1).transpose(0, 2, 1, 3, 4, 5).reshape(2, 2, 4 * c, -1)
-  return lax.conv_general_dilated(blocks, taps, (1, 1), ((1, 0), (1, 0)), dimension_numbers=_LAYOUT)
-
-
 def _input_gradient(x: jax.Array, kernel: jax.Array, stride: int, dy: jax.Array) -> jax.Array:
   """For x of this shape and dtype; its values do not matter."""
   size, even = kernel.shape[0], x.shape[1] % 2 == 0 and x.shape[2] % 2 == 0
@@ -142,9 +135,29 @@ def _input_gradient(x: jax.Array, kernel: jax.Array, stride: int, dy: jax.Array)
     edges = [x.shape[i] - ((dy.shape[i] - 1) * stride + 1) for i in (1, 2)]
     pads = ((0, 0, 0), *((0, edge, stride - 1) for edge in edges), (0, 0, 0))
     return lax.pad(to_seen, jnp.zeros((), dy.dtype), pads)
-  forward = _by_blocks if size == 3 and stride == 2 and even else functools.partial(_plain, stride=stride)
-  (to_x,) = jax.linear_transpose(lambda x: forward(x, kernel), x)(dy)
+  if size == 3 and stride == 1:
+    return _plain(dy, _turned(kernel), 1)
+  if size == 3 and stride == 2 and even:
+    return _input_gradient_by_blocks(kernel, dy)
+  (to_x,) = jax.linear_transpose(lambda x: _plain(x, kernel, stride), x)(dy)
   return to_x
+
+
+def _turned(kernel: jax.Array) -> jax.Array:
+  """[k, k, c, o] as [k, k, o, c] with the taps in reverse order, made so that XLA sees no reversal."""
+  k, _, c, o = kernel.shape
+  taps = kernel.transpose(0, 1, 3, 2).reshape(k * k, o, c)
+  return jnp.concatenate([taps[i : i + 1] for i in reversed(range(k * k))]).reshape(k, k, o, c)
+
+
+def _input_gradient_by_blocks(kernel: jax.Array, dy: jax.Array) -> jax.Array:
+  """Of a 3x3 convolution of stride 2 and even h and w, which is one of 2x2 on blocks of 2x2 pixels."""
+  (b, h, w, _), c = dy.shape, kernel.shape[2]
+  padded = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))  # tap 2 t + p of pixel p in block t
+  taps = padded.reshape(2, 2, 2, 2, c, -1).transpose(0, 2, 1, 3, 4, 5).reshape(2, 2, 4 * c, -1)
+  ends = ((0, 1), (0, 1))
+  blocks = lax.conv_general_dilated(dy, _turned(taps), (1, 1), ends, dimension_numbers=_LAYOUT)
+  return blocks.reshape(b, h, w, 2, 2, c).transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, c)
 
 
 def _pointwise_weight_gradient(x: jax.Array, dy: jax.Array, stride: int) -> jax.Array:
@@ -156,7 +169,7 @@ def _pointwise_weight_gradient(x: jax.Array, dy: jax.Array, stride: int) -> jax.
 
 def _weight_gradient(x: jax.Array, dy: jax.Array, stride: int) -> jax.Array:
   """Of a 3x3 convolution, summed over parts of the batch that stay in a core's cache, one after the other."""
-  b, part = len(x), _part(x.shape)
+  b, part = len(x), _part(x.shape, x.dtype.itemsize)
   xs, dys = x.reshape(-1, part, *x.shape[1:]), dy.reshape(-1, part, *dy.shape[1:])
   total = _weight_gradient_at_once(xs[0], dys[0], stride)
   for i in range(1, b // part):
@@ -165,11 +178,11 @@ def _weight_gradient(x: jax.Array, dy: jax.Array, stride: int) -> jax.Array:
   return total
 
 
-def _part(shape: tuple[int, ...]) -> int:
+def _part(shape: tuple[int, ...], itemsize: int) -> int:
   """How many images of a batch [b, h, w, c] are taken at a time: at most a megabyte, but 16 or more."""
   b, *image = shape
   parts = [n for n in range(16, b + 1) if b % n == 0] or [b]
-  return max((n for n in parts if 4 * n * math.prod(image) <= _CACHED), default=parts[0])
+  return max((n for n in parts if itemsize * n * math.prod(image) <= _CACHED), default=parts[0])
 
 
 def _weight_gradient_at_once(x: jax.Array, dy: jax.Array, stride: int) -> jax.Array:
@@ -186,6 +199,7 @@ def _weight_gradient_at_once(x: jax.Array, dy: jax.Array, stride: int) -> jax.Ar
     rhs_dilation=(stride, stride * m),
     dimension_numbers=_LAYOUT,
   )
+  y = y.astype(_exact(y))  # the parts are added in it
   return y.reshape(c // m, 3, 3, m, -1).transpose(1, 2, 0, 3, 4).reshape(3, 3, c, -1)
 
 
@@ -197,30 +211,56 @@ def batch_norm(
   return _norm_forward(x, scale, bias, epsilon)[0]
 
 
-def _norm_forward(x, scale, bias, epsilon):
+def _norm_forward(given, scale, bias, epsilon):
+  x = given.astype(_exact(given))
   n = x.size // x.shape[-1]
   total, squares = _sums(x, x * x)
   mean = total / n
   var = jnp.maximum(0.0, squares / n - mean * mean)
   inverse = lax.rsqrt(var + epsilon)
   slope = scale * inverse
-  return (x * _wide(slope) + _wide(bias - mean * slope), mean, var), (x, scale, mean, inverse)
+  y = x * _wide(slope) + _wide(bias - mean * slope)
+  return (y.astype(given.dtype), mean, var), (given, scale, mean, inverse)
 
 
 def _norm_backward(epsilon, saved, cotangents):
   del epsilon
-  x, scale, mean, inverse = saved
-  g = lax.optimization_barrier(cotangents[0])
+  given, scale, mean, inverse = saved
+  x, g = given.astype(_exact(given)), lax.optimization_barrier(cotangents[0]).astype(_exact(given))
   n = x.size // x.shape[-1]
   to_bias, products = _sums(g, g * x)
   to_scale = (products - mean * to_bias) * inverse
   slope = scale * inverse
   by_x = -slope * inverse * to_scale / n
   constant = -slope * to_bias / n - by_x * mean
-  return g * _wide(slope) + (x * _wide(by_x) + _wide(constant)), to_scale, to_bias
+  to_x = g * _wide(slope) + (x * _wide(by_x) + _wide(constant))
+  return to_x.astype(given.dtype), to_scale, to_bias
 
 
 batch_norm.defvjp(_norm_forward, _norm_backward)
+
+
+@jax.custom_vjp
+def relu(x: jax.Array) -> jax.Array:
+  """max(x, 0), computed in float32 where x has less."""
+  return jnp.maximum(x.astype(_exact(x)), 0).astype(x.dtype)
+
+
+def _relu_forward(x):
+  y = relu(x)
+  return y, y
+
+
+def _relu_backward(y, g):
+  return (jnp.where(y.astype(_exact(y)) > 0, g.astype(_exact(y)), 0).astype(g.dtype),)
+
+
+relu.defvjp(_relu_forward, _relu_backward)
+
+
+def _exact(x: jax.Array) -> jnp.dtype:
+  """The dtype of sums and norms: that of x, but at least float32."""
+  return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _wide(values: jax.Array) -> jax.Array:

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from rsjax.models import cpu
-from rsjax.models.layers import Norm, conv, conv_norm
+from rsjax.models.layers import Norm, conv, conv_norm, relu
 
 _orthogonal = nn.initializers.orthogonal()
 
@@ -54,7 +54,7 @@ class DnCNN(nn.Module):
         x = conv(x, self.features, 3, 1, name, self, bias=True, init=_orthogonal)
       else:
         x = conv_norm(cpu.held(x), train, self.features, 3, 1, (name, norm), self, init=_orthogonal)
-      x = nn.relu(x)
+      x = relu(x)
     last = str(3 * (self.depth - 1) - 1)
     x = cpu.held(x).astype(jnp.float32)
     zeros = nn.initializers.zeros_init()

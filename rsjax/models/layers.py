@@ -96,7 +96,12 @@ def conv_norm(
 
 
 def _for_cpu(x: jax.Array, like: Any) -> bool:
-  return cpu.wanted() and not like.folded and x.dtype == like.dtype == jnp.float32
+  return cpu.wanted() and not like.folded and x.dtype == like.dtype and x.dtype in (jnp.float32, jnp.bfloat16)
+
+
+def relu(x: jax.Array) -> jax.Array:
+  """max(x, 0)."""
+  return cpu.relu(x) if cpu.wanted() and x.dtype == jnp.bfloat16 else nn.relu(x)
 
 
 class Shortcut(nn.Module):

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rsjax.models.layers import CONVOLUTIONS, Layer, Shortcut, conv_norm, head
+from rsjax.models.layers import CONVOLUTIONS, Layer, Shortcut, conv_norm, head, relu
 from rsjax.models.normalize import normalize
 
 EXPANSION = 4  # a bottleneck's outputs over its inner width
@@ -26,13 +26,13 @@ class Bottleneck(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-    y = nn.relu(conv_norm(x, train, self.features, 1, 1, ("conv1", "bn1"), self))
-    y = nn.relu(conv_norm(y, train, self.features, 3, self.stride, ("conv2", "bn2"), self))
+    y = relu(conv_norm(x, train, self.features, 1, 1, ("conv1", "bn1"), self))
+    y = relu(conv_norm(y, train, self.features, 3, self.stride, ("conv2", "bn2"), self))
     y = conv_norm(y, train, EXPANSION * self.features, 1, 1, ("conv3", "bn3"), self)
     if self.stride != 1 or x.shape[-1] != EXPANSION * self.features:
       features = EXPANSION * self.features
       x = Shortcut(features, self.stride, self.dtype, self.folded, name="downsample")(x, train)
-    return nn.relu(y + x)
+    return relu(y + x)
 
 
 class ResNet50(nn.Module):
@@ -48,7 +48,7 @@ class ResNet50(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
     x = normalize(images, self.mean, self.std).astype(self.dtype)
-    x = nn.relu(conv_norm(x, train, 64, 7, 2, ("conv1", "bn1"), self))
+    x = relu(conv_norm(x, train, 64, 7, 2, ("conv1", "bn1"), self))
     x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
     for i, (blocks, features, stride) in enumerate(
       ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2)), start=1

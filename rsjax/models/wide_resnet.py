@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rsjax.models.layers import Layer, conv, conv_norm, head, norm
+from rsjax.models.layers import Layer, conv, conv_norm, head, norm, relu
 from rsjax.models.normalize import normalize
 
 
@@ -24,8 +24,8 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-    active = nn.relu(norm(x, train, "bn1", self))
-    y = nn.relu(conv_norm(active, train, self.features, 3, self.stride, ("conv1", "bn2"), self))
+    active = relu(norm(x, train, "bn1", self))
+    y = relu(conv_norm(active, train, self.features, 3, self.stride, ("conv1", "bn2"), self))
     y = conv(y, self.features, 3, 1, "conv2", self)
     if self.stride != 1 or x.shape[-1] != self.features:
       x = conv(active, self.features, 1, self.stride, "convShortcut", self)
@@ -52,4 +52,4 @@ class WideResNet(nn.Module):
     for i, (features, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
       blocks, width = (self.depth - 4) // 6, features * self.widen
       x = Layer(Block, blocks, width, stride, self.dtype, self.folded, self.remat, name=f"block{i}")(x, train)
-    return head(nn.relu(norm(x, train, "bn1", self)), self.num_classes)
+    return head(relu(norm(x, train, "bn1", self)), self.num_classes)
