@@ -242,7 +242,7 @@ batch_norm.defvjp(_norm_forward, _norm_backward)
 
 @jax.custom_vjp
 def relu(x: jax.Array) -> jax.Array:
-  """max(x, 0), computed in float32 where x has less."""
+  """max(x, 0), computed in float32 if x is bfloat16."""
   return jnp.maximum(x.astype(_exact(x)), 0).astype(x.dtype)
 
 
@@ -258,9 +258,9 @@ def _relu_backward(y, g):
 relu.defvjp(_relu_forward, _relu_backward)
 
 
-def _exact(x: jax.Array) -> jnp.dtype:
-  """The dtype of sums and norms: that of x, but at least float32."""
-  return jnp.promote_types(x.dtype, jnp.float32)
+def _exact(x: jax.Array) -> Any:
+  """The dtype of sums and norms: that of x, but float32 for bfloat16."""
+  return jnp.float32 if x.dtype == jnp.bfloat16 else x.dtype
 
 
 def _wide(values: jax.Array) -> jax.Array:

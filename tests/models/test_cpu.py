@@ -58,6 +58,35 @@ def test_gradients_of_convolutions_to_rounding_in_float64(shape, batch, onednn, 
   assert gap(found, wanted) < 1e-13
 
 
+@pytest.mark.parametrize("shape", [(8, 8, 16, 16, 3, 1), (8, 8, 16, 32, 3, 2), (8, 8, 16, 32, 1, 2)], ids=str)
+def test_gradients_of_convolutions_in_bfloat16_are_summed_in_float32(shape, monkeypatch):
+  monkeypatch.setattr(cpu, "_CACHED", 1)
+  h, w, c, o, k, stride = shape
+  half = lambda *shape: jnp.asarray(draw(*shape), jnp.bfloat16)
+  x, kernel, dy = half(256, h, w, c), half(k, k, c, o), half(256, h // stride, w // stride, o)
+
+  def gradients(dtype):
+    convolution = lambda x, kernel: cpu.convolution(x.astype(dtype), kernel, stride, True)
+    result, back = jax.vjp(convolution, x.astype(dtype), kernel.astype(jnp.float64 if dtype == jnp.float64 else jnp.float32))
+    return result, *back(dy.astype(dtype))
+
+  found, exact = (devices.jit(gradients, once=True, static_argnums=0)(d) for d in (jnp.bfloat16, jnp.float64))
+  assert [value.dtype for value in found] == [jnp.bfloat16, jnp.bfloat16, jnp.float32]
+  result, to_x, to_kernel = (distance([np.asarray(a)], [np.asarray(b)]) for a, b in zip(found, exact))
+  assert result < 2**-8 and to_x < 2**-8
+  assert to_kernel < 2**-9  # each part is rounded once; their sum is not
+
+
+def test_a_rectifier_in_bfloat16_is_the_usual_one():
+  x = jnp.asarray([-2, -0.0, 0, 1e-30, 3, np.inf], jnp.bfloat16)
+  for function in (lambda x: x, lambda x: x.astype(jnp.float32)):
+    for ours, usual in zip(*(jax.vjp(f, function(x)) for f in (cpu.relu, jax.nn.relu))):
+      if callable(ours):
+        ours, usual = (back(function(x + 1))[0] for back in (ours, usual))
+      assert ours.dtype == usual.dtype
+      np.testing.assert_array_equal(ours, usual)
+
+
 @pytest.mark.parametrize("shape", [(4, 8, 8, 5), (3, 7, 5, 4), (64, 1, 1, 3)], ids=str)
 def test_batch_norm_and_its_gradients_to_rounding_in_float64(shape):
   x, scale, bias = 1 + draw(*shape), draw(shape[-1], seed=1), draw(shape[-1], seed=2)
@@ -77,7 +106,7 @@ def test_batch_norm_and_its_gradients_to_rounding_in_float64(shape):
 def network(arch, dtype, monkeypatch):
   """A network that computes in `dtype`, also where its code says float32."""
   names = SimpleNamespace(**{**vars(jnp), "float32": dtype})
-  for module in (layers, cifar_resnet, resnet, normalize):
+  for module in (layers, cifar_resnet, resnet, normalize) if dtype != jnp.bfloat16 else ():
     monkeypatch.setattr(module, "jnp", names)
   fields = dict(num_classes=3, mean=(0.5,) * 3, std=(0.2,) * 3, dtype=dtype)
   return resnet.ResNet50(**fields) if arch == "resnet50" else cifar_resnet.CifarResNet(depth=8, **fields)
@@ -144,6 +173,21 @@ def test_a_network_trains_as_with_the_plain_layers(arch, side, forms, once, monk
     assert all(ours <= 2 * plain + 1e-7 for ours, plain in zip(found, errors[0]))
 
 
+def test_a_network_trains_in_bfloat16_no_less_exactly_than_with_the_plain_layers(monkeypatch):
+  model = network("cifar_resnet8", jnp.bfloat16, monkeypatch)
+  with x64(False):
+    variables = initial(model, (16, 16, 3))
+  x, labels = 0.5 + 0.2 * draw(64, 16, 16, 3), np.arange(64) % 3
+  plain, ours = (step(model, variables, x, labels, np.float32, form, True) for form in (None, True))
+  model = network("cifar_resnet8", jnp.float64, monkeypatch)
+  with jax.numpy_dtype_promotion("standard"):  # Flax's own layers name float32
+    exact = step(model, variables, x, labels, np.float64, None, True)
+  assert {leaf.dtype for leaf in jax.tree.leaves(ours[2])} == {np.dtype(np.float32)}
+  assert 1e-4 < distance(plain[2], exact[2])  # it did compute in bfloat16
+  for found, usual, wanted in zip(ours, plain, exact):
+    assert distance(found, wanted) <= 1.2 * distance(usual, wanted) + 1e-4
+
+
 def distance(found, wanted):
   """The Euclidean distance of two trees over the length of the second."""
   length = lambda tree: np.sqrt(
@@ -154,7 +198,7 @@ def distance(found, wanted):
 
 @pytest.mark.parametrize(("batch", "part"), [(128, 16), (96, 16), (20, 20), (40, 20), (17, 17), (3, 3)])
 def test_a_batch_is_cut_into_equal_parts(batch, part):
-  assert cpu._part((batch, 32, 32, 16)) == part
+  assert cpu._part((batch, 32, 32, 16), 4) == part
 
 
 def test_outside_its_context_nothing_changes():
