@@ -7,7 +7,7 @@ of many more draws.
 
 import numpy as np
 
-from rsjax.analysis.reanalysis import leading_classes
+from rsjax.analysis.deciding import leading_classes
 from rsjax.analysis.statistics import check_rows
 from rsjax.errors import InputError
 from rsjax.noise import parameter_names

@@ -22,7 +22,7 @@ from rsjax.analysis import contradictions, looks, statistics
 from rsjax.analysis.exact import is_closed
 from rsjax.analysis.labels import facts, norm_words
 from rsjax.errors import InputError
-from rsjax.results import Results, plural
+from rsjax.results import Results, manifest_path, plural
 
 _NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
 _CLAIM = re.compile(rf"\s*{_NUMBER}\s*(%?)\s*(?:at|@)\s*(?:(?:l2\s+)?radius\s+)?{_NUMBER}\s*", re.IGNORECASE)
@@ -145,8 +145,13 @@ def judge_all(
 def contradicting(results: Results) -> list[str]:
   """Everything in a file that contradicts itself, as `rsjax.check` finds it; one sentence each.
 
-  A file without votes, as of other tools, has no manifest of rsjax, and so none that could lack a setting.
+  A file without votes, as of other tools, has no manifest of rsjax, and so none that could lack a setting. One
+  of rsjax whose manifest was taken away is none of these.
   """
+  if results.manifest["about"].get("manifest") == "missing":
+    return [
+      f"it is a file of rsjax without its manifest {manifest_path(results.path).name}: nothing is checked"
+    ]
   if "votes" not in results.columns:
     return [*contradictions.of_images(results), *contradictions.of_rows(results)]
   said = (text for part in contradictions.checked(results) for text in part.contradictions)

@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from rsjax import bounds, noise
 from rsjax.analysis import contradictions, looks
+from rsjax.analysis.deciding import check_has_votes
 from rsjax.analysis.exact import check_random
 from rsjax.analysis.labels import as_results
-from rsjax.analysis.reanalysis import at_share, check_has_votes
+from rsjax.analysis.reanalysis import at_share
 from rsjax.analysis.statistics import check_rows
 from rsjax.bounds import LOWER_SHARE
 from rsjax.errors import InputError

@@ -7,25 +7,28 @@
 import dataclasses
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from rsjax import bounds, noise
 from rsjax.analysis import attacked, looks
+from rsjax.analysis.deciding import decided_anew, lacking_settings
 from rsjax.analysis.exact import is_exact, wrong_passes
-from rsjax.analysis.reanalysis import decided_anew, lacking_settings
 from rsjax.data import Dataset, Selection
 from rsjax.data.named import SETS
 from rsjax.errors import InputError
 from rsjax.procedures import AUTO
-from rsjax.results import Results, command_of, plural
+from rsjax.results import Results, command_of, parse_column, plural
 
 _ABOVE, _BELOW = 0.5e-6, 1.5e-6  # rounding: of a radius, which is rounded down to six decimals,
 _P = 2e-10  # of pABar,
 _P_VALUE = 1e-5  # and, relative, of a p-value
 # The settings that every manifest of the commands has, besides those of its noise and procedure.
-_ALWAYS = ("command", "dataset", "checkpoint", "seed", "precision")
+_ALWAYS = ("command", "noise", "dataset", "checkpoint", "seed", "precision")
 _OF_A_SPLIT = ("split", "skip", "dtype")  # and of a run of a split of a data set
+_DTYPES = (None, "float32", "bfloat16")
+_OF_A_SESSION = ("rsjax", "jax", "device")  # what each session says, among other things
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +45,13 @@ def checked(f: Results) -> list[Checked]:
   wrong = (*of_settings(f), *of_whole_manifest(f))
   told = "" if wrong else f": {procedure_words(f)}, seed {f.settings['seed']}"
   incomplete = f"incomplete, {len(f)} of {plural(f.expected or 0, 'image')}"
-  notes = (*f.notes, *([] if f.complete or len(f) > (f.expected or 0) else [incomplete]))
+  notes = [*f.notes, *([] if f.complete or len(f) > (f.expected or 0) else [incomplete])]
+  if "votes" in f.columns and not wrong:
+    notes += looks.ended_before(f)
   bound = "radius, nA and pABar" if "radius" in f.columns else "pvalue"
   return [
     Checked(f"manifest{told}", wrong),
-    Checked(f"images: {plural(len(f), 'row')} of {f.expected}{_as_asked(f)}", (*of_images(f),), notes),
+    Checked(f"images: {plural(len(f), 'row')} of {f.expected}{_as_asked(f)}", (*of_images(f),), (*notes,)),
     Checked(f"votes: predict, {bound} follow from them in {plural(len(f), 'row')}", (*of_rows(f),)),
   ]
 
@@ -136,6 +141,20 @@ def of_whole_manifest(f: Results) -> Iterator[str]:
   command = command_of(f.columns)
   if f.settings.get("command") not in (None, command):
     yield f"its columns are those of {command}, but its manifest says {f.settings['command']}"
+  if (dtype := f.settings.get("dtype")) not in _DTYPES:
+    yield f"its manifest says dtype {dtype}, in which rsjax does not compute"
+  told = [name for name in _OF_A_SESSION if any(name not in session for session in f.manifest["sessions"])]
+  if told:
+    yield f"a session of its manifest lacks {', '.join(told)}"
+  images, network = (about.get("image_shape") for about in (f.manifest["about"], _checkpoint(f)))
+  if None not in (images, network) and images != network and "denoiser" not in f.settings:
+    yield f"its manifest says that images are {images}, but the checkpoint is for {network}"
+
+
+def _checkpoint(f: Results) -> dict[str, Any]:
+  """What the manifest says of the classifier; {} if it says nothing."""
+  said = f.manifest["about"].get("checkpoint")
+  return said if isinstance(said, dict) else {}
 
 
 def is_of_a_split(f: Results) -> bool:
@@ -149,6 +168,7 @@ def of_rows(f: Results) -> Iterator[str]:
   """Rows that do not follow from their votes under the manifest's settings."""
   if "votes" not in f.columns or not len(f) or lacking_settings(f):
     return
+  yield from _of_classes(f)
   columns, index = f.columns, f.columns["idx"]
   try:
     if looks.is_by_looks(f.settings):
@@ -183,6 +203,19 @@ def of_rows(f: Results) -> Iterator[str]:
     yield from attacked.of_rows(f)
 
 
+def _of_classes(f: Results) -> Iterator[str]:
+  """Labels and votes for classes that the classifier does not have."""
+  classes = _checkpoint(f).get("num_classes")
+  if not isinstance(classes, int):
+    return
+  for name in ("label", "votes0", "votes"):
+    if name not in f.columns:
+      continue
+    seen = f.columns[name] if name == "label" else parse_column(f.columns[name]).classes
+    if len(seen) and seen.max() >= classes:
+      yield f"its {name} name class {seen.max()}, but its manifest says that there are {classes} classes"
+
+
 def of_data(f: Results, dataset: Dataset) -> Iterator[str]:
   """A digest, a number of images or labels that differ from those of the data set."""
   images, index = f.manifest["about"].get("images"), f.columns["idx"]
@@ -193,6 +226,9 @@ def of_data(f: Results, dataset: Dataset) -> Iterator[str]:
     yield f"its data set has digest {f.settings.get('dataset')}, but {dataset.name} has {dataset.digest}"
   if images is not None and images != len(dataset):
     yield f"its manifest says {images} images, but {dataset.name} has {len(dataset)}"
+  shape = f.manifest["about"].get("image_shape")
+  if shape is not None and shape != list(dataset.image_shape):
+    yield f"its manifest says that images are {shape}, but those of {dataset.name} are {[*dataset.image_shape]}"
   outside = index >= len(dataset)
   if outside.any():
     yield f"image {index[outside][0]} does not exist: {dataset.name} has {len(dataset)} images"

@@ -140,6 +140,17 @@ def stopped_by(settings: dict[str, Any]) -> str | None:
   )
 
 
+def ended_before(results: Results) -> Iterator[str]:
+  """A sentence on images that ended before their rule was fulfilled, as by Ctrl-C or `--time-budget`.
+
+  Raises:
+    InputError: as for `undecided`.
+  """
+  if ended := int(undecided(results).sum()):
+    images = plural(ended, "image was", "images were")
+    yield f"{images} ended before drawing was done: with more draws their radii might be larger"
+
+
 def told(results: Results, radii: Sequence[float]) -> Iterator[str]:
   """Sentences on what a table at these radii, with the ACR, means for a file that stopped at grid radii.
 
@@ -154,10 +165,7 @@ def told(results: Results, radii: Sequence[float]) -> Iterator[str]:
         "might be larger, so that certified accuracy and ACR are lower bounds"
       )
     return
-  ended = int(undecided(results).sum())
-  if ended:
-    images = plural(ended, "image was", "images were")
-    yield f"{images} ended before drawing was done: with more draws their radii might be larger"
+  yield from ended_before(results)
   grid = grid_radii(results.settings)
   if grid is None:
     return

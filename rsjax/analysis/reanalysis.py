@@ -16,15 +16,15 @@ import numbers
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rsjax import bounds, noise, procedures
-from rsjax.analysis import looks
-from rsjax.analysis.exact import check_random, is_exact
+from rsjax import bounds
+from rsjax.analysis import contradictions, looks
+from rsjax.analysis.deciding import check_has_votes, decided_anew
+from rsjax.analysis.exact import check_random
 from rsjax.bounds import BoundKind
 from rsjax.errors import InputError
 from rsjax.procedures import Counts
-from rsjax.results import Results, format_counts, manifest_path, parse_column
+from rsjax.results import Results, format_counts, parse_column
 
 
 def with_alpha(results: Results, alpha: float) -> Results:
@@ -36,7 +36,7 @@ def with_alpha(results: Results, alpha: float) -> Results:
   check_has_votes(results)
   looks.check_fixed(results, "at another alpha")
   bounds.check_alpha(alpha)
-  return _decide(results, {"alpha": float(alpha)}, {})
+  return _decide(_noted(results), {"alpha": float(alpha)}, {})
 
 
 def at_share(results: Results, share: float) -> Results:
@@ -53,7 +53,7 @@ def at_share(results: Results, share: float) -> Results:
   settings: dict[str, Any] = {"alpha": share * results.settings["alpha"]}
   if looks.is_by_looks(results.settings):
     settings["plan"] = looks.plan_of(results.settings).scaled(share).settings()
-  return _decide(results, settings, {})
+  return _decide(_noted(results), settings, {})
 
 
 def with_draws(results: Results, n: int, seed: int = 0) -> Results:
@@ -86,7 +86,7 @@ def with_draws(results: Results, n: int, seed: int = 0) -> Results:
     "votes": np.array(format_counts(fewer), object),
     "n": np.full(len(results), n, np.int64),
   }
-  return _decide(results, {"n": int(n)}, changed)
+  return _decide(_noted(results), {"n": int(n)}, changed)
 
 
 def with_bound(results: Results, bound: BoundKind) -> Results:
@@ -117,7 +117,7 @@ def with_bound(results: Results, bound: BoundKind) -> Results:
       "draws, and its manifest has no plan of looks"
     )
   settings = _without_bound(results.settings) | bounds.bound_settings(bound)
-  changed = dataclasses.replace(results, manifest=results.manifest | {"settings": settings})
+  changed = dataclasses.replace(_noted(results), manifest=results.manifest | {"settings": settings})
   try:
     return _decide(changed, {}, {})
   except InputError as error:
@@ -161,7 +161,7 @@ def with_top_k(results: Results, k: int) -> Results:
   if k >= classes:
     raise InputError(f"k of top-k must be below the number of classes, {classes} as {said}, got {k}")
   settings = _without_bound(results.settings) | {"top_k": int(k)}
-  changed = dataclasses.replace(results, manifest=results.manifest | {"settings": settings})
+  changed = dataclasses.replace(_noted(results), manifest=results.manifest | {"settings": settings})
   try:
     return _decide(changed, {}, {})
   except InputError as error:
@@ -195,53 +195,15 @@ def as_predictions(results: Results, alpha: float | None = None) -> Results:
     "command": "predict",
     "alpha": alpha or results.settings["alpha"],
   }
-  as_predict = dataclasses.replace(results, columns=columns, manifest=results.manifest | {"settings": settings})
+  manifest = results.manifest | {"settings": settings}
+  as_predict = dataclasses.replace(_noted(results), columns=columns, manifest=manifest)
   return _decide(as_predict, {}, {})
 
 
-def leading_classes(results: Results) -> NDArray[np.int64]:
-  """int64[rows]: the class of most votes, -1 if there are none; for a file of another tool, its prediction."""
-  if "votes" not in results.columns:
-    return results.columns["predict"]
-  return parse_column(results.columns["votes"]).leaders()
-
-
-def decided_anew(results: Results) -> dict[str, np.ndarray]:
-  """{column: values} that follow from the file's votes under its settings: what its rows should say.
-
-  Raises:
-    InputError: if the plan of looks or the bound is not valid, or a row's draws are not one of its looks.
-  """
-  settings, columns = results.settings, results.columns
-  votes = parse_column(columns["votes"])
-  alpha = 0.0 if is_exact(settings) else settings["alpha"]
-  plan = looks.plan_of(settings) if looks.is_by_looks(settings) else None
-  if "radius" not in columns:
-    answers = procedures.predict_at_looks(votes, plan) if plan else procedures.predict(votes, alpha)
-    return {"predict": answers.prediction, "pvalue": answers.p_value}
-  votes0, kind = parse_column(columns["votes0"]), noise.from_settings(settings)
-  bound, top_k = bounds.bound_from_settings(settings), settings.get("top_k")
-  if is_exact(settings):
-    certificates = procedures.certify_exactly(votes, kind)
-  elif top_k is not None:
-    certificates = (
-      procedures.certify_top_k_at_looks(votes, columns["label"], top_k, plan, kind)
-      if plan
-      else procedures.certify_top_k(votes, columns["label"], top_k, alpha, kind)
-    )
-  else:
-    certificates = (
-      procedures.certify_at_looks(votes0, votes, plan, kind, bound)
-      if plan
-      else procedures.certify(votes0, votes, alpha, kind, bound)
-    )
-  norm, dimension = settings.get("norm", kind.norm), settings.get("dimension")
-  return {
-    "predict": certificates.prediction,
-    "radius": bounds.in_norm(certificates.radius, kind, norm, dimension),
-    "nA": certificates.n_a,
-    "pABar": certificates.p_lower,
-  }
+def _noted(results: Results) -> Results:
+  """The file, with a note on each way in which its rows contradict its votes: rows made anew no longer do."""
+  odd = [f"as it was read, {text}" for text in contradictions.of_rows(results)]
+  return dataclasses.replace(results, notes=(*results.notes, *odd))
 
 
 def _decide(results: Results, settings: dict, changed: dict[str, np.ndarray]) -> Results:
@@ -257,26 +219,3 @@ def _decide(results: Results, settings: dict, changed: dict[str, np.ndarray]) ->
 def _without_bound(settings: dict[str, Any]) -> dict[str, Any]:
   others = {*bounds.bound_settings(bounds.MULTI), "top_k"}
   return {key: value for key, value in settings.items() if key not in others}
-
-
-def check_has_votes(results: Results) -> None:
-  """Raises InputError if a file keeps no votes, or its manifest lacks the settings that explain them."""
-  if results.manifest["about"].get("manifest") == "missing":
-    raise InputError(
-      f"{results.path} has no manifest {manifest_path(results.path).name} beside it, and votes cannot be "
-      "analysed without one: put it back, or give a file of rsjax with its manifest"
-    )
-  if "votes" not in results.columns:
-    raise InputError(
-      f"{results.path} keeps no votes of the classes: only files of rsjax can be analysed at another n or "
-      "alpha, with another bound, for top-k, or combined"
-    )
-  if lacking := lacking_settings(results):
-    raise InputError(f"the manifest of {results.path} lacks {', '.join(lacking)}: its votes cannot be analysed")
-
-
-def lacking_settings(results: Results) -> list[str]:
-  """The settings that are missing from a manifest, but needed to analyse its votes."""
-  needed = ("n",) if is_exact(results.settings) else ("n", "alpha")
-  own = [name for name in needed if results.settings.get(name) is None]
-  return [*noise.lacking(results.settings), *own]

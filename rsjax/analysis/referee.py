@@ -140,9 +140,30 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
     if not np.array_equal(f.columns["idx"], first) and _same_data(k, known[0]):
       both = len(np.intersect1d(first, f.columns["idx"]))
       others.append(f"{name} is of other images than {names[0]}: {len(f)} and {len(first)}, {both} in common")
+  yield from _other_labels(files, known, names)
   yield from others[:_APART]
   if len(others) > _APART:
     yield f"{plural(len(others) - _APART, 'more file is', 'more files are')} of other images than {names[0]}"
+
+
+def _other_labels(
+  files: Sequence[Results], known: Sequence[dict[str, Any]], names: Sequence[str]
+) -> Iterator[str]:
+  """Files that give images of one data set other labels than the first file of it does."""
+  for place, (f, k) in enumerate(zip(files, known)):
+    for earlier in range(place):
+      other = files[earlier]
+      if not _same_data(k, known[earlier]):
+        continue
+      index, ours, theirs = np.intersect1d(f.columns["idx"], other.columns["idx"], return_indices=True)
+      wrong = index[f.columns["label"][ours] != other.columns["label"][theirs]]
+      if len(wrong):
+        images = plural(len(wrong), "image")
+        yield (
+          f"{names[place]} has other labels than {names[earlier]} for {images}, the first is {wrong[0]}: one "
+          "may have been changed; they are not to be compared"
+        )
+      break
 
 
 def _same_data(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -156,7 +177,7 @@ def _given_twice(files: Sequence[Results], names: Sequence[str]) -> Iterator[str
   """Of files that hold the rows of another one."""
   rows: dict[int, list[str]] = {}
   for f, name in zip(files, names):
-    own = tuple(tuple(f.columns[c]) for c in ("idx", "predict", "radius", "votes") if c in f.columns)
+    own = tuple(tuple(f.columns[c]) for c in ("idx", "label", "predict", "radius", "votes") if c in f.columns)
     rows.setdefault(hash(own), []).append(name)
   for same in rows.values():
     if len(same) > 1:

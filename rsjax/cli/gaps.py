@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +42,8 @@ def alone(attacks: Sequence[Any], args: argparse.Namespace) -> int:
   lines = [(f"{f.path}: {attacked.called(f)}", _cells(attacked.attacked_accuracy(f, radii))) for f in attacks]
   print("robust accuracy of the smoothed classifier is at most, by l2 radius\n")
   print(fitted("radius", *_columns(radii), lines))
+  for text in (f"{f.path}: {text}" for f in attacks for text in _of_one(f)):
+    print(f"warning: {text}", file=sys.stderr)
   return 0
 
 
@@ -157,17 +160,31 @@ def _cells(values: Any) -> list[str]:
 
 def _about(attack: Any, gap: Any, certified: Any) -> list[str]:
   """What should be said of an attack's file, and of the images that it has."""
-  from rsjax.analysis import contradictions
-  from rsjax.analysis.labels import rows_there
   from rsjax.results import plural
 
-  of = (contradictions.of_images, contradictions.of_settings, contradictions.of_rows)
-  found = [f"{attack.path}: {text}" for check in of for text in check(attack)]
-  if not attack.complete:
-    found.append(f"{attack.path}: {rows_there(attack, 'incomplete, ')}")
+  found = [f"{attack.path}: {text}" for text in _of_one(attack)]
   if gap.left_out:
     both, others = plural(len(gap.attacked), "image"), plural(gap.left_out, "image")
     found.append(
       f"{attack.path} and {certified.path}: only the {both} that are in both are shown, {others} are not"
     )
+  return found
+
+
+def _of_one(attack: Any) -> list[str]:
+  """What should be said of an attack's file, whatever is beside it."""
+  from rsjax.analysis import contradictions
+  from rsjax.analysis.labels import rows_there
+
+  of = (
+    contradictions.of_images,
+    contradictions.of_settings,
+    contradictions.of_whole_manifest,
+    contradictions.of_rows,
+  )
+  found = [*attack.notes, *(text for check in of for text in check(attack))]
+  if not attack.complete:
+    found.append(f"{rows_there(attack, 'incomplete, ')}; the numbers are of those that are there")
+  if attack.settings.get("indices") is not None:
+    found.append("its images were chosen one by one (--indices): the numbers are of these")
   return found

@@ -95,6 +95,8 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
   ]
   if not all(isinstance(session, dict) for session in manifest["sessions"]):
     odd.append("a session must be an object")
+  if manifest["format"] in _EARLIER and manifest["settings"].get("noise") is not None:
+    odd.append(f"{manifest['format']} names no noise, which was always Gaussian")
   if odd:
     raise InputError(f"{manifest_path(path)}, the manifest of {path}, is damaged: {'; '.join(odd)}")
   if manifest["format"] in _EARLIER:

@@ -8,7 +8,8 @@ another class.
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,6 @@ from rsjax.runs.progress import Progress
 _ROUNDING, _ROUGHLY = (0.001, 0.05), (0.01, 0.2)  # in float32 on the same kind of device, and otherwise
 _FEW = 2  # draws that may always
 _CHANCE = 1e-6  # of so many images in which rounding favours the class that was selected
-_DESCRIBED = ("arch", "num_classes", "classes", "image_shape", "mean", "std", "noise_sd", "epoch", "step")
 _DTYPES = ("float32", "bfloat16")
 
 
@@ -44,12 +44,23 @@ def against_checkpoint(f: Results, classifier: Base) -> Checked:
   if digest != classifier.digest:
     wrong.append(f"its checkpoint has digest {digest}, the one given {classifier.digest}")
   else:
-    wrong += [
-      f"its manifest says that the checkpoint's {name} is {said[name]}, but it is {classifier.metadata[name]}"
-      for name in _DESCRIBED
-      if name in said and name in classifier.metadata and said[name] != classifier.metadata[name]
-    ]
+    wrong += _misdescribed(said, json.loads(json.dumps(classifier.metadata)))
   return Checked(f"checkpoint: digest {classifier.digest}", (*wrong,))
+
+
+def _misdescribed(said: dict[str, Any], is_: dict[str, Any], of: str = "") -> Iterator[str]:
+  """What a manifest says of a checkpoint, and what the checkpoint says itself, where these differ."""
+  for name in sorted({*said, *is_}):
+    one, other = said.get(name), is_.get(name)
+    if isinstance(one, dict) and isinstance(other, dict):
+      yield from _misdescribed(one, other, f"{of}{name}.")
+    elif one != other:
+      yield f"its manifest says that the checkpoint's {of}{name} is {_short(one)}, but it is {_short(other)}"
+
+
+def _short(value: Any) -> str:
+  text = str(value)
+  return text if len(text) < 80 else f"{text[:77]}..."
 
 
 def redrawn(

@@ -28,7 +28,8 @@ def made(expected=5, path="r.tsv", **settings):
 
 
 _RUN = {"precision": "default", "dataset": "d", "checkpoint": "c", "split": "test", "skip": 2, "max": None}
-_RUN |= {"dtype": "float32"}
+_RUN |= {"dtype": "float32", "noise": "gaussian"}
+_SESSION = {"rsjax": "0", "jax": "0", "device": "cpu"}
 
 
 def sampled(images=40, n=1000, classes=4, alpha=0.001, seed=0, noise=0.25, **settings):
@@ -51,7 +52,7 @@ def sampled(images=40, n=1000, classes=4, alpha=0.001, seed=0, noise=0.25, **set
   numbers = {"n": n, "alpha": alpha, "seed": 0}
   settings = {"command": "certify", "sigma": 0.25, "n0": 100, **numbers, **_RUN} | settings
   about = {"checkpoint": {"noise_sd": noise}}
-  return Results(f"{seed}.tsv", {"settings": settings, "about": about, "sessions": [{}]}, columns, images)
+  return Results(f"{seed}.tsv", {"settings": settings, "about": about, "sessions": [_SESSION]}, columns, images)
 
 
 def test_certified_accuracy_is_in_the_open_ball_and_in_the_papers_tables_in_the_closed():
@@ -315,8 +316,38 @@ def test_what_a_referee_would_ask():
   assert "the files differ in alpha: 0.001, 0.01" in said([sampled(alpha=0.01), sampled()])
   assert "the files differ in n: 500, 1000" in said([sampled(n=500), sampled()])
   mixed = sampled(images=200)
-  mixed.manifest["sessions"][:] = [{"jax": "0.7.2"}, {"jax": "0.10.2"}]
+  mixed.manifest["sessions"][:] = [_SESSION | {"jax": "0.7.2"}, _SESSION | {"jax": "0.10.2"}]
   assert "more than one jax: 0.10.2, 0.7.2" in said([mixed])
+
+
+def test_other_labels_of_the_same_images_are_told():
+  one, other = sampled(images=200), sampled(images=200)
+  assert "other labels" not in said([one, other])
+  other.columns["label"] = other.columns["label"].copy()
+  other.columns["label"][[3, 8]] += 1
+  assert "has other labels than" in (told := said([one, other])) and "2 images, the first is 6" in told
+  assert "same rows" not in told
+  other.settings["dataset"] = "another"
+  assert "other labels" not in said([one, other])
+
+
+@pytest.mark.parametrize(
+  "again",
+  [
+    lambda f: analysis.with_alpha(f, 0.001),
+    lambda f: analysis.with_draws(f, 999),
+    lambda f: analysis.with_bound(f, "one-sided"),
+    lambda f: analysis.with_bound(f, "multi"),
+    lambda f: analysis.with_top_k(f, 2),
+    lambda f: analysis.at_share(f, 0.5),
+    analysis.as_predictions,
+  ],
+)
+def test_what_is_analysed_again_still_tells_what_contradicted_the_file(again):
+  wrong = sampled(images=200)
+  assert "votes certify" not in said([again(wrong)])
+  wrong.settings["sigma"] = 0.5
+  assert "as it was read" in (told := said([again(wrong)])) and "below what the votes certify" in told
 
 
 def test_one_run_given_twice_is_told():

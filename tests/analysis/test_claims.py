@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+import shutil
 from fractions import Fraction
 
 import helpers
@@ -79,6 +80,13 @@ def test_what_is_no_claim_is_refused_with_the_mend(text, mend):
 )
 def test_a_claim_is_compared_as_it_is_rounded(digits, text, supported):
   assert verdict(digits, text).supported is supported
+
+
+def test_no_claim_is_supported_by_a_file_whose_manifest_was_taken_away(digits, tmp_path):
+  copied = tmp_path / "sigma_0.25.tsv"
+  shutil.copy(digits.path, copied)
+  said = verdict(results.read_any(copied), "0.81 at 0.25")
+  assert not said.supported and "without its manifest sigma_0.25.tsv.json" in str(said)
 
 
 @pytest.mark.parametrize("hits", [1, 179, 180, 302, 303, 360])

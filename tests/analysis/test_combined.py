@@ -31,8 +31,7 @@ def made(sigma, votes, selected=0, alpha=ALPHA, **settings):
   columns = {
     "idx": np.arange(rows),
     "label": np.zeros(rows, int),
-    "radius": np.zeros(rows),
-    "time": np.zeros(rows),
+    **{name: np.zeros(rows) for name in ("predict", "radius", "time", "nA", "pABar")},
     "votes0": np.array([f"{c}:1" for c in np.broadcast_to(selected, rows)], object),
     "votes": np.array(results.format_counts(counts), object),
     "n": votes.sum(1),
@@ -46,7 +45,8 @@ def made(sigma, votes, selected=0, alpha=ALPHA, **settings):
     "alpha": alpha,
   }
   said |= {"dataset": "d", "checkpoint": "c", "seed": 0, "precision": "default"} | settings
-  manifest = {"format": results.FORMAT, "expected": rows, "about": {}, "sessions": [{"jax": "0"}]}
+  session = dict.fromkeys(("rsjax", "jax", "device"), "0")
+  manifest = {"format": results.FORMAT, "expected": rows, "about": {}, "sessions": [session]}
   manifest["settings"] = said
   return analysis.at_share(results.Results(f"sigma {sigma:g}", manifest, columns, rows), 1.0)
 

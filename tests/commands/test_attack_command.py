@@ -76,6 +76,22 @@ def test_an_example_inside_a_certified_radius_is_told_and_fails(copied, capsys):
   assert ": supported" not in out and f"something contradicts the file: image {inside}: class" in out
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_contradicts_an_attacks_file_is_told_with_and_without_certificates(beside, copied, capsys):
+  certified, attacked = copied
+  assert "warning: " not in ran(analyze.main, [attacked], capsys).err
+  lines = [line.split("\t") for line in attacked.read_text().splitlines()]
+  for line in lines[1:]:
+    line[lines[0].index("epsilon")] = line[lines[0].index("norm")] = "none"
+  attacked.write_text("".join("\t".join(line) + "\n" for line in lines))
+  manifest = results.manifest_path(attacked)
+  said = json.loads(manifest.read_text())
+  del said["settings"]["seed"]
+  manifest.write_text(json.dumps(said))
+  told = ran(analyze.main, [*[certified] * beside, attacked], capsys).err
+  assert "have a wrong answer and no example" in told and "its manifest lacks seed" in told
+
+
 def test_only_images_in_both_files_are_compared(copied, capsys):
   certified, attacked = copied
   lines = attacked.read_text().splitlines(keepends=True)

@@ -193,9 +193,29 @@ def no_seed(path):
   edit_manifest(path, lambda m: m["settings"].pop("seed"))
 
 
+def in_manifest(**changes):
+  """A change of a manifest: `settings__noise=None` takes a value away, others set it."""
+
+  def tamper(path):
+    def change(manifest):
+      for name, value in changes.items():
+        *parts, last = name.split("__")
+        place = functools.reduce(lambda node, part: node[part], parts, manifest)
+        place.pop(last) if value is None else place.update({last: value})
+
+    edit_manifest(path, change)
+
+  return tamper
+
+
 @pytest.mark.parametrize(
   ("name", "tamper", "said"),
   [
+    ("c.tsv", in_manifest(settings__noise=None), "its manifest lacks noise"),
+    ("c.tsv", in_manifest(settings__dtype="float64"), "dtype float64, in which rsjax does not compute"),
+    ("p.tsv", in_manifest(sessions=[{}]), "a session of its manifest lacks rsjax, jax, device"),
+    ("c.tsv", in_manifest(about__image_shape=[1, 1, 1]), "images are [1, 1, 1], but the checkpoint is for"),
+    ("c.tsv", in_manifest(about__checkpoint__num_classes=7), "but its manifest says that there are 7 classes"),
     ("c.tsv", raised, "1 radius is above what the votes certify; the first is of image 0"),
     ("looks.tsv", raised, "1 radius is above what the votes certify; the first is of image 0"),
     ("c.tsv", edited_votes, "the first is of image 0"),
@@ -217,6 +237,34 @@ def test_what_was_edited_is_found_without_a_checkpoint(name, tamper, said, copy,
   tamper(path)
   lines = [line for line in ran(1, capsys, path).splitlines() if line.startswith("contradiction: ")]
   assert any(said in line for line in lines), lines
+
+
+@pytest.mark.parametrize(
+  ("changes", "said"),
+  [
+    ({"about__checkpoint": {}}, "that the checkpoint's arch is None, but it is convnet"),
+    ({"about__checkpoint__training__objective": {"name": "macer"}}, "training.objective.name is macer"),
+    ({"about__checkpoint__training__epochs": 90}, "training.epochs is 90"),
+    ({"about__checkpoint__dataset_digest": "0"}, "dataset_digest is 0"),
+  ],
+)
+def test_whatever_a_manifest_says_of_the_checkpoint_is_compared(changes, said, copy, trained, capsys):
+  path = copy()
+  in_manifest(**changes)(path)
+  assert said in ran(1, capsys, path, "--checkpoint", trained, "--rows", 1)
+
+
+def test_the_shape_of_images_is_that_of_the_data(copy, capsys):
+  path = copy()
+  in_manifest(about__image_shape=[1, 1, 1], about__checkpoint__image_shape=[1, 1, 1])(path)
+  out = ran(1, capsys, path, "--data", "digits")
+  assert "that images are [1, 1, 1], but those of digits are [8, 8, 1]" in out
+
+
+def test_a_file_of_a_format_without_noise_names_none(copy, capsys):
+  path = copy()
+  in_manifest(format="rsjax-results-1")(path)
+  refused([path], capsys, "names no noise, which was always Gaussian")
 
 
 def another_seed(path):
