@@ -3,13 +3,16 @@
 import hashlib
 import importlib.util
 import pathlib
+from typing import Any
 
 import numpy as np
 
 from rsjax.data.dataset import Dataset
+from rsjax.data.pixels import DARK, odd_pixels
 from rsjax.errors import InputError
 
 _TEST_DIGITS = 360
+_PART = 2**20  # bytes read at once
 _MOST_UNNAMED = 2**16  # classes that labels alone may imply; more is taken for a mistake
 
 
@@ -45,6 +48,8 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
       if f"x_{split}" not in archive.files or f"y_{split}" not in arrays:
         raise InputError(f"{name} lacks x_{split} or y_{split}; it has {', '.join(archive.files)}")
       images = archive[f"x_{split}"]
+      other = {"train": "test", "test": "train"}[split]
+      other_is_dark = _is_dark(archive, f"x_{other}")
   except InputError:
     raise
   except Exception as error:  # NumPy raises many kinds: not a zip, truncated, pickled objects
@@ -77,13 +82,27 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
     most = len(classes)
   if lowest < 0 or highest >= most:
     raise InputError(f"{name}: labels must be in 0..{most - 1}, got {lowest}..{highest}")
-  notes = []
-  if images.max() <= 1:
-    notes.append(f"{name}: no pixel is above 1, though pixels are taken as 0..255: were they divided by 255?")
+  notes = [f"{name}: x_{split}: {text}" for text in odd_pixels(images)]
+  if other_is_dark and images.max() > DARK:
+    notes.append(
+      f"{name}: no pixel of x_{other} is above {DARK}, but pixels of x_{split} are: have they one scale?"
+    )
   if lowest > 0 and classes is None:
     notes.append(f"{name}: no label is below {lowest}, though labels are taken as counted from 0")
   num_classes = most if classes else highest + 1
   return _in_memory(name, split, images, labels.astype(np.int64), num_classes, classes, tuple(notes))
+
+
+def _is_dark(archive: Any, key: str) -> bool:
+  """Whether an array is there, is uint8, and has no pixel above DARK; reads no more of it than this needs."""
+  if f"{key}.npy" not in archive.zip.namelist():
+    return False
+  with archive.zip.open(f"{key}.npy") as file:
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    if header(file)[2] != np.uint8:
+      return False
+    return all(max(part) <= DARK for part in iter(lambda: file.read(_PART), b""))
 
 
 def _how_to_convert(images: np.ndarray, name: str) -> str:

@@ -17,12 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from rsjax import files
 from rsjax.analysis import Found, FoundValues
+from rsjax.data import pixels
 from rsjax.errors import InputError
 from rsjax.noise import check_image, check_seed
 from rsjax.procedures import CertifyMedian, Predict, PredictByLooks, Procedure, StopRule
 from rsjax.runs import attack, attackable, certification, given, values
 from rsjax.runs.progress import Noted, Shown
-from rsjax.smoothing import Execution, Smoothed, inspection, tuning
+from rsjax.smoothing import Execution, Smoothed, tuning
 from rsjax.smoothing.inputs import IMAGES
 from rsjax.smoothing.inspection import Look
 from rsjax.smoothing.votes import class_count
@@ -78,7 +79,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     coupled = self.inspector.independence(first)
     chosen = [self.checked((int(i), images[i]), first)[1] for i in places]
     look = self.inspector.look(chosen, None if known is None else known[places])
-    odd = inspection.odd_pixels(chosen) if self.inputs == IMAGES else ()
+    odd = pixels.odd_pixels(chosen) if self.inputs == IMAGES else ()
     return dataclasses.replace(look, warnings=(*filter(None, [coupled]), *odd, *look.warnings))
 
   def _check_image(self, first: NDArray[Any]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsjax import devices
+from rsjax.data import pixels
 from rsjax.data.coverage import few_classes
 from rsjax.runs.estimate import Estimate
 from rsjax.runs.job import Job
@@ -59,7 +60,7 @@ def _first_look(job: Job, first: NDArray[Any]) -> Iterator[str]:
   images = [job.smoothed.checked((i, job.images[i]), first)[1] for i in some]
   if job.settings is None:  # data sets by name have notes of their own
     if job.smoothed.inputs == inputs.IMAGES:
-      yield from inspection.odd_pixels(images)
+      yield from pixels.odd_pixels(images)
     if job.labels is not None and (told := few_classes(job.labels[job.indices], job.num_classes)):
       yield told
   if len(images) < inspection.FEWEST:

@@ -12,7 +12,7 @@ class is certified at the largest radius. No certificate shows this mistake; a f
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -29,7 +29,6 @@ from rsjax.smoothing.votes import class_count
 
 _ROUNDING, _COUPLED = 1e-4, 1e-2  # of the logits' size: what may differ unsaid, and what is refused
 _ROWS = 8  # of the one small program that looks
-_DARK = 16  # the largest grey level of raw sets such as scikit-learn's digits
 FEWEST = 16  # images, below which answers say too little
 _NEARLY_ALL = 0.95  # of the answers, for one class
 _LUCK = 0.05  # accuracies that guessing reaches with at least this probability are at chance
@@ -151,19 +150,6 @@ class Inspector:
 
   def _run(self, batch: np.ndarray) -> NDArray[np.float64]:
     return np.asarray(self._logits(self._variables, jnp.asarray(batch)), np.float64)
-
-
-def odd_pixels(images: Sequence[np.ndarray]) -> Iterator[str]:
-  """What is odd about images, uint8[h, w, c] or float32[h, w, c] in [0, 1], as images."""
-  first, brightest = images[0], max(image.max() for image in images)
-  if first.dtype == np.uint8 and brightest <= 1:
-    yield "no uint8 pixel is above 1, but pixels are taken as 0..255: are they 0 and 1, or divided by 255?"
-  elif first.dtype == np.uint8 and brightest <= _DARK:
-    yield f"no uint8 pixel is above {brightest}, but pixels are taken as 0..255: have they another scale?"
-  if first.dtype == np.float32 and brightest <= 1 / 255:
-    yield "no float32 pixel is above 1/255: were they divided by 255 twice?"
-  if first.shape[0] <= 4 < first.shape[2]:
-    yield f"images are {list(first.shape)}, which looks like channels before height and width"
 
 
 def different(one: Sequence[float], other: Sequence[float], same_program: bool) -> bool:

@@ -79,11 +79,23 @@ def test_channels_before_height_and_width_are_refused(write_npz, channels):
 def test_pixels_divided_by_255_and_labels_from_1_are_noted(write_npz):
   dark = np.random.default_rng(0).integers(0, 2, (40, 8, 8, 1), np.uint8)
   (note,) = data.load(str(write_npz(x_test=dark)), "test").notes
-  assert "no pixel is above 1" in note
+  assert "no uint8 pixel is above 1" in note
+  assert data.load(str(write_npz()), "test").notes == ()
   labels = np.arange(40) % 3 + 1
   (note,) = data.load(str(write_npz(y_train=labels, y_test=labels)), "test").notes
   assert "no label is below 1" in note
-  assert data.load(str(write_npz()), "test").notes == ()
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_splits_on_another_scale_are_noted(save, tmp_path):
+  bright = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
+  labels, path = np.arange(40) % 3, tmp_path / "data.npz"
+  for dark, other in (("train", "test"), ("test", "train")):
+    save(path, **{f"x_{dark}": bright // 16, f"x_{other}": bright, "y_train": labels, "y_test": labels})
+    (note,) = data.load(str(path), dark).notes
+    assert f"x_{dark}: no uint8 pixel is above 15" in note
+    (note,) = data.load(str(path), other).notes
+    assert f"no pixel of x_{dark} is above 16, but pixels of x_{other} are" in note
 
 
 def test_npz_of_images_of_mixed_size_is_refused(write_npz):
