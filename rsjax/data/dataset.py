@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+_NAMED = 10  # classes that are told by name
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
@@ -57,6 +59,14 @@ class Dataset:
     """(h, w, c)."""
     height, width, channels = self.images[0].shape
     return height, width, channels
+
+  def numbered_classes(self) -> str | None:
+    """The classes by number, such as "0 = ant, 1 = bee"; None if names are not known, or are the numbers."""
+    names = self.classes or ()
+    if all(name == str(number) for number, name in enumerate(names)):
+      return None
+    told = [f"{number} = {name}" for number, name in enumerate(names[:_NAMED])]
+    return ", ".join(told) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
   def array(self) -> np.ndarray:
     """All images: uint8[len, h, w, c]; decoded once."""

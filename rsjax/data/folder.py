@@ -68,6 +68,8 @@ def _images(root):
 def _ignored(root, held):
   """What lies in a split and is not read, in words."""
   others = [f for d in held for f in (root / d).glob("[!.]*") if f.suffix.lower() not in _IMAGE_SUFFIXES]
+  within = sorted(str(f.relative_to(root)) for f in others if f.is_dir())
+  others = [f for f in others if not f.is_dir()]
   loose = [f for f in root.glob("[!.]*") if f.is_file()]
   if others:
     kinds = collections.Counter(f.suffix or "no suffix" for f in others)
@@ -77,6 +79,8 @@ def _ignored(root, held):
       ("1 file", "is no image and was") if one else (f"{len(others)} files", "are no images and were")
     )
     yield f"{files} in class folders of {root.name}/ {are} ignored: {told}"
+  if within:
+    yield f"folders within class folders of {root.name}/ are not read: {_some(within)}"
   if loose:
     told = _some(sorted(file.name for file in loose))
     one = len(loose) == 1

@@ -160,6 +160,7 @@ def job_from(
     name=lambda: f"{classifier.metadata['arch']} {dtype}",
     notes=[
       *dataset.notes,
+      *class_numbers(dataset),
       *notes(noise, classifier),
       *(classifier.notes(dataset.image_shape) if isinstance(classifier, Denoised) else []),
       *_of_seed(noise, seed),
@@ -187,6 +188,12 @@ def notes(noise: Noise, classifier: Base) -> list[str]:
   found = [f"{name}{note}" for name, metadata in facing for note in _of_noise(noise, metadata)]
   found += [f"{name}{note}" for name, metadata in networks for note in _of_training(metadata)]
   return list(dict.fromkeys(found))
+
+
+def class_numbers(dataset: data.Dataset) -> list[str]:
+  """A note of which number stands for which class, if a reader of the numbers cannot know it."""
+  told = dataset.numbered_classes()
+  return [] if told is None else [f"{dataset.name}: label and predict are numbers of classes: {told}"]
 
 
 def _of_noise(noise: Noise, metadata: dict[str, Any]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from rsjax import data, devices, files, models, training
 from rsjax.classifiers import checkpoint
 from rsjax.data import streaming
 from rsjax.errors import InputError
-from rsjax.runs import provenance, training_directory, training_inputs
+from rsjax.runs import provenance, split, training_directory, training_inputs
 from rsjax.runs.estimate import Estimate
 from rsjax.runs.progress import TrainingProgress
 from rsjax.training import Objective, Recipe, State, timing
@@ -138,6 +138,7 @@ def job_of(
     files.local(path)
   training_inputs.check_network(arch, objective)
   train_set, test_set = (data.load(dataset_name, split, data_dir) for split in ("train", "test"))
+  training_inputs.check_classes(train_set, objective)
   if test_set.image_shape != train_set.image_shape:
     raise InputError(
       f"{dataset_name}: training images are {train_set.image_shape}, but test images are {test_set.image_shape}"
@@ -194,7 +195,7 @@ def _run(job: Job, workers: int, progress: TrainingProgress) -> dict[str, Any]:
         "augment": recipe.augment,
         "dtype": metadata["training"]["dtype"],
         "devices": jax.device_count(),
-        "notes": list(train_set.notes),
+        "notes": [*train_set.notes, *split.class_numbers(train_set)],
       }
     )
     state, begun = _continue(outdir, begun, job.start, progress) if begun else (None, None)

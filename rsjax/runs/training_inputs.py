@@ -41,6 +41,17 @@ def check_network(arch: str, objective: Objective) -> None:
     raise InputError(f"the objective {objective.name} needs noise: give `noise_sd` above 0, such as 0.25")
 
 
+def check_classes(train_set: data.Dataset, objective: Objective) -> None:
+  """Raises InputError if all training images are of one class, and a classifier is to be trained."""
+  there = np.unique(train_set.labels)
+  if len(there) == 1 and not denoises(objective):
+    name = "" if train_set.classes is None else f", {train_set.classes[there[0]]}"
+    raise InputError(
+      f"{train_set.name}: all {len(train_set):,} training images are of one class{name}: give images of two or "
+      "more classes"
+    )
+
+
 def spec_of(
   train_set: data.Dataset, arch: str, init_from: str | pathlib.Path | None
 ) -> tuple[NetworkSpec, Network | None]:

@@ -299,11 +299,13 @@ def test_an_output_file_of_another_run_is_refused(trained, tmp_path, capsys, req
     (["digits", "convnet", "out", "--epochs", "0"], ["epochs must be at least 1"]),
     (["digits", "convnet", "data.npz"], ["is a file"]),
     (["data.npz", "convnet", "out"], ["lacks x_test"]),
+    (["one.npz", "convnet", "out"], ["all 40 training images are of one class, bee", "two or more"]),
   ],
 )
 def test_train_refuses_bad_input(arguments, said, tmp_path, capsys, monkeypatch, no_compilation, write_npz):
   monkeypatch.chdir(tmp_path)
   write_npz(x_test=None)
+  write_npz("one.npz", y_train=np.ones(40, int), class_names=np.array(["ant", "bee", "cow"]))
   refused(train.main, arguments, capsys, *said, folder=tmp_path)
 
 

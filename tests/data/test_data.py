@@ -142,6 +142,14 @@ def test_classes_that_are_numbers_are_in_the_order_of_numbers(folder):
       place.rename(place.with_name(new))
   assert data.load(str(folder), "test").classes == ("0", "2", "10")
   assert data.load(str(folder), "test").labels.tolist() == [0, 0, 0, 2, 2, 2]
+  assert data.load(str(folder), "test").numbered_classes() == "0 = 0, 1 = 2, 2 = 10"
+
+
+def test_class_numbers_are_told_unless_they_are_the_names(write_npz):
+  named = lambda names: data.load(str(write_npz(class_names=np.array(names))), "test").numbered_classes()
+  assert named(["0", "1", "2"]) is None
+  assert data.load(str(write_npz()), "test").numbered_classes() is None
+  assert named([f"c{i}" for i in range(12)]).endswith("9 = c9 and 2 more")
 
 
 @pytest.mark.parametrize("suffix", ["bmp", "webp", "PPM", "tif"])
@@ -160,11 +168,13 @@ def test_what_a_folder_holds_besides_images_is_told(folder):
     (folder / "val" / "cow" / name).write_text("no image")
   (folder / "val" / "loose.png").write_text("")
   (folder / "val" / "empty").mkdir()
+  (folder / "val" / "cow" / "more").mkdir()
   told = data.load(str(folder), "test").notes
-  assert len(told) == 3
+  assert len(told) == 4
   assert "3 files in class folders of val/ are no images and were ignored: 2 of .txt, 1 of no suffix" in told[0]
-  assert "loose.png" in told[1]
-  assert "empty" in told[2]
+  assert "folders within class folders of val/ are not read: cow/more" in told[1]
+  assert "loose.png" in told[2]
+  assert "empty" in told[3]
   assert data.load(str(folder), "test").classes == ("ant", "bee", "cow")
   assert data.load(str(folder), "train").notes == ()
 

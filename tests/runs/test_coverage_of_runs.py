@@ -1,9 +1,10 @@
-"""A run of images of a part of the classes says so before anything is drawn."""
+"""Before anything is drawn, a run says of which classes its images are, and which number is which class."""
 
 import warnings
 
 import jax
 import numpy as np
+import pytest
 from helpers import linear
 
 import rsjax
@@ -11,7 +12,9 @@ from rsjax import data, models
 from rsjax.classifiers import checkpoint
 from rsjax.noise import Gaussian
 from rsjax.procedures import Certify
-from rsjax.runs import split
+from rsjax.runs import split, training
+from rsjax.runs.progress import TrainingProgress
+from rsjax.training import Recipe, objectives
 
 
 def test_images_of_a_part_of_the_classes_are_told_at_the_start(tmp_path):
@@ -25,6 +28,33 @@ def test_images_of_a_part_of_the_classes_are_told_at_the_start(tmp_path):
     if "classes only" in note
   ]
   assert notes(data.Selection(indices=tuple(few))) and not notes(data.Selection(max_images=60))
+
+
+def test_which_number_is_which_class_is_told_at_the_start(write_npz, tmp_path):
+  path = write_npz(class_names=np.array(["1", "2", "10"]))
+  facts = {"arch": "convnet", "num_classes": 3, "image_shape": [8, 8, 1], "mean": [0.5], "std": [0.25]}
+  model = models.create("convnet", num_classes=3, mean=(0.5,), std=(0.25,))
+  checkpoint.save(tmp_path / "checkpoint", models.init(model, jax.random.key(0), (8, 8, 1)), facts)
+  told = f"{path}: label and predict are numbers of classes: 0 = 1, 1 = 2, 2 = 10"
+  assert told in split.job_of(str(path), tmp_path / "checkpoint", Gaussian(0.25), Certify(100)).notes
+
+  class Begun(Exception):
+    pass
+
+  class First(TrainingProgress):
+    def start(self, plan):
+      assert told in plan["notes"]
+      raise Begun
+
+  with pytest.raises(Begun):
+    training.run(
+      str(path),
+      "convnet",
+      tmp_path / "out",
+      objectives.Gaussian(noise_sd=0.25),
+      Recipe(epochs=1),
+      progress=First(),
+    )
 
 
 def test_they_are_told_in_python(linear_variables):
