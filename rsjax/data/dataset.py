@@ -16,7 +16,8 @@ class Dataset:
   Attributes:
     name: as given by the user.
     split: "train" or "test".
-    images: images[i] is uint8[h, w, c]; an array if the data set is held in memory, else read on access.
+    images: images[i] is uint8[h, w, c]; an array if the data set is held in memory, else read on access, also
+      in slices. Of a folder, images.paths[i] is the file of image i.
     labels: int64[len].
     num_classes: labels are in 0..num_classes - 1.
     classes: class names in the order of the labels, or None if the data set does not name them.

@@ -3,21 +3,23 @@
 import collections
 import hashlib
 import pathlib
-from collections.abc import Sequence
 
 import numpy as np
 
 from rsjax.data.dataset import Dataset
+from rsjax.data.lazy import LazyImages
 from rsjax.errors import InputError
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
+_ORIENTATION = 0x0112  # tag of EXIF
+_TURNED, _ON_ITS_SIDE = range(2, 9), range(5, 9)  # its values; 1 is upright
 
 
 def folder(name: str, path: pathlib.Path, split: str) -> Dataset:
   """DIR/{train,test}/<class>/*.{png,jpg,...}; val/ counts as test.
 
   Images are in the order of class, then file name; classes are ordered as numbers if all are integers, else as
-  text. The notes name the files that are not images.
+  text. The notes name the files that are not images, and say which are turned or have transparency.
 
   Raises:
     InputError: for a missing split, a class without training images, or images that cannot be read.
@@ -45,7 +47,9 @@ def folder(name: str, path: pathlib.Path, split: str) -> Dataset:
   digest = hashlib.sha256(repr((classes, labels, images.shape)).encode())
   for file in files:
     digest.update(file.name.encode(errors="surrogateescape") + b"\0" + _file_digest(file))
-  notes = tuple(f"{name}: {text}" for text in _ignored(roots[0], here))
+  if images.turned:
+    digest.update(b"turned")  # results of versions that read the same files without turning them differ
+  notes = tuple(f"{name}: {text}" for text in (*_ignored(roots[0], here), *_altered(images)))
   return Dataset(
     name,
     split,
@@ -91,6 +95,17 @@ def _ignored(root, held):
     yield f"folders of {root.name}/ without images were ignored: {_some(empty)}"
 
 
+def _altered(images):
+  """What of the files' contents images[i] does not show as it is stored, in words."""
+  for files, told in (
+    (images.turned, "turned upright, as the orientation in its EXIF data says"),
+    (images.transparent, "read without its transparency: transparent pixels have their stored colour"),
+  ):
+    if files:
+      others = f" and {len(files) - 1} more" if len(files) > 1 else ""
+      yield f"{files[0].parent.name}/{files[0].name}{others}: {told}"
+
+
 def _some(names, most=4):
   return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
@@ -100,19 +115,40 @@ def _file_digest(path):
     return hashlib.file_digest(file, "sha256").digest()
 
 
-class ImageFiles(Sequence):
-  """Image files of one size, decoded on access to uint8[h, w, c]; c = 1 if all are grey, else 3."""
+def _orientation(image):
+  """The orientation in the EXIF data of an image's header, 1 to 8; 1, upright, where there is none.
+
+  Pillow itself turns TIFF images.
+  """
+  try:
+    return image.getexif().get(_ORIENTATION, 1) if "exif" in image.info else 1
+  except Exception:  # Pillow raises many kinds for damaged EXIF data, which do not matter to pixels
+    return 1
+
+
+class ImageFiles(LazyImages):
+  """Image files of one size, decoded on access to uint8[h, w, c]; c = 1 if all are grey, else 3.
+
+  Attributes:
+    paths: (path of each image's file, in the order of the images).
+    turned: those of the files that are turned or mirrored, as the orientation in their EXIF data says.
+    transparent: those with transparency, which is ignored.
+  """
 
   def __init__(self, files):
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    self._files, self._open = files, Image.open
+    self.paths, self._open, self._upright = tuple(files), Image.open, ImageOps.exif_transpose
+    self.turned, self.transparent = [], []
     sizes, modes = {}, set()
     for file in files:
       try:
         with Image.open(file) as image:  # reads the header only
-          sizes.setdefault(image.size, file)
+          turn = _orientation(image)
+          sizes.setdefault(image.size[::-1] if turn in _ON_ITS_SIDE else image.size, file)
           mode = image.mode
+          self.turned += [file] * (turn in _TURNED)
+          self.transparent += [file] * ("A" in image.getbands() or "transparency" in image.info)
       except Exception as error:  # Pillow raises many kinds for damaged files
         raise InputError(f"{file} is not a readable image: {error}") from error
       modes.add(mode)
@@ -120,22 +156,27 @@ class ImageFiles(Sequence):
         raise InputError(f"{file} has more than 8 bits per channel (mode {mode}): convert it to 8 bits first")
       if len(sizes) > 1:
         (a, first), (b, other) = sizes.items()
+        upright = ", turned as the orientation in their EXIF data says" if self.turned else ""
         raise InputError(
-          f"images must be of one size: {first} is {a[0]}x{a[1]}, {other} is {b[0]}x{b[1]}; resize them first"
+          f"images must be of one size: {first} is {a[0]}x{a[1]}, {other} is {b[0]}x{b[1]}{upright}; "
+          "resize them first"
         )
+    self._turned = set(self.turned)
     self._mode = "L" if modes <= {"L", "1"} else "RGB"
     width, height = next(iter(sizes))
     self.shape = (len(files), height, width, 1 if self._mode == "L" else 3)
 
   def __len__(self):
-    return len(self._files)
+    return len(self.paths)
 
-  def __getitem__(self, i):
+  def _read(self, i):
+    file = self.paths[i]
     try:
-      with self._open(self._files[i]) as image:
-        return np.asarray(image.convert(self._mode)).reshape(self.shape[1:])
+      with self._open(file) as image:
+        upright = self._upright(image) if file in self._turned else image
+        return np.asarray(upright.convert(self._mode)).reshape(self.shape[1:])
     except Exception as error:
-      raise InputError(f"{self._files[i]} cannot be decoded: {error}") from error
+      raise InputError(f"{file} cannot be decoded: {error}") from error
 
   def check(self, i: int) -> None:
     """Decodes image i, which alone shows whether its file can be decoded."""

@@ -21,6 +21,7 @@ import numpy as np
 from rsjax import files
 from rsjax.data import views
 from rsjax.data.dataset import Dataset
+from rsjax.data.lazy import LazyImages
 from rsjax.errors import InputError
 
 FORMAT = "array_record"
@@ -173,7 +174,7 @@ class Encoded(Sequence):
         yield record["image"]
 
 
-class Decoded(Sequence):
+class Decoded(LazyImages):
   """The same as uint8[h, w, c]."""
 
   def __init__(self, encoded, mode, view):
@@ -182,7 +183,7 @@ class Decoded(Sequence):
   def __len__(self):
     return len(self._encoded)
 
-  def __getitem__(self, i):
+  def _read(self, i):
     return self._view(views.decode(self._encoded[i], self._mode))
 
   def __iter__(self):

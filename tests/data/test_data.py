@@ -263,3 +263,81 @@ def test_damaged_images_are_refused(folder):
     file.write_bytes(content[:cut])
     with pytest.raises(InputError, match=r"2\.png"):
       data.load(str(folder), "test").images[5]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_photos_are_turned_as_their_exif_data_says(folder, suffix):
+  """The eight orientations of one upright picture."""
+  from PIL import ImageOps
+
+  turns = [None, 0, Image.Transpose.ROTATE_180, 1, Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_90]
+  turns += [Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_270]  # what undoes orientations 1 to 8
+  upright = Image.fromarray(np.random.default_rng(1).integers(0, 256, (6, 5, 3), np.uint8))
+  place = folder / "val" / "cow"
+  for file in place.iterdir():
+    file.unlink()
+  for orientation, turn in enumerate(turns, 1):
+    stored, exif = upright if turn is None else upright.transpose(turn), Image.Exif()
+    exif[274] = orientation
+    stored.save(place / f"{orientation}.{suffix}", exif=exif, lossless=True, quality=100, subsampling=0)
+  read = data.load(str(folder), "test")
+  images = read.images[3:]
+  assert read.image_shape == (6, 5, 3)
+  for number, image in enumerate(images, 1):
+    with Image.open(place / f"{number}.{suffix}") as stored:
+      np.testing.assert_array_equal(image, np.asarray(ImageOps.exif_transpose(stored)))
+    np.testing.assert_allclose(image, np.asarray(upright), atol=90 if suffix == "jpg" else 0)
+  (note,) = read.notes
+  assert f"cow/2.{suffix} and 6 more: turned upright" in note
+
+
+def test_orientations_that_turn_no_image_leave_a_folder_as_it_was(folder):
+  stored = folder / "val" / "cow" / "0.png"
+  exif = Image.Exif()
+  exif[274] = 1
+  Image.open(stored).save(stored, exif=exif)
+  damaged = folder / "val" / "cow" / "1.png"
+  Image.open(damaged).save(damaged, exif=b"Exif\0\0no tags")
+  read = data.load(str(folder), "test")
+  assert read.notes == () and read.images.turned == []
+  assert len(read.array()) == 6
+
+
+def test_folders_whose_photos_lie_on_their_side_are_of_the_turned_size(folder):
+  exif = Image.Exif()
+  exif[274] = 6
+  for file in (folder / "val").glob("*/*.png"):
+    Image.open(file).save(file, exif=exif)
+  whole = data.load(str(folder), "test")
+  assert whole.image_shape == whole.images.shape[1:] == (5, 6, 3)
+  Image.open(folder / "train" / "ant" / "0.png").save(folder / "val" / "ant" / "0.png")
+  with pytest.raises(InputError, match=r"is 5x6, .*is 6x5, turned as the orientation in their EXIF data says"):
+    data.load(str(folder), "test")
+
+
+def test_transparency_is_noted(folder):
+  colours = np.random.default_rng(0).integers(0, 256, (6, 5, 4), np.uint8)
+  Image.fromarray(colours).save(folder / "val" / "cow" / "0.png")
+  Image.fromarray(colours[..., :3]).save(folder / "val" / "cow" / "1.png", transparency=(1, 2, 3))
+  read = data.load(str(folder), "test")
+  (note,) = read.notes
+  assert "cow/0.png and 1 more: read without its transparency" in note
+  np.testing.assert_array_equal(read.images[3], colours[..., :3])
+
+
+def test_images_that_are_read_on_access_have_slices_like_arrays(folder):
+  images = data.load(str(folder), "test").images
+  whole = np.stack(list(images))
+  assert [path.relative_to(folder / "val").as_posix() for path in images.paths[2:4]] == [
+    "ant/2.png",
+    "cow/0.png",
+  ]
+  mask = np.arange(6) % 2 == 0
+  for part in (slice(3), slice(1, 5, 2), slice(None, None, -1), [4, 1], np.array([5, 0]), mask, slice(0, 0)):
+    found = images[part]
+    assert len(found) == len(whole[part])
+    np.testing.assert_array_equal(np.array(list(found)).reshape(whole[part].shape), whole[part])
+  np.testing.assert_array_equal(images[1:][-1], whole[-1])
+  np.testing.assert_array_equal(images[np.int64(2)], whole[2])
+  with pytest.raises(IndexError):
+    images[6]
