@@ -12,6 +12,7 @@ import subprocess
 import symtable
 import sys
 
+import jax
 import matplotlib.pyplot as plt
 import pytest
 from helpers import DIGITS
@@ -224,6 +225,50 @@ def test_a_file_without_a_manifest_is_explored_and_others_are_left_out(explored,
   assert "it has no manifest" in out
   assert out.count("not possible with this file:") == 2
   assert "\\begin{table}" in out
+
+
+def test_a_file_whose_manifest_is_missing_is_told_so(explored):
+  out = explored(DIGITS[1])
+  assert "it has no manifest, certify_0.25.tsv.json" in out
+  assert out.count("the manifests of certify_0.25.tsv are missing; put each NAME.tsv.json beside") == 2
+
+
+@pytest.fixture
+def jax_as_users_have_it():
+  """Arrays of different ranks and dtypes may be added, which the other tests forbid."""
+  with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+    yield
+
+
+@pytest.mark.usefixtures("jax_as_users_have_it")
+def test_abstentions_and_another_sigma_are_right_in_the_theorems_cells(monkeypatch, capsys):
+  monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+  monkeypatch.setenv("RSJAX_NOTEBOOK_SHORT", "1")
+  parts = [source(cell) for cell in cells(FOLDER / "theorem_in_two_dimensions.ipynb")]
+  [certifies] = [part for part in parts if "certify(as_images(chosen)" in part]
+  [compares] = [part for part in parts if "p_at(a, [first])" in part]
+  names = {}
+  for part in (*parts[: parts.index(certifies) + 1], "first = chosen[0]", compares):
+    exec(part.replace("SIGMA, STEPS = 0.1,", "SIGMA, STEPS = 0.6,"), names)
+  assert -1 in names["found"].predict
+  printed = capsys.readouterr().out
+  for row, (x, y) in enumerate(names["chosen"]):
+    selected = names["selected_class"](row)
+    [line] = [line for line in printed.splitlines() if line.startswith(f"({x:.2f}, {y:.2f})")]
+    assert float(line.split()[-2]) == pytest.approx(names["p_at"](selected, [(x, y)])[0], abs=1e-3)
+    assert float(line.split()[-1]) >= 0
+
+  names["SIGMA"] = 0.2
+  for part in (certifies, compares):
+    with pytest.raises(
+      AssertionError, match=r"the grid is of 0\.6: run the cell under 'What noise makes of it"
+    ):
+      exec(part, names)
+  names["grid_sigma"] = 0.2
+  with pytest.raises(
+    AssertionError, match=r"the certificates are of 0\.6: run the cell under 'The certificate"
+  ):
+    exec(compares, names)
 
 
 def test_a_cell_that_fails_fails_the_run(write_notebook, tmp_path):
