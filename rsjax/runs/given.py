@@ -124,7 +124,10 @@ def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGE
     )
   sequence = hasattr(images, "__len__") and hasattr(images, "__getitem__")
   if not sequence or isinstance(images, str | bytes | Mapping):
-    raise InputError(f"images must be a sequence of arrays, or an array, got {type(images).__name__}")
+    mend = (
+      ": give its .images, and its .labels" if hasattr(images, "images") and hasattr(images, "labels") else ""
+    )
+    raise InputError(f"images must be a sequence of arrays, or an array, got {type(images).__name__}{mend}")
   if inputs == IMAGES and isinstance(images, np.ndarray) and images.ndim in (2, 3):
     raise InputError(
       f"images must be [images, height, width, channels], got {list(images.shape)}: give images[None] if it is "

@@ -43,7 +43,7 @@ class Smoothed:
   """
 
   apply: Apply
-  variables: Any
+  variables: Any = dataclasses.field(repr=False)  # printed, its arrays would fill pages
   noise: Noise
   inputs: Inputs = dataclasses.field(default=IMAGES, kw_only=True)
 

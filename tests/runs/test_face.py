@@ -112,6 +112,11 @@ def test_a_file_that_contradicts_itself_is_warned_of_when_it_is_read(g, images, 
   assert "above what the votes certify" in "\n".join(found.warnings())
 
 
+def test_printing_a_classifier_does_not_print_its_weights():
+  printed = repr(rsjax.smooth(linear, {"w": np.zeros((300, 300), np.float32)}, sigma=0.25))
+  assert "Gaussian(sigma=0.25)" in printed and len(printed) < 300
+
+
 def test_a_warning_is_shown_each_time(g, images):
   with pytest.warns(rsjax.errors.ResultWarning, match="no uint8 pixel is above 15"):
     g.certify(images // 16, LABELS, n=100, progress=False)
@@ -204,6 +209,7 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
     (dict(indices=[0.5]), "indices must be integers"),
     (dict(indices=3), r"a sequence of integers, got 3: give \[3\]"),
     (dict(images=None), "images must be a sequence"),
+    (dict(images=data.load("digits", "test")), r"got Dataset: give its \.images, and its \.labels"),
     (dict(images="photos"), "images must be a sequence of arrays, or an array, got str"),
     (dict(labels=list("abcdef")), "give the number of each image's class"),
     (dict(images=np.zeros((6, 4, 4, 1), np.int64)), r"give .astype\(np.uint8\) if its values are 0 to 255"),
