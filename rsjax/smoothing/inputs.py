@@ -9,6 +9,7 @@ That inputs are no images is said, never guessed: a batch of grey pictures witho
 images, would pass as arrays and be certified at another sigma.
 """
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -55,6 +56,26 @@ def checked(example: Example, kind: np.ndarray | None = None, of: Inputs = IMAGE
       f"{name} {index} is {array.dtype}{list(array.shape)}"
     )
   return index, array
+
+
+def check_shape(given: Sequence[int], due: Sequence[int]) -> None:
+  """Refuses inputs of another shape than that of a classifier's.
+
+  Args:
+    given, due: shapes of one input, without the batch.
+
+  Raises:
+    InputError: if they differ; it names both.
+  """
+  given, due = list(given), list(due)
+  if given == due:
+    return
+  if len(due) != 3:
+    raise InputError(f"inputs must be {due} for this classifier, got {given}")
+  mend = ""
+  if given == [due[2], *due[:2]]:
+    mend = ": give channels last, by np.moveaxis(images, 1, -1)"
+  raise InputError(f"images must be {due} (height, width, channels) for this classifier, got {given}{mend}")
 
 
 def _check_image(name: str, image: np.ndarray) -> None:

@@ -121,6 +121,8 @@ def test_a_transformer_encoder_of_arrays_gives_pytorchs_logits():
   apply, variables = rsjax.from_torch(module, (5, 16))
   x = inputs(5, 16)
   np.testing.assert_allclose(jax.jit(apply)(variables, x), by_pytorch(module, x), atol=1e-5)
+  with pytest.raises(InputError, match=r"inputs must be \[5, 16\] for this classifier, got \[4, 16\]"):
+    apply(variables, x[:, :4])
   found = rsjax.smooth(apply, variables, sigma=0.25, inputs="arrays").certify(x, n=200, progress=False)
   assert (found.n == 200).all()
 
@@ -205,6 +207,22 @@ def test_a_module_that_cannot_be_certified_is_refused_by_name(module, message):
   torch.manual_seed(0)
   with pytest.raises(InputError, match=message):
     rsjax.from_torch(module(), SHAPE, normalization="inside")
+
+
+def test_images_of_another_shape_are_refused_even_where_the_module_would_take_them():
+  module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+  apply, variables = rsjax.from_torch(module, SHAPE, normalization="cifar10")  # mean and std can be broadcast
+  g = rsjax.smooth(apply, variables, sigma=0.25)
+  for given, message in (
+    ((8, 8, 1), r"images must be \[8, 8, 3\] \(height, width, channels\).*, got \[8, 8, 1\]"),
+    ((16, 16, 3), r"\[8, 8, 3\].*, got \[16, 16, 3\]"),
+    ((3, 8, 8), r"got \[3, 8, 8\]: give channels last"),
+  ):
+    images = np.zeros((1, *given), np.uint8)
+    for use in (g.check, g.certify, g.predict, lambda x: g.draws_per_second(x[0])):
+      with pytest.raises(InputError, match=message) as raised:
+        use(images)
+      assert "raised by the classifier" not in "".join(getattr(raised.value, "__notes__", []))
 
 
 def test_statistics_of_the_batch_are_found_by_the_check_at_the_start():
