@@ -152,6 +152,34 @@ def test_an_object_with_logits_is_taken():
   assert jax.eval_shape(apply, variables, inputs(*SHAPE)).shape == (3, 4)
 
 
+def wrapped(kind, module):
+  """A wrapper around a module, without its constructor, which would look for devices and processes."""
+  made = kind.__new__(kind)
+  nn.Module.__init__(made)
+  made.module = module
+  return made
+
+
+def test_wrappers_for_several_devices_are_left_out():
+  torch.manual_seed(0)
+  x, net = inputs(*SHAPE), flat()
+  means, deviations = (0.5,) * 3, (0.25,) * 3
+  for kind in (nn.DataParallel, nn.parallel.DistributedDataParallel):
+    held = nn.Sequential(
+      Normalize(means, deviations), wrapped(kind, net)
+    )  # as the paper's code builds networks
+    for module, settings in (
+      (held, {}),
+      (wrapped(kind, held), {}),
+      (wrapped(kind, wrapped(kind, net)), {"normalization": (means, deviations)}),
+    ):
+      apply, variables = rsjax.from_torch(module, SHAPE, **settings)
+      assert not any("module" in name for name in variables), "names are those without wrappers"
+      wanted = by_pytorch(net, np.moveaxis((x - 0.5) / 0.25, -1, 1))
+      np.testing.assert_allclose(apply(variables, x), wanted, atol=1e-5)
+    assert type(held[1]) is kind, "the module given is left as it was"
+
+
 class Function(nn.Module):
   """A layer that computes a function."""
 
