@@ -22,9 +22,13 @@ _CALLED: dict[str, str] = {MULTI: "multi-class"}  # bounds, where not as in the 
 
 
 def as_results(files: Any) -> list[Results]:
-  """One or several results, also in the form that certify and predict return them."""
-  several = [files] if isinstance(files, Results) or hasattr(files, "results") else files
-  return [getattr(f, "results", f) for f in several]
+  """One or several results, also in the form that certify and predict return them; refuses paths."""
+  one = isinstance(files, Results | str | pathlib.PurePath) or hasattr(files, "results")
+  found = [getattr(f, "results", f) for f in ([files] if one else files)]
+  for f in found:
+    if isinstance(f, str | pathlib.PurePath):
+      raise InputError(f"files must be results as read, got the path {str(f)!r}: give rsjax.results.read(path)")
+  return found
 
 
 def facts(results: Results) -> dict[str, Any]:
@@ -130,6 +134,7 @@ def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list
   Raises:
     InputError: if there are not as many names as files.
   """
+  files = as_results(files)
   if names is None:
     texts = _settings(files)
   elif len(names) != len(files):
