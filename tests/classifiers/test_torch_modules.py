@@ -165,9 +165,7 @@ def test_wrappers_for_several_devices_are_left_out():
   x, net = inputs(*SHAPE), flat()
   means, deviations = (0.5,) * 3, (0.25,) * 3
   for kind in (nn.DataParallel, nn.parallel.DistributedDataParallel):
-    held = nn.Sequential(
-      Normalize(means, deviations), wrapped(kind, net)
-    )  # as the paper's code builds networks
+    held = nn.Sequential(Normalize(means, deviations), wrapped(kind, net))  # as of the paper
     for module, settings in (
       (held, {}),
       (wrapped(kind, held), {}),
