@@ -122,7 +122,7 @@ def all_facts(files: Sequence[Results]) -> list[dict[str, Any]]:
 
 
 def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list[str]:
-  """One text per file: sigma, what else differs among the files, and whether the file is incomplete.
+  """One text per file: sigma, what else differs among the files, and whether it is incomplete, or a shard.
 
   The text always says if images stopped at grid radii, because the radii are then lower bounds, and if the
   radii are multi-class ones.
@@ -145,7 +145,15 @@ def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list
   short = dict(zip((f.path for f in files), _short([f.path for f in files])))
   if len(short) > 1:
     texts = [f"{text} ({short[f.path]})" if counts[text] > 1 else text for text, f in zip(texts, files)]
-  return [text if f.complete else f"{text} ({rows_there(f, 'only ')})" for text, f in zip(texts, files)]
+  return [text + _part(f) for text, f in zip(texts, files)]
+
+
+def _part(f: Results) -> str:
+  """Which part of a run a file is, in parentheses; "" if it is whole."""
+  shard = f.settings.get("shard")
+  parts = [] if shard is None else [f"shard {shard}"]
+  parts += [] if f.complete else [rows_there(f, "only ")]
+  return f" ({', '.join(parts)})" if parts else ""
 
 
 def rows_there(f: Results, fewer: str) -> str:
