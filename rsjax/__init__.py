@@ -57,26 +57,38 @@ def read(path: Any) -> Any:
   """The certificates or predictions in a result file, as `certify` and `predict` return them; needs no JAX.
 
   Args:
-    path: a result file of rsjax or of the paper's code.
+    path: a result file of rsjax or of the paper's code; several: the shards of one run, which are joined.
 
   Returns:
     An `analysis.Found`.
 
   Warns:
-    ResultWarning: for whatever contradicts itself in the file, such as a radius that its votes do not certify.
-    `warnings()` of the result says more.
+    ResultWarning: for rows or shards that are missing, for what is odd in a file of other code, and for
+    whatever contradicts itself, such as a radius that its votes do not certify. `warnings()` of the result says
+    more.
 
   Raises:
-    InputError: if the file is missing or malformed; the message names the line.
+    InputError: if a file is missing or malformed (the message names the line), or if several are not the shards
+      of one run.
   """
   import warnings
+  from collections.abc import Iterable
 
   from rsjax import analysis, results
-  from rsjax.errors import ResultWarning
+  from rsjax.errors import InputError, ResultWarning
 
-  found = analysis.Found(results.read_any(path))
-  for text in found.contradictions():
-    warnings.warn(f"{path}: {text}", ResultWarning, stacklevel=2)
+  if isinstance(path, Iterable) and not isinstance(path, str | bytes):
+    joined = results.join([results.read_any(one) for one in path])
+    if len(joined) != 1:
+      runs = f"{len(joined)} runs" if joined else "none"
+      raise InputError(f"several paths must be of the shards of one run, got {runs}: read each run by itself")
+    [file] = joined
+  else:
+    file = results.read_any(path)
+  found = analysis.Found(file)
+  notes = found.notes()
+  for text in ([". ".join(notes)] if notes else []) + found.contradictions():
+    warnings.warn(f"{file.path}: {text}", ResultWarning, stacklevel=2)
   return found
 
 

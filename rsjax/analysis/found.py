@@ -151,6 +151,18 @@ class Found:
     """
     save(self.results, path)
 
+  def notes(self) -> list[str]:
+    """What must be known before the numbers are used: missing rows or shards, odd rows; one sentence each."""
+    told = [*self._of_shard(), *self.results.notes]
+    if not self.results.complete:
+      told.append(f"{labels.rows_there(self.results, 'incomplete, ')}: the numbers are of those that are there")
+    return told
+
+  def _of_shard(self) -> list[str]:
+    shard = self.settings.get("shard")
+    joined = "rsjax.read([path, ...]) joins the shards of a run"
+    return [] if shard is None else [f"shard {shard}: the numbers are of its images alone; {joined}"]
+
   def contradictions(self) -> list[str]:
     """What contradicts itself: images, settings, rows that do not follow from votes; one sentence each."""
     f = self.results
@@ -159,9 +171,11 @@ class Found:
   def warnings(self, radii: Sequence[float] | None = None) -> list[str]:
     """What a referee would ask about these results and their table at some radii; one sentence each."""
     if "radius" not in self.columns:
-      return referee.warnings([self.results], [self.results.path], [])
-    chosen = statistics.grid(self.results) if radii is None else radii
-    return referee.warnings([self.results], [self.results.path], chosen)
+      chosen: Sequence[float] = []
+    else:
+      chosen = statistics.grid(self.results) if radii is None else radii
+    told = referee.warnings([self.results], [self.results.path], chosen)
+    return [f"{self.results.path}: {text}" for text in self._of_shard()] + told
 
   def table(self, radii: float | Sequence[float] | None = None) -> str:
     """Certified accuracy at some radii with its intervals, ACR and abstentions, as text."""
@@ -184,6 +198,8 @@ class Found:
       text += f", column bands of {band}"
     if is_exact(self.settings):
       text += ", exact"
+    if (shard := self.settings.get("shard")) is not None:
+      text += f", shard {shard}"
     if certified and (k := self.settings.get("top_k")) is not None:
       text += f", top-{k}"
     if self.settings.get("alpha") not in (None, _USUAL_ALPHA):

@@ -22,9 +22,13 @@ _CALLED: dict[str, str] = {MULTI: "multi-class"}  # bounds, where not as in the 
 
 
 def as_results(files: Any) -> list[Results]:
-  """One or several results, also in the form that certify and predict return them."""
-  several = [files] if isinstance(files, Results) or hasattr(files, "results") else files
-  return [getattr(f, "results", f) for f in several]
+  """One or several results, also in the form that certify and predict return them; refuses paths."""
+  one = isinstance(files, Results | str | pathlib.PurePath) or hasattr(files, "results")
+  found = [getattr(f, "results", f) for f in ([files] if one else files)]
+  for f in found:
+    if isinstance(f, str | pathlib.PurePath):
+      raise InputError(f"files must be results as read, got the path {str(f)!r}: give rsjax.results.read(path)")
+  return found
 
 
 def facts(results: Results) -> dict[str, Any]:
@@ -118,7 +122,7 @@ def all_facts(files: Sequence[Results]) -> list[dict[str, Any]]:
 
 
 def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list[str]:
-  """One text per file: sigma, what else differs among the files, and whether the file is incomplete.
+  """One text per file: sigma, what else differs among the files, and whether it is incomplete, or a shard.
 
   The text always says if images stopped at grid radii, because the radii are then lower bounds, and if the
   radii are multi-class ones.
@@ -130,6 +134,7 @@ def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list
   Raises:
     InputError: if there are not as many names as files.
   """
+  files = as_results(files)
   if names is None:
     texts = _settings(files)
   elif len(names) != len(files):
@@ -140,7 +145,15 @@ def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list
   short = dict(zip((f.path for f in files), _short([f.path for f in files])))
   if len(short) > 1:
     texts = [f"{text} ({short[f.path]})" if counts[text] > 1 else text for text, f in zip(texts, files)]
-  return [text if f.complete else f"{text} ({rows_there(f, 'only ')})" for text, f in zip(texts, files)]
+  return [text + _part(f) for text, f in zip(texts, files)]
+
+
+def _part(f: Results) -> str:
+  """Which part of a run a file is, in parentheses; "" if it is whole."""
+  shard = f.settings.get("shard")
+  parts = [] if shard is None else [f"shard {shard}"]
+  parts += [] if f.complete else [rows_there(f, "only ")]
+  return f" ({', '.join(parts)})" if parts else ""
 
 
 def rows_there(f: Results, fewer: str) -> str:

@@ -31,11 +31,12 @@ def shape_of(given: Sequence[int]) -> tuple[int, ...]:
 
 
 def in_evaluation(torch: Any, module: Any) -> Any:
-  """A copy of the module on the CPU, in evaluation mode."""
+  """A copy of the module on the CPU, in evaluation mode, without wrappers for several devices."""
   if not isinstance(module, torch.nn.Module):
     raise InputError(f"module must be a torch.nn.Module, got {type(module).__name__}")
   try:
-    module = copy.deepcopy(module).cpu().eval().requires_grad_(False)
+    wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
+    module = _copied(module, wrappers).cpu().eval().requires_grad_(False)
   except Exception as error:
     raise InputError(f"the module cannot be copied to the CPU: {first_line(error)}") from error
   training = [name or "the module itself" for name, layer in module.named_modules() if layer.training]
@@ -51,6 +52,15 @@ def in_evaluation(torch: Any, module: Any) -> Any:
       f"these batch norms have no running statistics, so that images of a batch affect others: {some(coupled)}"
     )
   return module
+
+
+def _copied(module: Any, wrappers: tuple[type, ...]) -> Any:
+  """A copy of the module, in which each wrapper is replaced by a copy of the module that it holds."""
+  copies: dict[int, Any] = {}  # what deepcopy takes for the objects that have these ids
+  for layer in reversed(list(module.modules())):
+    if isinstance(layer, wrappers):
+      copies[id(layer)] = copy.deepcopy(layer.module, copies)
+  return copy.deepcopy(module, copies)
 
 
 def normalization_of(module: Any, given: Any, shape: tuple[int, ...]) -> Any:

@@ -20,6 +20,7 @@ import numpy as np
 from rsjax import devices
 from rsjax.classifiers import torch_given as given
 from rsjax.errors import InputError
+from rsjax.smoothing.inputs import check_shape
 from rsjax.smoothing.votes import Apply
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def from_torch(
 
   Returns:
     (apply, variables): apply(variables, inputs) -> float32[b, classes], for float32 inputs of b times the
-    example's shape; variables are the module's parameters and buffers by name.
+    example's shape; it raises InputError for another shape, in which a module may be another function.
+    variables are the module's parameters and buffers by name.
 
   Raises:
     InputError: if torchax is missing or lacks an operation, which the message names; if the module cannot be
@@ -66,7 +68,7 @@ def from_torch(
   x = np.random.default_rng(0).normal(0.5, 0.5, (_PROBES, *shape)).astype(np.float32)
   with _named_layers(module) as place:
     wanted = _by_pytorch(torch, module, _prepared(x, pair, moved), dtype)
-    apply, variables = _by_jax(torch, torchax, module, pair, moved, dtype)
+    apply, variables = _by_jax(torch, torchax, module, shape, pair, moved, dtype)
     _trace(apply, variables, x, place)
   with jax.default_matmul_precision("highest"):
     found = np.asarray(devices.jit(apply, once=True)(variables, x))
@@ -125,7 +127,7 @@ def _by_pytorch(torch: Any, module: Any, x: np.ndarray, dtype: str) -> np.ndarra
 
 
 def _by_jax(
-  torch: Any, torchax: Any, module: Any, pair: Any, moved: bool, dtype: str
+  torch: Any, torchax: Any, module: Any, shape: tuple[int, ...], pair: Any, moved: bool, dtype: str
 ) -> tuple[Apply, dict[str, Any]]:
   """(apply, variables) of the module with what comes before it."""
 
@@ -156,6 +158,7 @@ def _by_jax(
   names = {name.removeprefix("module."): name for name in states}
 
   def apply(variables: dict[str, Any], x: jax.Array) -> jax.Array:
+    check_shape(jnp.shape(x)[1:], shape)
     with (
       jax.numpy_dtype_promotion("standard"),
       jax.numpy_rank_promotion("allow"),

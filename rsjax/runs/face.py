@@ -24,7 +24,7 @@ from rsjax.procedures import CertifyMedian, Predict, PredictByLooks, Procedure, 
 from rsjax.runs import attack, attackable, certification, given, values
 from rsjax.runs.progress import Noted, Shown
 from rsjax.smoothing import Execution, Smoothed, tuning
-from rsjax.smoothing.inputs import IMAGES
+from rsjax.smoothing.inputs import IMAGES, check_shape
 from rsjax.smoothing.inspection import Look
 from rsjax.smoothing.votes import class_count
 
@@ -84,11 +84,8 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
 
   def _check_image(self, first: NDArray[Any]) -> None:
     """Refuses images of another shape than the classifier's, or that the noise is not for."""
-    if self.image_shape is not None and first.shape != tuple(self.image_shape):
-      raise InputError(
-        f"images must be {list(self.image_shape)} (height, width, channels) for this classifier, "
-        f"got {list(first.shape)}"
-      )
+    if self.image_shape is not None:
+      check_shape(first.shape, self.image_shape)
     check_image(self.noise, first)
 
   def _check_fit(self, first: NDArray[Any], labels: NDArray[np.int64] | None) -> None:

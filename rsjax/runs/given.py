@@ -124,10 +124,11 @@ def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGE
     )
   sequence = hasattr(images, "__len__") and hasattr(images, "__getitem__")
   if not sequence or isinstance(images, str | bytes | Mapping):
-    mend = (
-      ": give its .images, and its .labels" if hasattr(images, "images") and hasattr(images, "labels") else ""
+    has_both = hasattr(images, "images") and hasattr(images, "labels")
+    mend = "its .images, and its .labels" if has_both else "an array of all images, and their labels apart"
+    raise InputError(
+      f"images must be a sequence of arrays, or an array, got {type(images).__name__}: give {mend}"
     )
-    raise InputError(f"images must be a sequence of arrays, or an array, got {type(images).__name__}{mend}")
   if inputs == IMAGES and isinstance(images, np.ndarray) and images.ndim in (2, 3):
     raise InputError(
       f"images must be [images, height, width, channels], got {list(images.shape)}: give images[None] if it is "
@@ -135,7 +136,12 @@ def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGE
     )
   if labels is None:
     return None
-  known = np.asarray(labels)
+  try:
+    known = np.asarray(labels)
+  except Exception as error:  # NumPy's, or that of a framework's array
+    raise InputError(
+      f"labels must be {len(images)} integers, one per image, got a {type(labels).__name__} that is no array"
+    ) from error
   if known.shape != (len(images),) or not np.issubdtype(known.dtype, np.integer):
     mend = ": give the number of each image's class" if known.dtype.kind in "USO" else ""
     raise InputError(

@@ -9,7 +9,8 @@ That inputs are no images is said, never guessed: a batch of grey pictures witho
 images, would pass as arrays and be certified at another sigma.
 """
 
-from typing import Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -44,10 +45,10 @@ def checked(example: Example, kind: np.ndarray | None = None, of: Inputs = IMAGE
     index, array = example
   except (TypeError, ValueError) as error:
     raise InputError("examples must be (index, image) pairs: give enumerate(images)") from error
-  array = np.array(array)
+  name = "image" if of == IMAGES else "array"
+  array = _copied(f"{name} {index}", array)
   if not 0 <= index < WORD:
     raise InputError(f"an image's index must be from 0 to 2**32 - 1, got {index}")
-  name = "image" if of == IMAGES else "array"
   (_check_image if of == IMAGES else _check_array)(f"{name} {index}", array)
   if kind is not None and (array.shape != kind.shape or array.dtype != kind.dtype):
     raise InputError(
@@ -55,6 +56,37 @@ def checked(example: Example, kind: np.ndarray | None = None, of: Inputs = IMAGE
       f"{name} {index} is {array.dtype}{list(array.shape)}"
     )
   return index, array
+
+
+def _copied(name: str, given: Any) -> np.ndarray:
+  """A copy as an array; what NumPy cannot take, such as a pair of image and label, is refused with the mend."""
+  try:
+    return np.array(given)
+  except Exception as error:  # of NumPy, or of a framework's array
+    why = "if it is a pair of image and label, give images and labels apart"
+    if not isinstance(given, tuple | list):
+      why = (str(error).splitlines() or ["no reason is given"])[0]  # PyTorch says what to do
+    raise InputError(f"{name}, a {type(given).__name__}, cannot be converted to an array: {why}") from error
+
+
+def check_shape(given: Sequence[int], due: Sequence[int]) -> None:
+  """Refuses inputs of another shape than that of a classifier's.
+
+  Args:
+    given, due: shapes of one input, without the batch.
+
+  Raises:
+    InputError: if they differ; it names both.
+  """
+  given, due = list(given), list(due)
+  if given == due:
+    return
+  if len(due) != 3:
+    raise InputError(f"inputs must be {due} for this classifier, got {given}")
+  mend = ""
+  if given == [due[2], *due[:2]]:
+    mend = ": give channels last, by np.moveaxis(images, 1, -1)"
+  raise InputError(f"images must be {due} (height, width, channels) for this classifier, got {given}{mend}")
 
 
 def _check_image(name: str, image: np.ndarray) -> None:

@@ -162,6 +162,8 @@ def traced(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> Any:
   rows = jax.ShapeDtypeStruct((2, *image_shape), jnp.float32)
   try:
     return jax.eval_shape(apply, variables, rows)
+  except InputError:  # of rsjax's own classifiers: it says what is wrong
+    raise
   except Exception as error:
     error.add_note(
       f"raised by the classifier, called as apply(variables, float32{list(rows.shape)}) while JAX compiles it: "

@@ -1,13 +1,17 @@
 """Whether the images of a file are those that its manifest says were asked for, whatever was asked for."""
 
 import dataclasses
+import pathlib
+import warnings
 
 import numpy as np
 import pytest
 from helpers import DIGITS
 
+import rsjax
 from rsjax import analysis, results
 from rsjax.data import Selection
+from rsjax.errors import InputError, ResultWarning
 
 SELECTIONS = [
   Selection(5, 20),
@@ -27,8 +31,8 @@ def of(selection, index=None, expected=None):
   columns = {name: values[rows] for name, values in file.columns.items()} | {"idx": index}
   kept = {name: value for name, value in file.settings.items() if name not in ("skip", "max")}
   about = file.manifest["about"] | {"selected": len(selection.all_shards(360))}
-  manifest = file.manifest | {"settings": kept | selection.settings(), "about": about}
   expected = len(selection.of(360)) if expected is None else expected
+  manifest = file.manifest | {"settings": kept | selection.settings(), "about": about, "expected": expected}
   path = "{}.tsv".format("-".join(map(str, selection.shard or ("x",))))
   return dataclasses.replace(file, path=path, columns=columns, manifest=manifest, expected=expected)
 
@@ -90,3 +94,46 @@ def test_a_manifest_whose_selection_cannot_be_is_told():
   for name, value in (("skip", "5"), ("shard", "4/3"), ("indices", "x"), ("start", 400)):
     file.manifest["settings"] = Selection(5).settings() | {name: value} | {"sigma": 0.25, "n": 100_000}
     assert "its manifest asks for an impossible choice of images" in said(file), name
+
+
+def warned(path):
+  """(what `rsjax.read` returns, its warnings)."""
+  with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    found = rsjax.read(path)
+  assert all(w.category is ResultWarning and w.filename == __file__ for w in told)
+  return found, "\n".join(str(w.message) for w in told)
+
+
+def test_reading_a_part_of_a_run_warns_and_shards_are_joined(tmp_path):
+  paths = [str(tmp_path / f"{i}.tsv") for i in (1, 2)]
+  for i, path in enumerate(paths, start=1):
+    results.save(of(Selection(5, shard=(i, 2))), path)
+  shard, told = warned(paths[0])
+  assert f"{paths[0]}: shard 1/2: the numbers are of its images alone; rsjax.read([path, ...]) joins" in told
+  assert ", shard 1/2: " in repr(shard) and "(shard 1/2)" in shard.table()
+  assert "shard 1/2" in shard.warnings()[0]
+  _, told = warned(paths[:1])
+  assert "shards 2 of 2 are missing" in told and "incomplete, 36 of 72 images" in told
+  whole, told = warned(paths)
+  assert told == "" and len(whole) == 72 and "shard" not in repr(whole) + whole.table()
+  lines = (tmp_path / "2.tsv").read_text().splitlines(keepends=True)
+  (tmp_path / "2.tsv").write_text("".join(lines[:4]))
+  _, told = warned(pathlib.Path(paths[1]))
+  assert "shard 2/2: " in told and "incomplete, 3 of 36 images: the numbers are of those" in told
+  assert "\n" not in told, "there is one warning"
+  for given, message in (([], "got none"), ([paths[0], *DIGITS[:1]], "got 2 runs: read each run by itself")):
+    with pytest.raises(InputError, match=message):
+      rsjax.read(given)
+
+
+def test_reading_a_file_of_other_code_warns_of_its_rows(tmp_path):
+  rows = ["idx\tlabel\tpredict\tradius\tcorrect\ttime", "0\t1\t1\t0.123456\t0\t1", "0\t1\t1\t0.123456\t1\t1"]
+  (tmp_path / "theirs.tsv").write_text("\n".join(rows) + "\n")
+  _, told = warned(tmp_path / "theirs.tsv")
+  for text in (
+    "no manifest",
+    "`correct` disagrees with predict = label in 1 row",
+    "only the first row of each",
+  ):
+    assert text in told

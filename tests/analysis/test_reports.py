@@ -280,7 +280,8 @@ def test_a_file_of_the_papers_code_gives_a_page_that_says_what_is_not_known(tmp_
   path.parent.mkdir()
   rows = "".join(f"{i}\t{i % 2}\t{i % 3 - 1}\t{0.1 * (i % 3)}\t1\t0:00:01\n" for i in range(60))
   path.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n" + rows)
-  rsjax.read(path).report(tmp_path / "report.html", title="theirs")
+  with pytest.warns(rsjax.errors.ResultWarning, match="no manifest"):
+    rsjax.read(path).report(tmp_path / "report.html", title="theirs")
   words = page(tmp_path / "report.html").words
   assert "theirs" in words and "keeps no votes" in words and "no manifest" in words and "not known" in words
 

@@ -121,6 +121,8 @@ def test_a_transformer_encoder_of_arrays_gives_pytorchs_logits():
   apply, variables = rsjax.from_torch(module, (5, 16))
   x = inputs(5, 16)
   np.testing.assert_allclose(jax.jit(apply)(variables, x), by_pytorch(module, x), atol=1e-5)
+  with pytest.raises(InputError, match=r"inputs must be \[5, 16\] for this classifier, got \[4, 16\]"):
+    apply(variables, x[:, :4])
   found = rsjax.smooth(apply, variables, sigma=0.25, inputs="arrays").certify(x, n=200, progress=False)
   assert (found.n == 200).all()
 
@@ -148,6 +150,32 @@ def test_an_object_with_logits_is_taken():
 
   apply, variables = rsjax.from_torch(Named(), SHAPE, normalization="inside")
   assert jax.eval_shape(apply, variables, inputs(*SHAPE)).shape == (3, 4)
+
+
+def wrapped(kind, module):
+  """A wrapper around a module, without its constructor, which would look for devices and processes."""
+  made = kind.__new__(kind)
+  nn.Module.__init__(made)
+  made.module = module
+  return made
+
+
+def test_wrappers_for_several_devices_are_left_out():
+  torch.manual_seed(0)
+  x, net = inputs(*SHAPE), flat()
+  means, deviations = (0.5,) * 3, (0.25,) * 3
+  for kind in (nn.DataParallel, nn.parallel.DistributedDataParallel):
+    held = nn.Sequential(Normalize(means, deviations), wrapped(kind, net))  # as of the paper
+    for module, settings in (
+      (held, {}),
+      (wrapped(kind, held), {}),
+      (wrapped(kind, wrapped(kind, net)), {"normalization": (means, deviations)}),
+    ):
+      apply, variables = rsjax.from_torch(module, SHAPE, **settings)
+      assert not any("module" in name for name in variables), "names are those without wrappers"
+      wanted = by_pytorch(net, np.moveaxis((x - 0.5) / 0.25, -1, 1))
+      np.testing.assert_allclose(apply(variables, x), wanted, atol=1e-5)
+    assert type(held[1]) is kind, "the module given is left as it was"
 
 
 class Function(nn.Module):
@@ -205,6 +233,22 @@ def test_a_module_that_cannot_be_certified_is_refused_by_name(module, message):
   torch.manual_seed(0)
   with pytest.raises(InputError, match=message):
     rsjax.from_torch(module(), SHAPE, normalization="inside")
+
+
+def test_images_of_another_shape_are_refused_even_where_the_module_would_take_them():
+  module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+  apply, variables = rsjax.from_torch(module, SHAPE, normalization="cifar10")  # mean and std can be broadcast
+  g = rsjax.smooth(apply, variables, sigma=0.25)
+  for given, message in (
+    ((8, 8, 1), r"images must be \[8, 8, 3\] \(height, width, channels\).*, got \[8, 8, 1\]"),
+    ((16, 16, 3), r"\[8, 8, 3\].*, got \[16, 16, 3\]"),
+    ((3, 8, 8), r"got \[3, 8, 8\]: give channels last"),
+  ):
+    images = np.zeros((1, *given), np.uint8)
+    for use in (g.check, g.certify, g.predict, lambda x: g.draws_per_second(x[0])):
+      with pytest.raises(InputError, match=message) as raised:
+        use(images)
+      assert "raised by the classifier" not in "".join(getattr(raised.value, "__notes__", []))
 
 
 def test_statistics_of_the_batch_are_found_by_the_check_at_the_start():

@@ -137,7 +137,52 @@ def test_results_are_taken_in_either_form_and_a_radius_alone(g, images, tmp_path
     g.predict(images, LABELS, progress=False).table()
   found.save(tmp_path / "r.tsv")
   (tmp_path / "r.tsv.json").unlink()
-  assert "(no manifest: it is not known whether all images are there)" in repr(rsjax.read(tmp_path / "r.tsv"))
+  with pytest.warns(rsjax.errors.ResultWarning, match="no manifest"):
+    found = rsjax.read(tmp_path / "r.tsv")
+  assert "(no manifest: it is not known whether all images are there)" in repr(found)
+
+
+def test_paths_are_refused_where_results_are_due(tmp_path):
+  path = tmp_path / "r.tsv"
+  for given in (path, str(path), [path], [str(path)]):
+    for use in (
+      lambda f: analysis.table(f, [0.25]),
+      lambda f: analysis.summarize(f, [0.25]),
+      lambda f: analysis.warnings(f, ["x"], [0.25]),
+      analysis.plot,
+      analysis.labels,
+      analysis.cascade,
+      lambda f: analysis.report(f, tmp_path / "r.html"),
+    ):
+      with pytest.raises(rsjax.InputError, match=r"got the path '.*r.tsv': give rsjax.results.read\(path\)"):
+        use(given)
+
+
+class WithGradients:
+  """As a tensor of PyTorch that NumPy cannot read."""
+
+  def __array__(self, *args, **kwargs):
+    raise RuntimeError("Use tensor.detach().numpy() instead.")
+
+
+@pytest.mark.parametrize(
+  ("image", "message"),
+  [
+    ((np.zeros((4, 4, 1), np.uint8), 3), "image 0, a tuple, .*pair .*give images and labels apart"),
+    ([np.zeros((4, 4, 1), np.float32), 3], "image 0, a list, .*pair .*give images and labels apart"),
+    (WithGradients(), r"image 0, a WithGradients, cannot be converted to an array: Use tensor.detach\(\)"),
+  ],
+)
+def test_images_that_are_no_arrays_are_refused_with_the_mend(g, image, message):
+  for use in (g.check, lambda x: g.certify(x, n=100, progress=False), lambda x: g.predict(x, n=100)):
+    with pytest.raises(rsjax.InputError, match=message):
+      use([image])
+  with pytest.raises(
+    rsjax.InputError, match="got generator: give an array of all images, and their labels apart"
+  ):
+    g.certify(one for one in [image])
+  with pytest.raises(rsjax.InputError, match="labels must be 1 integers, one per image, got a list"):
+    g.certify(np.zeros((1, 4, 4, 1), np.uint8), [image])
 
 
 def test_without_labels_there_are_radii_and_no_accuracy(g, images, tmp_path):

@@ -57,7 +57,7 @@ def report(
       for a `dataset` that cannot be loaded; or if `path` cannot be written.
   """
   check_report(path)
-  files = [getattr(f, "results", f) for f in files]
+  files = labels.as_results(files)
   for f in files:
     if "top_k" in f.settings or "combined" in f.settings:
       raise InputError(
