@@ -59,7 +59,8 @@ def _copied(module: Any, wrappers: tuple[type, ...]) -> Any:
   copies: dict[int, Any] = {}  # what deepcopy takes for the objects that have these ids
   for layer in reversed(list(module.modules())):
     if isinstance(layer, wrappers):
-      copies[id(layer)] = copy.deepcopy(layer.module, copies)
+      wrapped: Any = layer
+      copies[id(layer)] = copy.deepcopy(wrapped.module, copies)
   return copy.deepcopy(module, copies)
 
 
