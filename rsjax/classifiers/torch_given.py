@@ -54,7 +54,7 @@ def in_evaluation(torch: Any, module: Any) -> Any:
   return module
 
 
-def _copied(module: Any, wrappers: tuple[type, ...]) -> Any:
+def _copied(module: Any, wrappers: tuple[Any, ...]) -> Any:
   """A copy of the module, in which each wrapper is replaced by a copy of the module that it holds."""
   copies: dict[int, Any] = {}  # what deepcopy takes for the objects that have these ids
   for layer in reversed(list(module.modules())):

@@ -101,6 +101,7 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     raise InputError(f"{manifest_path(path)}, the manifest of {path}, is damaged: {'; '.join(odd)}")
   if manifest["format"] in _EARLIER:
     manifest["settings"] = manifest["settings"] | {"noise": "gaussian"}
+    manifest["format"] = FORMAT  # it may be saved again
   return manifest
 
 

@@ -156,6 +156,10 @@ def chosen(count: int, indices: Iterable[int] | None) -> list[int]:
   """The indices as a list; refuses an index that is not one of the images, or is repeated."""
   if indices is not None and not isinstance(indices, Iterable):
     raise InputError(f"indices must be a sequence of integers, got {indices!r}: give [{indices!r}]")
+  if indices is not None:
+    indices = list(indices)
+    if any(isinstance(i, bool | np.bool_) for i in indices):
+      raise InputError("indices must be positions, not true or false: give np.flatnonzero(mask)")
   try:
     positions = list(range(count)) if indices is None else [operator.index(i) for i in indices]
   except TypeError as error:

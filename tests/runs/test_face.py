@@ -158,6 +158,12 @@ def test_paths_are_refused_where_results_are_due(tmp_path):
         use(given)
 
 
+@pytest.mark.parametrize("mask", [[True, False], np.array([True, False])])
+def test_a_mask_is_refused_as_indices(g, mask):
+  with pytest.raises(rsjax.InputError, match=r"give np.flatnonzero\(mask\)"):
+    g.certify(np.zeros((2, 4, 4, 1), np.uint8), indices=mask)
+
+
 class WithGradients:
   """As a tensor of PyTorch that NumPy cannot read."""
 
