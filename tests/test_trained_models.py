@@ -1,14 +1,33 @@
 """The checkpoints in experiments/results certify real images as their records say."""
 
+import re
+
 import numpy as np
 import pytest
 from helpers import ROOT, SHARED
 
 import rsjax
 from rsjax import results
+from rsjax.analysis import statistics
 
 RESULTS = ROOT / "experiments" / "results"
 IMAGES = SHARED / "cifar10" / "cifar10_exact_test1000.npz"
+
+
+def test_the_page_says_what_the_records_say():
+  page = (ROOT / "docs" / "trained-models.md").read_text()
+  rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in page.splitlines() if "| `" in line]
+  assert len(rows) >= 5
+  for outdir, arch, sigma, epochs, digest, n, *accuracies in rows:
+    folder, noise = outdir.split("/")
+    file = results.read(RESULTS / folder / f"{noise}_sigma_{sigma}.tsv")
+    network = file.manifest["about"]["checkpoint"]
+    assert (network["arch"], network["noise_sd"], network["epoch"]) == (arch, float(sigma), int(epochs))
+    assert file.settings["checkpoint"].startswith(digest) and file.settings["sigma"] == float(sigma)
+    assert file.settings["n"] == int(n.replace(",", "")) and (RESULTS / outdir / "checkpoint").is_dir()
+    certified = statistics.certified(file, [0, 0.25, 0.5, 0.75], "paper") / len(file)
+    assert accuracies == [f"{share:.3f}" for share in certified]
+    assert re.search("exact", file.manifest["about"]["dataset"]) and len(file) == 200
 
 
 @pytest.mark.skipif(not IMAGES.exists(), reason="needs CIFAR-10's exact test images in ../shared/data/cifar10")
