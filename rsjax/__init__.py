@@ -87,7 +87,7 @@ def read(path: Any) -> Any:
     file = results.read_any(path)
   found = analysis.Found(file)
   notes = found.notes()
-  for text in ([". ".join(notes)] if notes else []) + found.contradictions():
+  for text in (["; ".join(notes)] if notes else []) + found.contradictions():
     warnings.warn(f"{file.path}: {text}", ResultWarning, stacklevel=2)
   return found
 

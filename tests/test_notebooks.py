@@ -17,6 +17,8 @@ import matplotlib.pyplot as plt
 import pytest
 from helpers import DIGITS
 
+from rsjax.errors import ResultWarning
+
 ROOT = pathlib.Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
 NAMES = ("certify_your_model", "explore_results", "quickstart_tpu", "theorem_in_two_dimensions")
@@ -219,7 +221,8 @@ def test_a_file_without_a_manifest_is_explored_and_others_are_left_out(explored,
   (tmp_path / "theirs.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
   (tmp_path / "log.tsv").write_text("epoch\ttrain_loss\n1\t2.3\n")
   predicted = with_manifest(ROOT / "experiments/results/stopping/digits_0.25/predict.tsv")
-  out = explored(*predicted)
+  with pytest.warns(ResultWarning, match="theirs.tsv: no manifest"):
+    out = explored(*predicted)
   assert "left out: log.tsv: line 1 is not the header" in out
   assert "left out: predict.tsv has no certified images" in out
   assert "it has no manifest" in out
@@ -228,7 +231,8 @@ def test_a_file_without_a_manifest_is_explored_and_others_are_left_out(explored,
 
 
 def test_a_file_whose_manifest_is_missing_is_told_so(explored):
-  out = explored(DIGITS[1])
+  with pytest.warns(ResultWarning, match="votes are not used"):
+    out = explored(DIGITS[1])
   assert "it has no manifest, certify_0.25.tsv.json" in out
   assert out.count("the manifests of certify_0.25.tsv are missing; put each NAME.tsv.json beside") == 2
 
