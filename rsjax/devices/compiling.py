@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import pathlib
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ _NO_YNN = {"xla_cpu_experimental_ynn_fusion_type": ""}
 # the option and has no oneDNN in it.
 _ONEDNN = {"xla_cpu_experimental_onednn_custom_call": True}
 _FIRST_WITH_ONEDNN = (0, 11)
+_FPMATH = "ONEDNN_DEFAULT_FPMATH_MODE"  # lets oneDNN compute float32 in fewer digits, such as BF16
 _KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}  # else they vanish before fusion
 _UNOPTIMIZED = {"xla_backend_optimization_level": 0}
 
@@ -75,7 +77,11 @@ def use_onednn(use: bool) -> None:
 
 def settings() -> dict[str, Any]:
   """JAX's and its compiler's settings for a manifest: those that can change logits and are not elsewhere."""
-  by = {"convolutions": "onednn"} if jax.default_backend() == "cpu" and onednn() else {}
+  by = {}
+  if jax.default_backend() == "cpu" and onednn():
+    by["convolutions"] = "onednn"
+    mode = os.environ.get(_FPMATH, "").upper()
+    by |= {"onednn_fpmath": mode} if mode not in ("", "STRICT") else {}
   return by | ({"x64": True} if jax.config.jax_enable_x64 else {})  # type: ignore[attr-defined]
 
 

@@ -163,7 +163,7 @@ def _environments(f: Results, job: Job) -> tuple[bool, bool, str]:
   now = job.manifest()
   differing = [
     f"{name} was {f.settings.get(name)}, is {now.settings.get(name)}"
-    for name in ("precision", "convolutions", "x64", "batch_norm")
+    for name in ("precision", "convolutions", "onednn_fpmath", "x64", "batch_norm")
     if f.settings.get(name) != now.settings.get(name)
   ]
   for name in ("jax", "device"):
@@ -171,7 +171,7 @@ def _environments(f: Results, job: Job) -> tuple[bool, bool, str]:
     if before != {str(now.session[name])}:
       differing.append(f"{name} was {' and '.join(sorted(before)) or 'not told'}, is {now.session[name]}")
   rough = f.settings.get("dtype") != "float32" or any(
-    text.startswith(("precision", "device")) for text in differing
+    text.startswith(("precision", "onednn_fpmath", "device")) for text in differing
   )
   return not differing, rough, "; ".join(differing)
 

@@ -39,11 +39,16 @@ def network(request, dtype):
   return (lambda x: np.asarray(with_it(variables, x))), (lambda x: np.asarray(without(variables, x))), images
 
 
-def test_it_is_in_the_program_unless_it_is_switched_off():
+def test_it_is_in_the_program_unless_it_is_switched_off(monkeypatch):
+  monkeypatch.delenv("ONEDNN_DEFAULT_FPMATH_MODE", raising=False)
   x = np.zeros((8, 8, 8, 16), np.float32)
   text = lambda: devices.jit(conv).lower(x).compile().as_text()
   assert "__onednn" in text()
   assert devices.settings() == {"convolutions": "onednn"}
+  monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "strict")
+  assert devices.settings() == {"convolutions": "onednn"}
+  monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "bf16")
+  assert devices.settings() == {"convolutions": "onednn", "onednn_fpmath": "BF16"}
   devices.use_onednn(False)
   try:
     assert "__onednn" not in text()
