@@ -100,8 +100,16 @@ def steps(arch, dtype, budget, repeats, peer):
     arrays = problem.hand_to(peer)
     for mode in ("eager", "compiled"):
       name = f"PyTorch, {mode}"
-      settings = {"noise_sd": SIGMA}
-      peer.ask("training", name=name, objective="gaussian", settings=settings, batch=batch, mode=mode, **arrays)
+      peer.ask(
+        "training",
+        name=name,
+        objective="gaussian",
+        settings={"noise_sd": SIGMA},
+        batch=batch,
+        dtype=dtype,
+        mode=mode,
+        **arrays,
+      )
       lines[name,] = theirs(peer, name)
   say("training", arch)
   found, failed = in_turns(lines, budget, repeats)
@@ -142,7 +150,7 @@ def objectives(names, arch, dtype, rows, budget, repeats, peer):
   Args:
     names: of the objectives; `gaussian` is always measured, too.
     rows: noisy images of a training pass; an objective with m noisy copies has rows / m images in a step.
-    peer: PyTorch's process, or None. Its step is plain: eager, channels last, in bfloat16 on GPUs.
+    peer: PyTorch's process, or None. Its step is plain: eager, channels last, in the same dtype.
   """
   chosen = {name: OBJECTIVES[name](noise_sd=SIGMA) for name in dict.fromkeys(("gaussian", *names))}
   if "reweighted" in chosen:
@@ -165,6 +173,7 @@ def objectives(names, arch, dtype, rows, budget, repeats, peer):
         objective=name,
         settings=settings,
         batch=images[name],
+        dtype=dtype,
         mode="eager",
         **arrays,
       )

@@ -195,10 +195,11 @@ class Best:
 class Training:
   """Steps of SGD on cropped and flipped images that lie on the device; the objective draws its noise.
 
+  dtype: "float32", or "bfloat16" by autocast, which keeps float32 weights, as rsjax does.
   mode: "eager" or "compiled".
   """
 
-  def __init__(self, net, objective, settings, images, labels, votes, batch, mode):
+  def __init__(self, net, objective, settings, images, labels, votes, batch, dtype, mode):
     self._net = copy.deepcopy(net).to(device(), memory_format=torch.channels_last).train()
     if mode == "compiled":
       self._net = torch.compile(self._net)
@@ -206,7 +207,7 @@ class Training:
     self._images = torch.from_numpy(np.moveaxis(images, 3, 1).copy()).to(device())
     self._labels = torch.from_numpy(labels.astype(np.int64)).to(device())
     self._votes = torch.from_numpy(votes).to(device())
-    self._batch = batch
+    self._batch, self._half = batch, dtype == "bfloat16"
     self._sgd = torch.optim.SGD(self._net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
 
   def steps(self, count):
@@ -223,8 +224,7 @@ class Training:
       flip = torch.rand(self._batch, 1, 1, 1, device=device()) < 0.5
       x = torch.where(flip, x.flip(3), x)
       noise, drawn = torch_objectives.draws(self._objective, self._settings, x, self._votes[choice])
-      autocast = torch.autocast("cuda", torch.bfloat16) if device().type == "cuda" else contextlib.nullcontext()
-      with autocast:
+      with torch.autocast(device().type, torch.bfloat16, enabled=self._half):
         loss = loss_of(self._net, x, self._labels[choice], noise, self._settings, drawn)
       self._sgd.zero_grad()
       loss.backward()
@@ -269,9 +269,9 @@ class Server:
   def best(self, name, batch, dtype, mode):
     self._lines[name] = Best(self._net, self._classes, batch, getattr(torch, dtype), mode)
 
-  def training(self, name, objective, settings, batch, mode, **paths):
+  def training(self, name, objective, settings, batch, dtype, mode, **paths):
     arrays = {key: np.load(path) for key, path in paths.items()}
-    self._lines[name] = Training(self._net, objective, settings, batch=batch, mode=mode, **arrays)
+    self._lines[name] = Training(self._net, objective, settings, batch=batch, dtype=dtype, mode=mode, **arrays)
 
   def loss(self, objective, settings, **paths):
     return loss(self._net, objective, settings, **{key: np.load(path) for key, path in paths.items()})

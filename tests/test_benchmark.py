@@ -93,8 +93,23 @@ def test_pytorchs_objectives_are_the_same_functions(tmp_path):
   with torch_process.TorchProcess(None, tmp_path) as peer:
     found = benchmark_training.losses_of(chosen, peer)
     assert found.keys() == chosen.keys()
-    peer.ask("training", name="line", objective="macer", mode="eager", batch=2, **handed(peer, chosen["macer"]))
+    given = handed(peer, chosen["macer"])
+    peer.ask("training", name="line", objective="macer", dtype="float32", mode="eager", batch=2, **given)
     assert peer.ask("steps", name="line", count=2) > 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_pytorch_trains_in_the_dtype_that_is_compared(dtype):
+  torch = pytest.importorskip("torch", reason="PyTorch is not installed", exc_type=ImportError)
+  from torch_peer import Training
+
+  seen = []
+  net = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 8), torch.nn.Flatten(), torch.nn.LazyLinear(10))
+  net(torch.zeros(1, 3, 8, 8))
+  net[0].register_forward_hook(lambda layer, given, result: seen.append(str(result.dtype)))
+  images, votes = np.zeros((4, 8, 8, 3), np.uint8), np.zeros((4, 10), np.float32)
+  line = Training(net, "gaussian", {"noise_sd": 0.5}, images, np.arange(4), votes, 2, dtype, "eager")
+  assert line.steps(1) > 0 and seen == [f"torch.{dtype}"]
 
 
 def handed(peer, objective):
