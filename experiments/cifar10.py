@@ -38,12 +38,14 @@ PRESETS = {
     arch="cifar_resnet110",
     train={"epochs": 90, "batch": 400, "lr": 0.1, "schedule": "step", "lr_step_size": 30, "weight-decay": 1e-4},
     certify={"skip": 20, "N0": 100, "N": 100_000, "alpha": 0.001},
+    radii=RADII,
   ),
   "fast": pipeline.Preset(
     "ResNet-110, 40 epochs of batch 512, one cycle; not yet measured on a GPU",
     arch="cifar_resnet110",
     train={"epochs": 40, "batch": 512, "lr": 0.2, **ONE_CYCLE},
     certify={"skip": 20, "N0": 100, "N": 100_000, "alpha": 0.001},
+    radii=RADII,
   ),
   "cpu": pipeline.Preset(
     "ResNet-20, 10 epochs of batch 128, one cycle; every fifth image of the first 1,000, stopped early when it "
@@ -52,18 +54,21 @@ PRESETS = {
     train={"epochs": 10, "batch": 128, "lr": 0.1, **ONE_CYCLE},
     certify={"skip": 5, "max": 200, "N0": 100, "N": 100_000, "alpha": 0.001},
     radii=RADII,
+    early=True,
   ),
   "smoke": pipeline.Preset(
     "ResNet-20, one epoch of batch 64, one cycle, 100 images at n = 1,000; with --objective, short attacks",
     arch="cifar_resnet20",
     train={"epochs": 1, "batch": 64, "lr": 0.1, **ONE_CYCLE},
     certify={"skip": 10, "max": 100, "N0": 100, "N": 1000, "alpha": 0.001},
+    radii=RADII,
   ),
   "equal": pipeline.Preset(
     "ResNet-20, one cycle, epochs by objective so that all take about the same time; 100 images at n = 1,000",
     arch="cifar_resnet20",
     train={"batch": 64, "lr": 0.1, **ONE_CYCLE},
     certify={"skip": 10, "max": 100, "N0": 100, "N": 1000, "alpha": 0.001},
+    radii=RADII,
   ),
 }
 

@@ -35,15 +35,16 @@ MILESTONES = tuple(range(30, 100, 10))  # test accuracies under noise, per cent
 class Preset:
   """A recipe: flags of rsjax.train and rsjax.certify, and what it is for.
 
-  With `radii`, certification stops early, when it is settled which of them are certified; those that N draws
-  cannot certify at a sigma are left out.
+  With `early`, certification stops when it is settled which of `radii` are certified; those that N draws cannot
+  certify at a sigma are left out.
   """
 
   about: str
   arch: str
   train: dict
   certify: dict
-  radii: tuple = ()
+  radii: tuple
+  early: bool = False
 
 
 def parser(description, presets, default, data, epilog):
@@ -68,6 +69,8 @@ def parser(description, presets, default, data, epilog):
   add("--workers", type=int, help="as for rsjax.train")
   for name in ("skip", "max", "N"):
     add(f"--{name}", type=int, help="as for rsjax.certify (default: the preset's)")
+  add("--early", action="store_true",
+      help="stop each image when it is settled which of the paper's radii are certified (default: the preset's)")  # fmt: skip
   add("--seed", type=int, default=0, help="of training and certification (default: 0)")
   add("--dtype", choices=("float32", "bfloat16"), help="of training and certification (default: the device's)")
   return made
@@ -174,9 +177,10 @@ def counting_cpu(model):
 def certifying(args, preset, sigma):
   """The flags of the certification at a sigma."""
   values = preset.certify | _given(args, ("skip", "max", "N"))
-  most = largest_radius(sigma, values["N"], values["alpha"])
-  radii = ",".join(f"{radius:g}" for radius in preset.radii if radius < most)
-  return flags_of(values | ({"radii": radii} if radii else {}))
+  if preset.early or args.early:
+    most = largest_radius(sigma, values["N"], values["alpha"])
+    values["radii"] = ",".join(f"{radius:g}" for radius in preset.radii if radius < most)
+  return flags_of(values)
 
 
 def largest_radius(sigma, n, alpha=0.001):

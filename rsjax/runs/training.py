@@ -32,6 +32,7 @@ from rsjax.training.division import Division, divide
 from rsjax.training.objectives import noise_of
 
 SAVE_SECONDS = 10.0  # shorter epochs are not all saved; the last always is
+SAVE_SHARE = 0.05  # of the time, that saves after epochs may take
 SAVE_WITHIN_SECONDS = 300.0  # between saves within a long epoch
 
 
@@ -213,7 +214,7 @@ def _run(job: Job, workers: int, progress: TrainingProgress) -> dict[str, Any]:
         checkpoint.save(outdir / "checkpoint", state.variables, history)
       return history
 
-    saved = time.monotonic()
+    saved, pause = time.monotonic(), SAVE_SECONDS
     for epoch in training.train(
       job.model,
       train_set,
@@ -230,9 +231,11 @@ def _run(job: Job, workers: int, progress: TrainingProgress) -> dict[str, Any]:
     ):
       training_directory.append_log(outdir, epoch)
       progress.epoch(epoch)
-      if epoch.number + 1 == recipe.epochs or time.monotonic() - saved > SAVE_SECONDS:
+      begin = time.monotonic()
+      if epoch.number + 1 == recipe.epochs or begin - saved > pause:
         history = save(epoch.state, with_checkpoint=True)
         saved = time.monotonic()
+        pause = max(SAVE_SECONDS, (saved - begin) / SAVE_SHARE)
     return history
 
 

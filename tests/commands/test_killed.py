@@ -188,6 +188,7 @@ import sys
 from rsjax import train
 from rsjax.runs import training
 training.SAVE_SECONDS = training.SAVE_WITHIN_SECONDS = 0.0
+training.SAVE_SHARE = float("inf")
 sys.exit(train.main(sys.argv[1:]))
 """
 

@@ -37,6 +37,7 @@ def whole(small_npz, tmp_path_factory):
 @pytest.fixture
 def save_each_epoch(monkeypatch):
   monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+  monkeypatch.setattr(training, "SAVE_SHARE", float("inf"))
 
 
 class Killed(BaseException):
