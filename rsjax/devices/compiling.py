@@ -65,7 +65,12 @@ def compiler_options(platform_name: str) -> dict[str, Any]:
 
 
 def onednn() -> bool:
-  """Whether programs for CPUs use oneDNN's convolutions: if jaxlib has them, unless `use_onednn(False)`."""
+  """Whether programs for CPUs use oneDNN's convolutions: if jaxlib has them, unless `use_onednn(False)`.
+
+  Beside a GPU or TPU they do not: there jaxlib 0.11.2 crashes where it writes such a program to JAX's cache.
+  """
+  if jax.default_backend() != "cpu":
+    return False
   version = tuple(int(part) for part in jaxlib.__version__.split(".")[:2])
   return _wanted[0] and version >= _FIRST_WITH_ONEDNN and bool(_known(_ONEDNN))
 
@@ -78,7 +83,7 @@ def use_onednn(use: bool) -> None:
 def settings() -> dict[str, Any]:
   """JAX's and its compiler's settings for a manifest: those that can change logits and are not elsewhere."""
   by = {}
-  if jax.default_backend() == "cpu" and onednn():
+  if onednn():
     by["convolutions"] = "onednn"
     mode = os.environ.get(_FPMATH, "").upper()
     by |= {"onednn_fpmath": mode} if mode not in ("", "STRICT") else {}

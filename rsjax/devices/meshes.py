@@ -35,6 +35,16 @@ def batch_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
   return Mesh(np.array(devices), (TRAIN_AXIS,), axis_types=(AxisType.Auto,))
 
 
+def host() -> jax.Device | None:
+  """A CPU of this process beside its other devices; None if the devices are CPUs, or JAX may use no CPU."""
+  if jax.default_backend() == "cpu":
+    return None
+  try:
+    return jax.local_devices(backend="cpu")[0]
+  except RuntimeError:  # JAX_PLATFORMS names others alone
+    return None
+
+
 def put(tree: Any, sharding: Sharding) -> Any:
   """A tree of host arrays, the same in every process, on the devices of a sharding."""
   if sharding.is_fully_addressable:

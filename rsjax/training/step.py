@@ -105,8 +105,12 @@ def make_network(
 
 @functools.lru_cache(maxsize=8)
 def make_init(model: nn.Module, image_shape: tuple[int, ...]) -> Callable[[jax.Array], Any]:
-  """init(key) -> random variables."""
-  return devices.jit(lambda key: models.init(model, key, image_shape), once=True)
+  """init(key) -> random variables, computed on the CPU: for ResNet-110, a GPU's compiler takes about a minute."""
+  init, host = lambda key: models.init(model, key, image_shape), devices.host()
+  if host is None:
+    return devices.jit(init, once=True)
+  on_host = devices.jit(init, host, once=True)
+  return lambda key: jax.device_get(on_host(jax.device_put(key, host)))
 
 
 @functools.lru_cache(maxsize=8)

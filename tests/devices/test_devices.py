@@ -8,7 +8,7 @@ import pytest
 from rsjax import data, devices, models
 from rsjax.devices import farewell, processes
 from rsjax.errors import InputError
-from rsjax.training import Gaussian, Recipe
+from rsjax.training import Gaussian, Recipe, initial_state, step
 
 
 def residual_block(x, k1, k2, k3):
@@ -59,6 +59,31 @@ def test_the_training_step_has_none_of_those_fusions(small_npz, compile_training
 
 def test_unknown_platforms_need_no_options():
   assert devices.compiler_options("gpu") == {}
+
+
+@pytest.fixture
+def beside_a_gpu(monkeypatch):
+  """As if the first devices were GPUs, and the CPU one more."""
+  step.make_init.cache_clear()
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  yield
+  step.make_init.cache_clear()
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="compares with a CPU's")
+def test_beside_a_gpu_training_begins_with_the_weights_of_the_cpu(beside_a_gpu, monkeypatch):
+  model, _ = small()
+  from_host = initial_state(model, (8, 8, 1), Gaussian(), Recipe()).params
+  monkeypatch.undo()
+  step.make_init.cache_clear()
+  usual = initial_state(model, (8, 8, 1), Gaussian(), Recipe()).params
+  assert isinstance(from_host["fc"]["kernel"], np.ndarray) and isinstance(usual["fc"]["kernel"], jax.Array)
+  jax.tree.map(np.testing.assert_array_equal, from_host, usual)
+
+
+def test_beside_a_gpu_programs_for_the_cpu_are_not_onednns(beside_a_gpu):
+  assert not devices.onednn()
+  assert not any("onednn" in option for option in devices.compiler_options("cpu"))
 
 
 @pytest.mark.parametrize(
