@@ -248,9 +248,9 @@ def since(before):
   return max(time.perf_counter() - before, 1e-9)
 
 
-def measure(lines, budget, repeats):
-  """{line: {"draws/s": [...], "first s": seconds of the first call}}, repetitions interleaved."""
-  found, size = {}, {}
+def measure(lines, budget, repeats, found):
+  """Fills {line: {"draws/s": [...], "median", "first s": seconds of the first call}}, repetitions interleaved."""
+  size = {}
   for name, function in lines.items():
     say("  first call:", name)
     try:
@@ -270,11 +270,9 @@ def measure(lines, budget, repeats):
       time.sleep(REST)
       before = time.perf_counter()
       done = lines[name](draws)
-      found[name]["draws/s"].append(float(done / since(before)))
-  for line in found.values():
-    if "draws/s" in line:
-      line["median"] = float(np.median(line["draws/s"]))
-  return found
+      rates = found[name]["draws/s"]
+      rates.append(float(done / since(before)))
+      found[name]["median"] = float(np.median(rates))
 
 
 def ratio(found, name, other):
@@ -282,8 +280,9 @@ def ratio(found, name, other):
 
   Within a repetition both met the machine in about the same state.
   """
-  rates = [found.get(n, {}).get("draws/s") for n in (name, other)]
-  return spread(np.divide(*rates)) if all(rates) else None
+  rates = [found.get(n, {}).get("draws/s", ()) for n in (name, other)]
+  whole = min(map(len, rates))  # an interrupted repetition may have one of the two
+  return spread(np.divide(*(values[:whole] for values in rates))) if whole else None
 
 
 def table(title, found, limit):
@@ -310,30 +309,32 @@ def markdown(record):
   rows = [["draws/s, " + record["dtype"], *names, "CERTIFY over these two"]]
   rows.append(["---", *["---:"] * (len(names) + 1)])
   for arch, measured in record["architectures"].items():
-    lines = measured["lines"]
+    lines = measured.get("lines", {})
     medians = [lines.get(name, {}).get("median") for name in names]
     cells = ("-" if value is None else f"{value:,.0f}" for value in medians)
     rows.append([arch, *cells, ", ".join(times(ratio(lines, "rsjax CERTIFY", peer)) for peer in PEERS)])
   return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def architecture(arch, dtype, rows, budget, repeats, machine, peer):
+def architecture(arch, dtype, rows, budget, repeats, machine, peer, record):
+  """Fills the record of an architecture as it goes."""
   say(arch)
   lines = Lines(arch, dtype, rows)
   draw_flops = flops(lines.apply, lines.variables, lines.shape)
   draw_bytes = least_bytes(lines.apply, lines.variables, lines.shape, dtype)
   limit = min(machine[f"{dtype} product FLOP/s"] / draw_flops, machine["copy bytes/s"] / draw_bytes)
-  record = {"rows": lines.rows, "FLOPs a draw": draw_flops, "least bytes a draw": draw_bytes}
-  record |= {"limit draws/s": limit}
+  record |= {"rows": lines.rows, "FLOPs a draw": draw_flops, "least bytes a draw": draw_bytes}
+  record["limit draws/s"] = limit
   record["convolutions"] = fused_convolutions(lines.apply, lines.variables, lines.shape, min(lines.rows, 256))
-  record["lines"] = found = measure(lines.all(peer), budget, repeats)
-  print(table(f"{arch}, {dtype}, {lines.rows} rows a step", found, limit))
+  record["lines"] = found = {}
+  measured = lines.all(peer)
   record["candidates for PyTorch, best"] = lines.candidates
+  measure(measured, budget, repeats, found)
+  print(table(f"{arch}, {dtype}, {lines.rows} rows a step", found, limit))
   bare = ratio(found, "rsjax bare network", "rsjax CERTIFY")
   if bare:
     record["overhead"] = bare[0] - 1
     print(f"CERTIFY's cost over the bare network: {record['overhead']:+.1%}")
-  return record
 
 
 def start_up():
@@ -468,8 +469,14 @@ def main(argv=None):
         sys.exit(f"--torch-python: {error}")
       say(f"{error}: PyTorch's lines are left out (pip install torch, or --torch-python PATH)")
       peer = None
-    for _ in parts(args, record, peer):  # what is measured is kept, whatever comes next
-      out.write_text(json.dumps(record, indent=1) + "\n")
+    write = lambda: out.write_text(json.dumps(record, indent=1) + "\n")
+    try:
+      for _ in parts(args, record, peer):
+        write()
+    except KeyboardInterrupt:
+      sys.exit(f"interrupted; what was measured before is in {out}")
+    finally:
+      write()  # what is measured is kept, whatever comes next
   say("record:", out)
 
 
@@ -499,8 +506,8 @@ def certifying(args, record, peer, archs, budget, repeats):
   print(", ".join(f"{name} {value / 1e9:,.0f} G" for name, value in record["machine"].items()))
   record["architectures"] = {}
   for arch in archs:
-    found = architecture(arch, dtype, args.rows, budget, repeats, record["machine"], peer)
-    record["architectures"][arch] = found
+    found = record["architectures"][arch] = {}
+    architecture(arch, dtype, args.rows, budget, repeats, record["machine"], peer, found)
     yield
   record["start-up"] = start_up()
   print("\nstart-up:", ", ".join(f"{name} {value:.2f}" for name, value in record["start-up"].items()))

@@ -33,7 +33,9 @@ class TorchProcess:
     script = pathlib.Path(__file__).with_name("torch_peer.py")
     pipe = subprocess.PIPE
     try:
-      self._process = subprocess.Popen([python or sys.executable, script], stdin=pipe, stdout=pipe, text=True)
+      self._process = subprocess.Popen(
+        [python or sys.executable, script], stdin=pipe, stdout=pipe, text=True, start_new_session=True
+      )  # Ctrl-C is for this process, which ends the other
     except OSError as error:
       raise TorchError(f"{python} does not start: {error}") from error
     self.version = self._answer()
@@ -41,7 +43,9 @@ class TorchProcess:
   def __enter__(self):
     return self
 
-  def __exit__(self, *raised):
+  def __exit__(self, kind, *raised):
+    if kind is not None:  # it may be in the midst of something long
+      self._process.kill()
     self._close()
 
   def ask(self, command, **arguments):

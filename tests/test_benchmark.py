@@ -44,10 +44,34 @@ def test_a_line_that_fails_is_told_and_the_others_measured():
   def broken(draws):
     raise ValueError("out of order")
 
-  found = benchmark.measure({"broken": broken, "whole": lambda draws: draws}, 1e-6, 2)
+  found = {}
+  benchmark.measure({"broken": broken, "whole": lambda draws: draws}, 1e-6, 2, found)
   assert "out of order" in found["broken"]["failed"]
   assert len(found["whole"]["draws/s"]) == 2
   assert "failed: ValueError" in benchmark.table("title", found, 1.0)
+
+
+def test_an_interrupted_run_keeps_what_it_measured(tmp_path, monkeypatch, capsys):
+  """Ctrl-C in the second repetition, between the two lines of a ratio."""
+  rests = iter(range(3))  # one before each line of a repetition
+
+  def rest(seconds):
+    if next(rests, None) is None:
+      raise KeyboardInterrupt
+
+  lines = dict.fromkeys(("rsjax CERTIFY", "PyTorch, best"), lambda draws: draws)
+  monkeypatch.setattr(benchmark.time, "sleep", rest)
+  monkeypatch.setattr(benchmark, "ceilings", lambda: {"copy bytes/s": 1.0, "float32 product FLOP/s": 1.0})
+  monkeypatch.setattr(benchmark.Lines, "all", lambda self, peer: lines)
+  monkeypatch.setattr(benchmark.importlib.util, "find_spec", lambda name: None)
+  out = tmp_path / "record.json"
+  flags = ["--arch", "cifar_resnet8", "--rows", "8", "--repeats", "3", "--seconds", "1e-6"]
+  with pytest.raises(SystemExit, match="interrupted"):
+    benchmark.main([*flags, "--dtype", "float32", "--out", str(out)])
+  found = json.loads(out.read_text())["architectures"]["cifar_resnet8"]["lines"]
+  assert [len(found[name]["draws/s"]) for name in lines] == [2, 1]
+  assert benchmark.ratio(found, "rsjax CERTIFY", "PyTorch, best") is not None
+  assert "CERTIFY over these two" in benchmark.markdown(json.loads(out.read_text()))
 
 
 def test_the_readmes_tables_are_made_from_records():
