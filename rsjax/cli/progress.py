@@ -9,6 +9,7 @@ from rsjax.cli import interrupts
 from rsjax.runs.progress import Progress, TrainingProgress, bar
 
 _PATIENCE = 10.0  # seconds for which an interrupted run goes on with its image; it is drawn again
+_SOON, _LEARNED = 3, 0.005  # epochs after which a network has learned, if its loss is that much below guessing's
 # Of training, for 80 columns: 1000 epochs of ten hours fit.
 _EPOCHS = "{desc}{percentage:3.0f}% {elapsed}<{remaining} {rate_fmt}"
 
@@ -134,9 +135,11 @@ class TrainProgress(TrainingProgress):
     self._bar: Any = None
     self._last: Any = None
     self._epochs, self._resume = 0, resume
+    self._noted = False
 
   def start(self, plan: dict[str, Any]) -> None:
     self._epochs, self._done = plan["epochs"], int(plan["done"])
+    self._guessing = math.log(plan["classes"]) - _LEARNED
     kind = plan["noise"]["noise"]
     from rsjax.noise import Gaussian, called
 
@@ -165,6 +168,14 @@ class TrainProgress(TrainingProgress):
   def epoch(self, epoch: Any) -> None:
     self._last = epoch
     self._describe(min(epoch.number + 2, self._epochs))
+    learns = math.isnan(epoch.test_accuracy) or epoch.test_loss < self._guessing
+    if epoch.number + 1 >= _SOON and not learns and not self._noted:
+      self._noted = True
+      self._bar.write(
+        f"note: after {epoch.number + 1} epochs the test loss, {epoch.test_loss:.4g}, is that of guessing: try a "
+        "smaller --lr, or --schedule onecycle, which begins with a small one",
+        file=sys.stderr,
+      )
 
   def _describe(self, running: int) -> None:
     """Shows the epoch that is running, and what the one before it gave."""

@@ -4,6 +4,8 @@ import contextlib
 import io
 import types
 
+import pytest
+
 from rsjax.cli.progress import TrainProgress
 from rsjax.runs import progress
 
@@ -21,6 +23,48 @@ def test_in_a_file_each_state_of_a_bar_is_a_line(capsys):
   assert lines[1].startswith("compiling: 0") and lines[-1].startswith("1/10 images: 1.00k/1.00k [")
 
 
+PLAN = {
+  "images": 1_281_167, "shape": "", "classes": 10, "epochs": 4, "done": 0, "augment": "none", "dtype": "float32",
+  "noise": {"noise": "gaussian", "sigma": 0.25}, "devices": 1, "notes": [],
+}  # fmt: skip
+
+
+def ended(number, test_loss=0.1, train_loss=0.1, test_accuracy=1.0):
+  """What an epoch left."""
+  return types.SimpleNamespace(
+    number=number, train_loss=train_loss, test_loss=test_loss, test_accuracy=test_accuracy
+  )
+
+
+@pytest.mark.parametrize(
+  ("losses", "notes"),
+  [
+    ((2.31, 2.303, 2.3, 2.303), ["after 3 epochs the test loss, 2.3, is that of guessing: try a smaller --lr"]),
+    ((2.31, 2.303, 2.29, 2.4), ["after 4 epochs the test loss, 2.4, is that of guessing: try a smaller --lr"]),
+    ((2.31, 2.303, 2.29, 2.2), []),
+  ],
+)
+def test_a_network_that_does_not_learn_is_told_once(losses, notes, capsys):
+  told = TrainProgress()
+  told.start(PLAN)
+  for number, loss in enumerate(losses):
+    told.epoch(ended(number, loss, test_accuracy=0.1))
+  told.close()
+  lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+  assert len(lines) == len(notes)
+  for line, note in zip(lines, notes):
+    assert note in line
+
+
+def test_a_denoiser_whose_loss_is_no_cross_entropy_has_no_such_note(capsys):
+  told = TrainProgress()
+  told.start(PLAN)
+  for number in range(4):
+    told.epoch(ended(number, 99.0, test_accuracy=float("nan")))
+  told.close()
+  assert "note: " not in capsys.readouterr().err
+
+
 class Terminal(io.StringIO):
   def isatty(self):
     return True
@@ -29,15 +73,7 @@ class Terminal(io.StringIO):
 def test_the_bar_of_training_names_the_running_epoch_and_fits_80_columns(monkeypatch):
   monkeypatch.setenv("COLUMNS", "80")
   terminal = Terminal()
-  plan = {"images": 1_281_167, "shape": "", "classes": 10, "epochs": 1000, "done": 998}
-  plan |= {
-    "noise": {"noise": "gaussian", "sigma": 0.25},
-    "augment": "none",
-    "dtype": "float32",
-    "devices": 1,
-    "notes": [],
-  }
-  ended = types.SimpleNamespace(number=998, train_loss=12.3456, test_accuracy=0.9999)
+  plan = PLAN | {"epochs": 1000, "done": 998}
   with contextlib.redirect_stderr(terminal):
     told = TrainProgress()
     told.start(plan)
@@ -45,10 +81,10 @@ def test_the_bar_of_training_names_the_running_epoch_and_fits_80_columns(monkeyp
     told.images(400)
     told._bar.refresh()
     before = terminal.getvalue().split("\r")[-1]
-    told.epoch(ended)
+    told.epoch(ended(998, train_loss=12.3456, test_accuracy=0.9999))
     told._bar.refresh()
     after = terminal.getvalue().split("\r")[-1]
-    told.epoch(types.SimpleNamespace(number=999, train_loss=0.1, test_accuracy=1.0))
+    told.epoch(ended(999))
     told._bar.refresh()
     last = terminal.getvalue().split("\r")[-1]
     told.close()
