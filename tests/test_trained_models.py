@@ -18,7 +18,7 @@ def test_the_page_says_what_the_records_say():
   page = (ROOT / "docs" / "trained-models.md").read_text()
   rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in page.splitlines() if "| `" in line]
   assert len(rows) >= 5
-  for outdir, arch, sigma, epochs, digest, n, *accuracies in rows:
+  for outdir, arch, sigma, epochs, digest, images, n, *accuracies in rows:
     folder, noise = outdir.split("/")
     file = results.read(RESULTS / folder / f"{noise}_sigma_{sigma}.tsv")
     network = file.manifest["about"]["checkpoint"]
@@ -27,7 +27,7 @@ def test_the_page_says_what_the_records_say():
     assert file.settings["n"] == int(n.replace(",", "")) and (RESULTS / outdir / "checkpoint").is_dir()
     certified = statistics.certified(file, [0, 0.25, 0.5, 0.75], "paper") / len(file)
     assert accuracies == [f"{share:.3f}" for share in certified]
-    assert re.search("exact", file.manifest["about"]["dataset"]) and len(file) == 200
+    assert re.search("exact", file.manifest["about"]["dataset"]) and len(file) == int(images)
 
 
 @pytest.mark.skipif(not IMAGES.exists(), reason="needs CIFAR-10's exact test images in ../shared/data/cifar10")
