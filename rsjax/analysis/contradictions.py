@@ -27,7 +27,7 @@ _P_VALUE = 1e-5  # and, relative, of a p-value
 # The settings that every manifest of the commands has, besides those of its noise and procedure.
 _ALWAYS = ("command", "noise", "dataset", "checkpoint", "seed", "precision")
 _OF_A_SPLIT = ("split", "skip", "dtype")  # and of a run of a split of a data set
-_DTYPES = (None, "float32", "bfloat16")
+DTYPES = ("float32", "bfloat16")
 _OF_A_SESSION = ("rsjax", "jax", "device")  # what each session says, among other things
 
 
@@ -141,17 +141,17 @@ def of_whole_manifest(f: Results) -> Iterator[str]:
   command = command_of(f.columns)
   if f.settings.get("command") not in (None, command):
     yield f"its columns are those of {command}, but its manifest says {f.settings['command']}"
-  if (dtype := f.settings.get("dtype")) not in _DTYPES:
+  if (dtype := f.settings.get("dtype")) not in (None, *DTYPES):
     yield f"its manifest says dtype {dtype}, in which rsjax does not compute"
   told = [name for name in _OF_A_SESSION if any(name not in session for session in f.manifest["sessions"])]
   if told:
     yield f"a session of its manifest lacks {', '.join(told)}"
-  images, network = (about.get("image_shape") for about in (f.manifest["about"], _checkpoint(f)))
+  images, network = (about.get("image_shape") for about in (f.manifest["about"], about_checkpoint(f)))
   if None not in (images, network) and images != network and "denoiser" not in f.settings:
     yield f"its manifest says that images are {images}, but the checkpoint is for {network}"
 
 
-def _checkpoint(f: Results) -> dict[str, Any]:
+def about_checkpoint(f: Results) -> dict[str, Any]:
   """What the manifest says of the classifier; {} if it says nothing."""
   said = f.manifest["about"].get("checkpoint")
   return said if isinstance(said, dict) else {}
@@ -205,7 +205,7 @@ def of_rows(f: Results) -> Iterator[str]:
 
 def _of_classes(f: Results) -> Iterator[str]:
   """Labels and votes for classes that the classifier does not have."""
-  classes = _checkpoint(f).get("num_classes")
+  classes = about_checkpoint(f).get("num_classes")
   if not isinstance(classes, int):
     return
   for name in ("label", "votes0", "votes"):
@@ -226,9 +226,9 @@ def of_data(f: Results, dataset: Dataset) -> Iterator[str]:
     yield f"its data set has digest {f.settings.get('dataset')}, but {dataset.name} has {dataset.digest}"
   if images is not None and images != len(dataset):
     yield f"its manifest says {images} images, but {dataset.name} has {len(dataset)}"
-  shape = f.manifest["about"].get("image_shape")
-  if shape is not None and shape != list(dataset.image_shape):
-    yield f"its manifest says that images are {shape}, but those of {dataset.name} are {[*dataset.image_shape]}"
+  shape, is_ = f.manifest["about"].get("image_shape"), [*dataset.image_shape]
+  if shape is not None and shape != is_:
+    yield f"its manifest says that images are {shape}, but those of {dataset.name} are {is_}"
   outside = index >= len(dataset)
   if outside.any():
     yield f"image {index[outside][0]} does not exist: {dataset.name} has {len(dataset)} images"

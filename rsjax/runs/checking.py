@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rsjax import bounds, data, devices, noise
 from rsjax.analysis import looks
-from rsjax.analysis.contradictions import Checked, selection_of
+from rsjax.analysis.contradictions import DTYPES, Checked, about_checkpoint, selection_of
 from rsjax.analysis.exact import is_exact
 from rsjax.classifiers.denoised import Base
 from rsjax.errors import InputError
@@ -34,17 +34,15 @@ from rsjax.runs.progress import Progress
 _ROUNDING, _ROUGHLY = (0.001, 0.05), (0.01, 0.2)  # in float32 on the same kind of device, and otherwise
 _FEW = 2  # draws that may always
 _CHANCE = 1e-6  # of so many images in which rounding favours the class that was selected
-_DTYPES = ("float32", "bfloat16")
 
 
 def against_checkpoint(f: Results, classifier: Base) -> Checked:
   """Whether the file is of the classifier, by its digest, and what its manifest says about the classifier."""
-  digest, said = f.settings.get("checkpoint"), f.manifest["about"].get("checkpoint", {})
-  wrong = []
+  digest, wrong = f.settings.get("checkpoint"), []
   if digest != classifier.digest:
     wrong.append(f"its checkpoint has digest {digest}, the one given {classifier.digest}")
   else:
-    wrong += _misdescribed(said, json.loads(json.dumps(classifier.metadata)))
+    wrong += _misdescribed(about_checkpoint(f), json.loads(json.dumps(classifier.metadata)))
   return Checked(f"checkpoint: digest {classifier.digest}", (*wrong,))
 
 
@@ -151,8 +149,8 @@ def _asked(f: Results, row: int) -> tuple[int, ...]:
 
 def _job(f: Results, dataset: data.Dataset, classifier: Base, procedure: Any) -> Job:
   s = f.settings
-  if s.get("dtype") not in _DTYPES:
-    raise InputError(f"its manifest must say a dtype, {' or '.join(_DTYPES)}, got {s.get('dtype')!r}")
+  if s.get("dtype") not in DTYPES:
+    raise InputError(f"its manifest must say a dtype, {' or '.join(DTYPES)}, got {s.get('dtype')!r}")
   selection = selection_of(f) or data.Selection()
   kind, seed = noise.from_settings(s), check_seed(s["seed"])
   return split.job_from(dataset, classifier, kind, procedure, selection, seed, s["dtype"])

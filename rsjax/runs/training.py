@@ -138,7 +138,7 @@ def job_of(
   for path in (dataset_name, init_from or "", data_dir or "", votes or "", classifier or ""):
     files.local(path)
   training_inputs.check_network(arch, objective)
-  train_set, test_set = (data.load(dataset_name, split, data_dir) for split in ("train", "test"))
+  train_set, test_set = (data.load(dataset_name, part, data_dir) for part in ("train", "test"))
   training_inputs.check_classes(train_set, objective)
   if test_set.image_shape != train_set.image_shape:
     raise InputError(

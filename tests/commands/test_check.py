@@ -243,6 +243,7 @@ def test_what_was_edited_is_found_without_a_checkpoint(name, tamper, said, copy,
   ("changes", "said"),
   [
     ({"about__checkpoint": {}}, "that the checkpoint's arch is None, but it is convnet"),
+    *(({"about__checkpoint": junk}, "checkpoint's arch is None, but it is") for junk in ("junk", None, [1], 7)),
     ({"about__checkpoint__training__objective": {"name": "macer"}}, "training.objective.name is macer"),
     ({"about__checkpoint__training__epochs": 90}, "training.epochs is 90"),
     ({"about__checkpoint__dataset_digest": "0"}, "dataset_digest is 0"),
