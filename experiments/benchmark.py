@@ -45,6 +45,7 @@ HERE = pathlib.Path(__file__).parent
 if __name__ == "__main__":
   devices.keep_pages()  # as `rsjax train` does, before JAX looks for devices
 ON_CPU = jax.default_backend() == "cpu"
+MODES = ("eager", "compiled") if ON_CPU else ("eager", "compiled", "max-autotune")  # of PyTorch, that are tried
 PEERS = ("PyTorch, paper's form", "PyTorch, best")
 
 
@@ -115,11 +116,12 @@ def ceilings():
 class Lines:
   """What is measured of one architecture: each a function(draws), with its true number of draws returned."""
 
-  def __init__(self, arch, dtype, rows):
+  def __init__(self, arch, dtype, rows, torch_modes=None):
     self.shape = (224, 224, 3) if arch == "resnet50" else (32, 32, 3)
     self.classes = 1000 if arch == "resnet50" else 10
     fields = dict(num_classes=self.classes, mean=MEAN, std=STD)
     self.arch, self.dtype, self.candidates = arch, dtype, {}
+    self.torch_modes = torch_modes or MODES
     self.model = models.create(arch, dtype=dtype, **fields)
     self.plain = random_variables(self.model, self.shape)
     apply, variables = models.inference(self.model, self.plain)
@@ -211,13 +213,9 @@ class Lines:
 
   def _best_of_pytorch(self, peer, count):
     """The fastest of PyTorch's modes and batches, by name; `candidates` keeps what each reached in a trial."""
-    if ON_CPU:
-      sizes, modes = (16, 64), ("eager", "compiled")
-    else:
-      sizes = (256, 1024) if self.shape[0] > 32 else (1024, 4096)
-      modes = ("eager", "compiled", "max-autotune")
+    sizes = (16, 64) if ON_CPU else (256, 1024) if self.shape[0] > 32 else (1024, 4096)
     self.candidates = {}
-    for mode, size in itertools.product(modes, sizes):
+    for mode, size in itertools.product(self.torch_modes, sizes):
       name = f"{mode}, batch {size}"
       say("  trial of PyTorch:", name)
       try:
@@ -249,7 +247,7 @@ def since(before):
 
 
 def measure(lines, budget, repeats, found):
-  """Fills {line: {"draws/s": [...], "median", "first s": seconds of the first call}}, repetitions interleaved."""
+  """Fills {line: {"draws/s": [...], "median", "first s": of the first call}}, repetitions interleaved."""
   size = {}
   for name, function in lines.items():
     say("  first call:", name)
@@ -316,10 +314,10 @@ def markdown(record):
   return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def architecture(arch, dtype, rows, budget, repeats, machine, peer, record):
+def architecture(args, arch, dtype, budget, repeats, machine, peer, record):
   """Fills the record of an architecture as it goes."""
   say(arch)
-  lines = Lines(arch, dtype, rows)
+  lines = Lines(arch, dtype, args.rows, args.torch_modes)
   draw_flops = flops(lines.apply, lines.variables, lines.shape)
   draw_bytes = least_bytes(lines.apply, lines.variables, lines.shape, dtype)
   limit = min(machine[f"{dtype} product FLOP/s"] / draw_flops, machine["copy bytes/s"] / draw_bytes)
@@ -431,6 +429,10 @@ def main(argv=None):
   parser.add_argument(
     "--torch-python", type=pathlib.Path, metavar="PATH", help="interpreter that has PyTorch (default: this one)"
   )
+  parser.add_argument(
+    "--torch-modes", nargs="+", choices=MODES, metavar="MODE",
+    help=f"of PyTorch, to try for its best CERTIFY; compiling may take minutes (default: {', '.join(MODES)})",
+  )  # fmt: skip
   parser.add_argument("--no-onednn", action="store_true", help="as of `rsjax certify`")
   parser.add_argument("--rows", type=int, help="noisy images a step (default: as --batch auto chooses)")
   parser.add_argument("--repeats", type=int, default=5)
@@ -507,7 +509,7 @@ def certifying(args, record, peer, archs, budget, repeats):
   record["architectures"] = {}
   for arch in archs:
     found = record["architectures"][arch] = {}
-    architecture(arch, dtype, args.rows, budget, repeats, record["machine"], peer, found)
+    architecture(args, arch, dtype, budget, repeats, record["machine"], peer, found)
     yield
   record["start-up"] = start_up()
   print("\nstart-up:", ", ".join(f"{name} {value:.2f}" for name, value in record["start-up"].items()))

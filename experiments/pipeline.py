@@ -70,7 +70,7 @@ def parser(description, presets, default, data, epilog):
   for name in ("skip", "max", "N"):
     add(f"--{name}", type=int, help="as for rsjax.certify (default: the preset's)")
   add("--early", action="store_true",
-      help="stop each image when it is settled which of the paper's radii are certified (default: the preset's)")  # fmt: skip
+      help="stop each image when the paper's radii are settled (default: the preset's)")  # fmt: skip
   add("--seed", type=int, default=0, help="of training and certification (default: 0)")
   add("--dtype", choices=("float32", "bfloat16"), help="of training and certification (default: the device's)")
   return made

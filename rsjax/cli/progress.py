@@ -9,7 +9,7 @@ from rsjax.cli import interrupts
 from rsjax.runs.progress import Progress, TrainingProgress, bar
 
 _PATIENCE = 10.0  # seconds for which an interrupted run goes on with its image; it is drawn again
-_SOON, _LEARNED = 3, 0.005  # epochs after which a network has learned, if its loss is that much below guessing's
+_SOON, _LEARNED = 3, 0.005  # by these epochs a network has learned: its loss is that much below guessing's
 # Of training, for 80 columns: 1000 epochs of ten hours fit.
 _EPOCHS = "{desc}{percentage:3.0f}% {elapsed}<{remaining} {rate_fmt}"
 
@@ -172,8 +172,8 @@ class TrainProgress(TrainingProgress):
     if epoch.number + 1 >= _SOON and not learns and not self._noted:
       self._noted = True
       self._bar.write(
-        f"note: after {epoch.number + 1} epochs the test loss, {epoch.test_loss:.4g}, is that of guessing: try a "
-        "smaller --lr, or --schedule onecycle, which begins with a small one",
+        f"note: after {epoch.number + 1} epochs the test loss, {epoch.test_loss:.4g}, is that of guessing: try "
+        "a smaller --lr, or --schedule onecycle, which begins with a small one",
         file=sys.stderr,
       )
 

@@ -24,8 +24,8 @@ def test_in_a_file_each_state_of_a_bar_is_a_line(capsys):
 
 
 PLAN = {
-  "images": 1_281_167, "shape": "", "classes": 10, "epochs": 4, "done": 0, "augment": "none", "dtype": "float32",
-  "noise": {"noise": "gaussian", "sigma": 0.25}, "devices": 1, "notes": [],
+  "images": 1_281_167, "shape": "", "classes": 10, "epochs": 4, "done": 0, "augment": "none",
+  "dtype": "float32", "noise": {"noise": "gaussian", "sigma": 0.25}, "devices": 1, "notes": [],
 }  # fmt: skip
 
 
