@@ -253,7 +253,8 @@ def test_in_float64(family, name):
 
 @pytest.mark.parametrize(("family", "name"), [n for n in NAMES if n not in ONLY_X64])
 def test_in_float32(family, name):
-  check(family, name, np.float32, 1e-3 if name in LOOSE else 2e-5)
+  # Rounding moves the loose ones by 2e-3 on CPUs without AVX-512, by 5e-4 on those with it; float64 is exact.
+  check(family, name, np.float32, 5e-3 if name in LOOSE else 2e-5)
 
 
 @pytest.mark.parametrize("name", CASES["consistency_fn"])
