@@ -124,7 +124,8 @@ def called(attacked: Results) -> str:
   """What an attack is called: its method, with its numbers."""
   s = attacked.settings
   method = {"both": "PGD and DDN"}.get(str(s.get("method")), str(s.get("method")).upper())
-  return f"{method}, {plural(s.get('iterations', 0), 'step')}, {plural(s.get('noise_vectors', 0), 'draw')}"
+  steps, draws = (s.get(name) or 0 for name in ("iterations", "noise_vectors"))
+  return f"{method}, {plural(steps, 'step')}, {plural(draws, 'draw')}"
 
 
 def of_rows(f: Results) -> Iterator[str]:

@@ -138,6 +138,8 @@ def of_whole_manifest(f: Results) -> Iterator[str]:
   needed += _OF_A_SPLIT if is_of_a_split(f) else ()
   if lacking := [name for name in needed if f.settings.get(name) is None]:
     yield f"its manifest lacks {', '.join(lacking)}"
+  if is_of_a_split(f) and f.manifest["about"].get("images") is None:
+    yield "its manifest lacks about.images: it is not known which images its rows should be of"
   command = command_of(f.columns)
   if f.settings.get("command") not in (None, command):
     yield f"its columns are those of {command}, but its manifest says {f.settings['command']}"

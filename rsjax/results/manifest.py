@@ -21,7 +21,13 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
   "n0": lambda v: v == AUTO or (_is_count(v) and v > 0),
   "seed": lambda v: _is_count(v),
   "alpha": lambda v: isinstance(v, float) and 0 < v < 1,
-  **dict.fromkeys(("noise", "split", "dtype", "dataset", "checkpoint"), lambda v: isinstance(v, str)),
+  **dict.fromkeys(
+    ("noise", "split", "dtype", "dataset", "checkpoint", "norm", "procedure", "bound"), lambda v: isinstance(v, str)
+  ),
+  "method": lambda v: v in ("pgd", "ddn", "both"),
+  **dict.fromkeys(("iterations", "noise_vectors", "max", "skip", "verifications"), lambda v: _is_count(v)),
+  "radii": lambda v: isinstance(v, list) and all(_is_number(radius) for radius in v),
+  "plan": lambda v: not isinstance(v, dict) or isinstance(v.get("id", ""), str),
   **dict.fromkeys(("top_k", "combined"), lambda v: False),  # of analyses, which are not saved
   "shard": lambda v: isinstance(v, str) and re.fullmatch(r"\d{1,9}/\d{1,9}", v) is not None,
 }
@@ -29,6 +35,7 @@ _ABOUT: dict[str, Callable[[Any], bool]] = {
   **dict.fromkeys(("images", "selected"), lambda v: _is_count(v)),
   "dataset": lambda v: isinstance(v, str),
   "notes": lambda v: isinstance(v, list) and all(isinstance(note, str) for note in v),
+  "checkpoint": lambda v: not isinstance(v, dict) or _is_description(v),
 }
 _KINDS = {"expected": int, "settings": dict, "about": dict, "sessions": list}  # of the values in the file
 
@@ -93,6 +100,8 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     for name, fits in known.items()
     if manifest[part].get(name) is not None and not fits(manifest[part][name])
   ]
+  if manifest["settings"].get("command") == "attack" and not manifest["settings"].get("radii"):
+    odd.append("an attack has radii")
   if not all(isinstance(session, dict) for session in manifest["sessions"]):
     odd.append("a session must be an object")
   if manifest["format"] in _EARLIER and manifest["settings"].get("noise") is not None:
@@ -107,6 +116,18 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
 
 def _is_count(value: Any) -> bool:
   return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
+
+
+def _is_number(value: Any) -> bool:
+  return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST
+
+
+def _is_description(said: dict[str, Any]) -> bool:
+  """Whether what tables say of a checkpoint can be said."""
+  return all(
+    value is None or fits(value)
+    for value, fits in ((said.get("noise_sd"), _is_number), (said.get("arch"), lambda v: isinstance(v, str)))
+  )
 
 
 def write_manifest(path: str | pathlib.Path, manifest: Manifest) -> None:

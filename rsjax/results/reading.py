@@ -154,7 +154,7 @@ def check_rows(
   """
   bases = (CERTIFY_COLUMNS, PREDICT_COLUMNS, ATTACK_COLUMNS)
   known = [set(columns) for base in bases for columns in (base, with_n(base))]
-  if set(header) not in known:
+  if set(header) not in known or len(set(header)) < len(header):
     raise InputError(f"{path}: line 1 is not the header of a result file: {' '.join(header)}")
   columns = parse_columns(path, header, rows, settings)
   wrong = np.flatnonzero(columns["correct"] != (columns["predict"] == columns["label"]))

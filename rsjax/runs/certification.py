@@ -208,9 +208,9 @@ def _open(
   """(writer, rows done before): the result file in process 0; in others None, and process 0's number."""
 
   def opened() -> results.ResultWriter:
-    writer = stack.enter_context(results.open_for_append(outfile, manifest, columns))
-    results.check_labels(outfile, labels)
-    return writer
+    if results.manifest_path(outfile).exists() and results.rows_done(outfile, manifest, columns):
+      results.check_labels(outfile, labels)  # before this run is added to the manifest
+    return stack.enter_context(results.open_for_append(outfile, manifest, columns))
 
   with contextlib.ExitStack() as stack:
     writer = processes.together(lambda: opened() if processes.first() else None)

@@ -193,6 +193,16 @@ def no_seed(path):
   edit_manifest(path, lambda m: m["settings"].pop("seed"))
 
 
+def doubled(column, cell):
+  """The column a second time, with other cells."""
+
+  def tamper(path):
+    header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([f"{column}\t{header}", *(f"{cell}\t{row}" for row in rows)]) + "\n")
+
+  return tamper
+
+
 def in_manifest(**changes):
   """A change of a manifest: `settings__noise=None` takes a value away, others set it."""
 
@@ -230,6 +240,10 @@ def in_manifest(**changes):
     ("c.tsv", no_split, "its manifest lacks split"),
     ("c.tsv", no_sessions, "lists no session"),
     ("p.tsv", no_seed, "its manifest lacks seed"),
+    ("c.tsv", in_manifest(about__images=None), "its manifest lacks about.images"),
+    ("p.tsv", in_manifest(about__images=None), "its manifest lacks about.images"),
+    ("c.tsv", doubled("radius", "9.9"), "line 1 is not the header of a result file"),
+    ("p.tsv", doubled("predict", "1"), "line 1 is not the header of a result file"),
   ],
 )
 def test_what_was_edited_is_found_without_a_checkpoint(name, tamper, said, copy, capsys):
@@ -495,6 +509,7 @@ def test_no_manifest_makes_a_traceback(name, procedure, tmp_path, capsys):
   places = [(part, key) for part in parts for key in whole[part]]
   places += [("settings", "shard"), ("settings", "indices"), ("settings", "start"), ("settings", "plan")]
   places += [("about", "notes"), ("about", "joined"), ("about", "checkpoint"), ("sessions", 0)]
+  places += [("settings", name) for name in ("norm", "radii", "iterations", "noise_vectors", "method", "procedure")]
   for part, key in places:
     for value in JUNK:
       changed = json.loads(original)
