@@ -22,7 +22,8 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
   "seed": lambda v: _is_count(v),
   "alpha": lambda v: isinstance(v, float) and 0 < v < 1,
   **dict.fromkeys(
-    ("noise", "split", "dtype", "dataset", "checkpoint", "norm", "procedure", "bound"), lambda v: isinstance(v, str)
+    ("noise", "split", "dtype", "dataset", "checkpoint", "norm", "procedure", "bound"),
+    lambda v: isinstance(v, str),
   ),
   "method": lambda v: v in ("pgd", "ddn", "both"),
   **dict.fromkeys(("iterations", "noise_vectors", "max", "skip", "verifications"), lambda v: _is_count(v)),

@@ -509,7 +509,9 @@ def test_no_manifest_makes_a_traceback(name, procedure, tmp_path, capsys):
   places = [(part, key) for part in parts for key in whole[part]]
   places += [("settings", "shard"), ("settings", "indices"), ("settings", "start"), ("settings", "plan")]
   places += [("about", "notes"), ("about", "joined"), ("about", "checkpoint"), ("sessions", 0)]
-  places += [("settings", name) for name in ("norm", "radii", "iterations", "noise_vectors", "method", "procedure")]
+  places += [
+    ("settings", name) for name in ("norm", "radii", "iterations", "noise_vectors", "method", "procedure")
+  ]
   for part, key in places:
     for value in JUNK:
       changed = json.loads(original)
@@ -519,4 +521,29 @@ def test_no_manifest_makes_a_traceback(name, procedure, tmp_path, capsys):
       assert analyze.main([str(path)]) in (0, 2), (part, key, value)
       if (part, key) in (("settings", "n"), ("settings", "alpha"), ("settings", "stop"), ("settings", "plan")):
         assert check.main([str(path)]) or (value is None and procedure.n_varies is False), (part, key, value)
+  capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+  "record", ["attack_gap/attack_0.25.tsv", "noises/splitting.tsv", "stopping/digits_0.25/radii.tsv"]
+)
+def test_no_manifest_of_a_record_makes_a_traceback(record, tmp_path, capsys):
+  """As above, for attacks and exact certificates, and for what stands deeper in a manifest."""
+  path = tmp_path / "record.tsv"
+  source = helpers.ROOT / "experiments" / "results" / record
+  path.write_text("".join(source.read_text().splitlines(keepends=True)[:4]))
+  whole = json.loads(results.manifest_path(source).read_text()) | {"expected": 3}
+  places = [("settings", key) for key in whole["settings"]]
+  places += [("about", "checkpoint", key) for key in whole["about"]["checkpoint"]]
+  places += [("settings", part, key) for part in ("plan", "stop") for key in whole["settings"].get(part, ())]
+  for *parts, key in places:
+    for value in (None, "x", 1.5, [], {}, [1], "gone"):
+      changed = json.loads(json.dumps(whole))
+      place = functools.reduce(lambda node, part: node[part], parts, changed)
+      place[key] = value
+      if value == "gone":
+        del place[key]
+      results.manifest_path(path).write_text(json.dumps(changed))
+      assert check.main([str(path)]) in (0, 1, 2), (parts, key, value)
+      assert analyze.main([str(path)]) in (0, 2), (parts, key, value)
   capsys.readouterr()

@@ -91,10 +91,13 @@ def test_a_label_that_was_changed_in_a_file_is_refused(g, images, tmp_path):
   cells = dict(zip(header.split("\t"), first.split("\t")))
   label = 1 - int(cells["label"])
   cells |= {"label": str(label), "correct": str(int(int(cells["predict"]) == label))}
+  manifest = rsjax.results.manifest_path(path)
+  before = manifest.read_bytes()
   for kept in (rows, rows[:2]):  # a complete file, and one that is continued
     path.write_text("".join([header, "\t".join(cells.values()), *kept]))
     with pytest.raises(rsjax.InputError, match=rf"line 2 says that image 0 has label {label}, but"):
       g.certify(images, LABELS, n=200, file=path, progress=False)
+    assert manifest.read_bytes() == before
 
 
 def test_a_file_that_contradicts_itself_is_warned_of_when_it_is_read(g, images, tmp_path):
