@@ -4,7 +4,8 @@ Nothing here imports PyTorch: it comes as an argument from where it is known to 
 """
 
 import copy
-from collections.abc import Sequence
+import types
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,12 @@ def in_evaluation(torch: Any, module: Any) -> Any:
   """A copy of the module on the CPU, in evaluation mode, without wrappers for several devices."""
   if not isinstance(module, torch.nn.Module):
     raise InputError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+  if isinstance(module, torch.jit.ScriptModule):
+    raise InputError("module must be the torch.nn.Module itself, before torch.jit")
+  module = getattr(module, "_orig_mod", module)  # torch.compile's wrapper holds it
+  for name, layer in module.named_modules():
+    if isinstance(vars(layer).get("forward"), types.FunctionType):  # a copy would run the original's layers
+      raise InputError(f"forward of {name or 'the module'} was replaced by a function: define it in a class")
   try:
     wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
     module = _copied(module, wrappers).cpu().eval().requires_grad_(False)
@@ -64,8 +71,11 @@ def _copied(module: Any, wrappers: tuple[Any, ...]) -> Any:
   return copy.deepcopy(module, copies)
 
 
-def normalization_of(module: Any, given: Any, shape: tuple[int, ...]) -> Any:
-  """(mean, std) with which inputs are normalised before the module; None: it takes them as they are."""
+def normalization_of(module: Any, given: Any, shape: tuple[int, ...], uses: Callable[[list[Any]], bool]) -> Any:
+  """(mean, std) with which inputs are normalised before the module; None: it takes them as they are.
+
+  `uses` says whether the module's logits depend on some of its tensors.
+  """
   if len(shape) != 3:
     if given not in (None, "inside"):
       raise InputError(
@@ -73,13 +83,14 @@ def normalization_of(module: Any, given: Any, shape: tuple[int, ...]) -> Any:
       )
     return None
   channels = shape[-1]
-  held = [
-    f"{place}.{name}".removeprefix(".")
+  held = {
+    f"{place}.{name}".removeprefix("."): value
     for place, layer in module.named_modules()
     for name, value in {**vars(layer), **layer._buffers, **layer._parameters}.items()
     if normalization.is_one(name) and getattr(value, "numel", int)() in (1, channels)
-  ]
-  inside = normalization.are_both(held)
+  }
+  inside = normalization.are_both([*held]) and uses([*held.values()])
+  idle = "" if inside or not held else f" (its logits do not depend on {some([*held])})"
   if given == "inside" or (given is None and inside):
     return None
   statistics = {name: entry.statistics for name, entry in named.SETS.items() if entry.statistics}
@@ -87,10 +98,10 @@ def normalization_of(module: Any, given: Any, shape: tuple[int, ...]) -> Any:
     raise InputError(
       'normalization must be "inside", if the module takes pixels in [0, 1], '
       f"{' or '.join(map(repr, statistics))}, or (mean, std) with one number per channel: weights work only "
-      f"with the one that they were trained with; got {given!r}"
+      f"with the one that they were trained with; got {given!r}{idle}"
     )
   if inside:
-    raise InputError(f"the module holds its normalisation ({some(held)}): leave out normalization")
+    raise InputError(f"the module holds its normalisation ({some([*held])}): leave out normalization")
   try:
     mean, std = (tuple(map(float, part)) for part in (statistics[given] if isinstance(given, str) else given))
   except (TypeError, ValueError) as error:

@@ -19,6 +19,7 @@ import numpy as np
 
 from rsjax import devices
 from rsjax.classifiers import torch_given as given
+from rsjax.classifiers.classifier import some
 from rsjax.errors import InputError
 from rsjax.smoothing.inputs import check_shape
 from rsjax.smoothing.votes import Apply
@@ -63,9 +64,10 @@ def from_torch(
   shape = given.shape_of(example_shape)
   module = given.in_evaluation(torch, module)
   moved = len(shape) == 3 if channels_first is None else channels_first
-  pair = given.normalization_of(module, normalization, shape)
   dtype = given.dtype_of(torch, module)
   x = np.random.default_rng(0).normal(0.5, 0.5, (_PROBES, *shape)).astype(np.float32)
+  uses = lambda tensors: _uses(torch, module, tensors, _prepared(x, None, moved), dtype)
+  pair = given.normalization_of(module, normalization, shape, uses)
   with _named_layers(module) as place:
     wanted = _by_pytorch(torch, module, _prepared(x, pair, moved), dtype)
     apply, variables = _by_jax(torch, torchax, module, shape, pair, moved, dtype)
@@ -126,6 +128,20 @@ def _by_pytorch(torch: Any, module: Any, x: np.ndarray, dtype: str) -> np.ndarra
   return found[0]
 
 
+def _uses(torch: Any, module: Any, tensors: Sequence[Any], x: np.ndarray, dtype: str) -> bool:
+  """Whether the module's logits depend on some of its tensors."""
+  before, kept = _by_pytorch(torch, module, x, dtype), [tensor.clone() for tensor in tensors]
+  try:
+    with torch.no_grad():
+      for tensor in tensors:
+        tensor.add_(1)
+    return not np.array_equal(_by_pytorch(torch, module, x, dtype), before)
+  finally:
+    with torch.no_grad():
+      for tensor, value in zip(tensors, kept):
+        tensor.copy_(value)
+
+
 def _by_jax(
   torch: Any, torchax: Any, module: Any, shape: tuple[int, ...], pair: Any, moved: bool, dtype: str
 ) -> tuple[Apply, dict[str, Any]]:
@@ -139,16 +155,21 @@ def _by_jax(
         return function(*_linear(*args, **(kwargs or {})))
       return function(*args, **(kwargs or {}))
 
+  statistics = ("mean", "std")
+  if not module.state_dict().keys().isdisjoint(statistics):  # of the module's own, which it does not use
+    statistics = ("input_mean", "input_std")
+
   class Whole(torch.nn.Module):
     def __init__(self) -> None:
       super().__init__()
       self.module = module
-      for name, values in zip(("mean", "std"), pair or ()):
+      for name, values in zip(statistics, pair or ()):
         self.register_buffer(name, torch.from_numpy(values))
 
     def forward(self, x: Any) -> Any:
       if pair is not None:
-        x = (x - self.mean) / self.std
+        mean, std = (getattr(self, name) for name in statistics)
+        x = (x - mean) / std
       x = (x.movedim(-1, 1) if moved else x).to(getattr(torch, dtype))
       with torch.device("jax"), Positional():  # "jax": of tensors that the module makes without naming a device
         return _logits(self.module(x)).float()
@@ -159,6 +180,13 @@ def _by_jax(
 
   def apply(variables: dict[str, Any], x: jax.Array) -> jax.Array:
     check_shape(jnp.shape(x)[1:], shape)
+    if variables.keys() != names.keys():
+      lacking, odd = sorted(names.keys() - variables.keys()), sorted(variables.keys() - names.keys())
+      raise InputError(
+        "variables must be those of from_torch, for which apply was made"
+        + (f"; missing: {some(lacking)}" if lacking else "")
+        + (f"; unknown: {some(odd)}" if odd else "")
+      )
     with (
       jax.numpy_dtype_promotion("standard"),
       jax.numpy_rank_promotion("allow"),

@@ -93,7 +93,10 @@ class Job:
 
   def _digests(self) -> dict[str, Any]:
     labels = [None] * len(self.indices) if self.labels is None else [self.labels[i] for i in self.indices]
-    data = [(i, self.images[i], label) for i, label in zip(self.indices, labels)]
+    first, data = self.first_image() if self.indices else None, []
+    for i, label in zip(self.indices, labels):
+      data.append((i, self.images[i], label))
+      self.smoothed.checked(data[-1][:2], first)  # all of them, before anything is written
     named = {} if self.classifier is None else {"classifier": self.classifier}
     named |= {} if self.dtype is None else {"dtype": self.dtype}
     return {

@@ -283,6 +283,62 @@ def test_a_module_that_normalises_is_not_normalised_twice():
     rsjax.from_torch(module, (32, 32, 3), normalization="cifar10")
 
 
+class Holds(nn.Module):
+  """Holds statistics that it does not use, or only in training, as a layer of noise does."""
+
+  def __init__(self, used_in_training):
+    super().__init__()
+    self.net, self.used = flat(), used_in_training
+    self.register_buffer("mean", torch.full((3,), 0.4))
+    self.register_buffer("std", torch.full((3,), 0.2))
+
+  def forward(self, x):
+    if self.used and self.training:
+      x = self.mean[:, None, None] + self.std[:, None, None] * x
+    return self.net(x)
+
+
+@pytest.mark.parametrize("used_in_training", [False, True])
+def test_statistics_that_the_module_does_not_use_are_no_normalisation(used_in_training):
+  module = Holds(used_in_training)
+  with pytest.raises(InputError, match=r'must be "inside".*logits do not depend on mean, std'):
+    rsjax.from_torch(module, SHAPE)
+  apply, variables = rsjax.from_torch(module, SHAPE, normalization=([0.4] * 3, [0.2] * 3))
+  x = np.random.default_rng(0).random((2, *SHAPE), np.float32)
+  with torch.no_grad():
+    wanted = module.eval()(torch.from_numpy(np.moveaxis((x - 0.4) / 0.2, -1, 1).copy())).numpy()
+  np.testing.assert_allclose(apply(variables, x), wanted, rtol=1e-3, atol=1e-4)
+  assert module.mean.tolist() == pytest.approx([0.4] * 3)
+
+
+def test_a_forward_that_was_replaced_is_refused_and_the_module_left_as_it_was():
+  module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(3))
+  module(torch.zeros(2, 3, *SHAPE[:2]))
+  whole = module.forward
+  module.forward = lambda x: whole((x - 0.5) / 0.2)
+  before = module[1].running_mean.clone()
+  with pytest.raises(InputError, match="forward of the module was replaced by a function"):
+    rsjax.from_torch(module, SHAPE, normalization="inside")
+  assert torch.equal(module[1].running_mean, before)
+
+
+def test_variables_of_another_module_are_refused_by_name():
+  apply, variables = rsjax.from_torch(flat(), SHAPE, normalization="inside")
+  first, *others = variables
+  changed = {name: variables[name] for name in others} | {"other.bias": variables[first]}
+  with pytest.raises(InputError, match=f"missing: {re.escape(first)}; unknown: other.bias"):
+    apply(changed, np.zeros((1, *SHAPE), np.float32))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_compiled_and_scripted_modules():
+  module = flat().eval()
+  _, variables = rsjax.from_torch(torch.compile(module), SHAPE, normalization="inside")
+  assert set(variables) == set(dict(module.state_dict()))
+  with pytest.raises(InputError, match=r"before torch\.jit"):
+    rsjax.from_torch(torch.jit.trace(module, torch.zeros(1, 3, *SHAPE[:2])), SHAPE, normalization="inside")
+
+
 def test_without_torchax_the_command_that_mends_it_is_said(monkeypatch):
   monkeypatch.setitem(sys.modules, "torchax", None)
   with pytest.raises(InputError, match="pip install torch 'torchax"):

@@ -100,6 +100,18 @@ def test_a_label_that_was_changed_in_a_file_is_refused(g, images, tmp_path):
     assert manifest.read_bytes() == before
 
 
+def test_an_image_that_cannot_be_used_is_refused_before_a_file_is_begun(g, images, tmp_path):
+  odd, path = images.astype(np.float32) / 255, tmp_path / "r.tsv"
+  odd[-1, 0, 0] = np.nan
+  with pytest.raises(rsjax.InputError, match=f"image {len(images) - 1} is float32 and not within"):
+    g.certify(odd, LABELS, n=200, file=path, progress=False)
+  mixed = [*images[:-1], np.zeros(images.shape[1:], np.float32)]
+  with pytest.raises(rsjax.InputError, match="must be of one shape and dtype"):
+    g.certify(mixed, LABELS, n=200, file=path, progress=False)
+  assert not path.exists()
+  assert len(g.certify(images, LABELS, n=200, file=path, progress=False)) == len(images)
+
+
 def test_a_file_that_contradicts_itself_is_warned_of_when_it_is_read(g, images, tmp_path):
   path = tmp_path / "r.tsv"
   g.certify(images, LABELS, n=1000, file=path, progress=False)
