@@ -9,7 +9,7 @@ from rsjax.cli import interrupts
 from rsjax.runs.progress import Progress, TrainingProgress, bar
 
 _PATIENCE = 10.0  # seconds for which an interrupted run goes on with its image; it is drawn again
-_SOON, _LEARNED = 3, 0.005  # by these epochs a network has learned: its loss is that much below guessing's
+_SOON, _NEAR = 3, 0.01  # by these epochs a network has learned: its loss is not so near that of guessing
 # Of training, for 80 columns: 1000 epochs of ten hours fit.
 _EPOCHS = "{desc}{percentage:3.0f}% {elapsed}<{remaining} {rate_fmt}"
 
@@ -139,7 +139,7 @@ class TrainProgress(TrainingProgress):
 
   def start(self, plan: dict[str, Any]) -> None:
     self._epochs, self._done = plan["epochs"], int(plan["done"])
-    self._guessing = math.log(plan["classes"]) - _LEARNED
+    self._classes = plan["classes"]
     kind = plan["noise"]["noise"]
     from rsjax.noise import Gaussian, called
 
@@ -168,8 +168,10 @@ class TrainProgress(TrainingProgress):
   def epoch(self, epoch: Any) -> None:
     self._last = epoch
     self._describe(min(epoch.number + 2, self._epochs))
-    learns = math.isnan(epoch.test_accuracy) or epoch.test_loss < self._guessing
-    if epoch.number + 1 >= _SOON and not learns and not self._noted:
+    guesses = (
+      abs(epoch.test_loss - math.log(self._classes)) < _NEAR and epoch.test_accuracy < 1.5 / self._classes
+    )
+    if epoch.number + 1 >= _SOON and guesses and not self._noted:
       self._noted = True
       self._bar.write(
         f"note: after {epoch.number + 1} epochs the test loss, {epoch.test_loss:.4g}, is that of guessing: try "

@@ -40,8 +40,9 @@ def ended(number, test_loss=0.1, train_loss=0.1, test_accuracy=1.0):
   ("losses", "notes"),
   [
     ((2.31, 2.303, 2.3, 2.303), ["after 3 epochs the test loss, 2.3, is that of guessing: try a smaller --lr"]),
-    ((2.31, 2.303, 2.29, 2.4), ["after 4 epochs the test loss, 2.4, is that of guessing: try a smaller --lr"]),
+    ((2.31, 2.303, 2.29, 2.304), ["after 4 epochs the test loss, 2.304, is that of guessing: try a smaller"]),
     ((2.31, 2.303, 2.29, 2.2), []),
+    ((2.303, 2.4, 3.3, 11.2), []),  # worse than guessing: of a network that is sure of itself
   ],
 )
 def test_a_network_that_does_not_learn_is_told_once(losses, notes, capsys):
@@ -54,6 +55,15 @@ def test_a_network_that_does_not_learn_is_told_once(losses, notes, capsys):
   assert len(lines) == len(notes)
   for line, note in zip(lines, notes):
     assert note in line
+
+
+def test_a_loss_that_is_guessings_by_chance_is_no_matter(capsys):
+  told = TrainProgress()
+  told.start(PLAN)
+  for number in range(4):
+    told.epoch(ended(number, 2.303, test_accuracy=0.6))
+  told.close()
+  assert "note: " not in capsys.readouterr().err
 
 
 def test_a_denoiser_whose_loss_is_no_cross_entropy_has_no_such_note(capsys):
