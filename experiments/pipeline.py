@@ -179,7 +179,8 @@ def certifying(args, preset, sigma):
   values = preset.certify | _given(args, ("skip", "max", "N"))
   if preset.early or args.early:
     most = largest_radius(sigma, values["N"], values["alpha"])
-    values["radii"] = ",".join(f"{radius:g}" for radius in preset.radii if radius < most)
+    if settled := [f"{radius:g}" for radius in preset.radii if radius < most]:
+      values["radii"] = ",".join(settled)
   return flags_of(values)
 
 
