@@ -68,6 +68,6 @@ def wrong_passes(results: Results) -> Iterator[str]:
     elif shape is None or len(shape) != 3:
       yield "its manifest does not say how large the images are, and so not how many draws there must be"
     elif (due := kind.passes(tuple(shape))) != settings.get("n"):  # type: ignore[attr-defined]
-      yield f"its manifest says n = {settings.get('n')}, but {kind.name} noise has {due:,} draws"
+      yield f"its images have {settings.get('n')} draws, but {kind.name} noise has {due:,}"
   except InputError as error:
     yield str(error)
