@@ -476,7 +476,8 @@ def main(argv=None):
       for _ in parts(args, record, peer):
         write()
     except KeyboardInterrupt:
-      sys.exit(f"interrupted; what was measured before is in {out}")
+      say(f"interrupted; what was measured before is in {out}")
+      sys.exit(130)
     finally:
       write()  # what is measured is kept, whatever comes next
   say("record:", out)

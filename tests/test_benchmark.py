@@ -66,8 +66,9 @@ def test_an_interrupted_run_keeps_what_it_measured(tmp_path, monkeypatch, capsys
   monkeypatch.setattr(benchmark.importlib.util, "find_spec", lambda name: None)
   out = tmp_path / "record.json"
   flags = ["--arch", "cifar_resnet8", "--rows", "8", "--repeats", "3", "--seconds", "1e-6"]
-  with pytest.raises(SystemExit, match="interrupted"):
+  with pytest.raises(SystemExit, match="130"):
     benchmark.main([*flags, "--dtype", "float32", "--out", str(out)])
+  assert f"what was measured before is in {out}" in capsys.readouterr().err
   found = json.loads(out.read_text())["architectures"]["cifar_resnet8"]["lines"]
   assert [len(found[name]["draws/s"]) for name in lines] == [2, 1]
   assert benchmark.ratio(found, "rsjax CERTIFY", "PyTorch, best") is not None

@@ -9,7 +9,7 @@ from rsjax.cli import interrupts
 from rsjax.runs.progress import Progress, TrainingProgress, bar
 
 _PATIENCE = 10.0  # seconds for which an interrupted run goes on with its image; it is drawn again
-_SOON, _NEAR = 3, 0.01  # by these epochs a network has learned: its loss is not so near that of guessing
+_SOON, _NEAR = 3, 0.01  # after so many epochs, a loss as near as this to that of guessing is told
 # Of training, for 80 columns: 1000 epochs of ten hours fit.
 _EPOCHS = "{desc}{percentage:3.0f}% {elapsed}<{remaining} {rate_fmt}"
 

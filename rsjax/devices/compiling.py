@@ -67,7 +67,8 @@ def compiler_options(platform_name: str) -> dict[str, Any]:
 def onednn() -> bool:
   """Whether programs for CPUs use oneDNN's convolutions: if jaxlib has them, unless `use_onednn(False)`.
 
-  Beside a GPU or TPU they do not: there jaxlib 0.11.2 crashes where it writes such a program to JAX's cache.
+  Beside other devices they do not: beside a GPU, jaxlib 0.11.2 crashes when it writes such a program to JAX's
+  cache.
   """
   if jax.default_backend() != "cpu":
     return False

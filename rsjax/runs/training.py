@@ -32,7 +32,7 @@ from rsjax.training.division import Division, divide
 from rsjax.training.objectives import noise_of
 
 SAVE_SECONDS = 10.0  # shorter epochs are not all saved; the last always is
-SAVE_SHARE = 0.05  # of the time, that saves after epochs may take
+SAVE_SHARE = 0.05  # the share of the time that saves after epochs may take
 SAVE_WITHIN_SECONDS = 300.0  # between saves within a long epoch
 
 

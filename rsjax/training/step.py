@@ -105,7 +105,7 @@ def make_network(
 
 @functools.lru_cache(maxsize=8)
 def make_init(model: nn.Module, image_shape: tuple[int, ...]) -> Callable[[jax.Array], Any]:
-  """init(key) -> random variables, computed on the CPU: a GPU's compiler takes a minute for ResNet-110."""
+  """init(key) -> random variables, computed on the CPU: GPUs' compilers take longer for it than for a step."""
   init, host = lambda key: models.init(model, key, image_shape), devices.host()
   if host is None:
     return devices.jit(init, once=True)

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +39,29 @@ def whole(small_npz, tmp_path_factory):
 def save_each_epoch(monkeypatch):
   monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
   monkeypatch.setattr(training, "SAVE_SHARE", float("inf"))
+
+
+def test_saves_take_at_most_a_twentieth_of_the_time(small_npz, tmp_path, monkeypatch):
+  """By a clock on which an epoch takes one second, and a save two."""
+  now, saves = [0.0], []
+
+  class Clocked(TrainingProgress):
+    def epoch(self, epoch):
+      now[0] += 1.0
+
+  def save_step(*args):
+    now[0] += 2.0
+    saves.append(now[0])
+    return write(*args)
+
+  write = checkpoint.save_step
+  monkeypatch.setattr(checkpoint, "save_step", save_step)
+  monkeypatch.setattr(training, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+  run(small_npz, tmp_path / "out", recipe=dataclasses.replace(RECIPE, epochs=100), progress=Clocked())
+  assert (
+    len(saves) == 4
+  )  # after 10 seconds, and then whenever 40 more have passed; the last epoch is always saved
+  assert [round(after - before) for before, after in zip(saves, saves[1:])][:2] == [43, 43]
 
 
 class Killed(BaseException):

@@ -30,8 +30,8 @@ CASES = json.loads((FOLDER / "cases.json").read_text())
 NUMBERS = dict(np.load(FOLDER / "numbers.npz"))
 COMMON = {key.split("/")[1]: value for key, value in NUMBERS.items() if key.startswith("common/")}
 NAMES = [(family, name) for family in CASES for name in CASES[family] if family != "consistency_fn"]
-# In float64, inputs that move by a rounding of float32 (6e-8) move these gradients by 2e-4 to 5e-4. In float32, which
-# rounds each step, they move by 2e-3 on some CPUs.
+# In float64, inputs that move by a rounding of float32 (6e-8) move these gradients by 2e-4 to 5e-4. In float32,
+# which rounds each step, they move by 2e-3 on some CPUs.
 LOOSE = [("consistency", "zeroprob"), ("smoothadv_consistency", "zerograd"), ("smoothmix", "zeroprob")]
 ONLY_X64 = [("smoothadv_consistency", "tinygrad")]  # the authors' float32 differs completely
 
