@@ -58,10 +58,8 @@ def test_saves_take_at_most_a_twentieth_of_the_time(small_npz, tmp_path, monkeyp
   monkeypatch.setattr(checkpoint, "save_step", save_step)
   monkeypatch.setattr(training, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
   run(small_npz, tmp_path / "out", recipe=dataclasses.replace(RECIPE, epochs=100), progress=Clocked())
-  assert (
-    len(saves) == 4
-  )  # after 10 seconds, and then whenever 40 more have passed; the last epoch is always saved
-  assert [round(after - before) for before, after in zip(saves, saves[1:])][:2] == [43, 43]
+  first_and_last = 2
+  assert first_and_last < len(saves) <= first_and_last + 0.05 * now[0] / 2.0
 
 
 class Killed(BaseException):
