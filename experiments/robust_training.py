@@ -38,6 +38,10 @@ SETTINGS = {
   "smoothadv": ("--epsilon", 64, *_COPIES),
   "smoothadv_consistency": ("--epsilon", 64, "--lbd", 1, *_COPIES),
   "catrs": ("--epsilon", 64, "--lbd", 1, *_COPIES),
+  "reweighted": (
+    *("--alpha", 0.25, "--steps", 6, "--threshold", 0.4, "--noise-vectors", 2),
+    *("--easy-from", 28, "--reweigh-every", 4),  # of 60 epochs, about as its authors' of 150
+  ),
 }
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
 
