@@ -1,4 +1,6 @@
-"""Dies at each line that writes a result file in turn, and continues; needs no JAX.
+"""Dies at each line that changes a result file or its manifest in turn, and continues; needs no JAX.
+
+Lines between which no file changes leave the same files, so that one of them is enough.
 
 python tests/results/killed_writer.py FOLDER
 """
@@ -27,26 +29,65 @@ def write(path):
       writer.append(row(index))
 
 
-def write_and_die(path, line):
-  """Writes in a child process that dies at its `line`th line; whether it got there."""
+def in_a_child(path, at_line):
+  """Writes in a child process, which calls `at_line` at each line that it reaches; its exit code."""
   child = os.fork()
   if not child:
-    left = line
 
     def trace(frame, event, argument):
-      nonlocal left
       if not frame.f_code.co_filename.startswith(TRACED):
         return None
       if event == "line":
-        left -= 1
-        if not left:
-          os._exit(9)
+        at_line()
       return trace
 
     sys.settrace(trace)
     write(path)
+    sys.settrace(None)
     os._exit(0)
-  return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+  return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def state(folder):
+  """What lies in a folder."""
+  return {str(path): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+def lines_that_change_files(path, numbers):
+  """Writes to `numbers`, for all lines that a run reaches, those before which the files were others."""
+  reached, before = 0, None
+
+  def look():
+    nonlocal reached, before
+    reached += 1
+    if (now := state(path.parent)) != before:
+      before = now
+      with open(numbers, "a") as file:
+        file.write(f"{reached}\n")
+
+  assert in_a_child(path, look) == 0
+
+
+def die_at(number):
+  """What ends the process at the line of this number."""
+  left = number
+
+  def count():
+    nonlocal left
+    left -= 1
+    if not left:
+      os._exit(9)
+
+  return count
+
+
+def begin(path, rows):
+  """Leaves a file of so many rows and half of one more, or none."""
+  shutil.rmtree(path.parent, ignore_errors=True)
+  if rows:
+    write(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[: rows + 1]) + lines[rows + 1][:9])
 
 
 def main(folder):
@@ -54,22 +95,16 @@ def main(folder):
   whole, path = folder / "whole.tsv", folder / "killed" / "r.tsv"
   write(whole)
   died = 0
-  for begun in (0, 2):  # rows that are there, and half of one more
-    line = 1
-    while True:
-      if begun:
-        write(path)
-        rows = path.read_bytes().splitlines(keepends=True)
-        path.write_bytes(b"".join(rows[: begun + 1]) + rows[begun + 1][:9])
-      if not write_and_die(path, line):
-        break
-      line += 1
+  for begun in (0, 2):
+    begin(path, begun)
+    lines_that_change_files(path, folder / f"lines_{begun}")
+    for line in map(int, (folder / f"lines_{begun}").read_text().split()):
+      begin(path, begun)
+      assert in_a_child(path, die_at(line)) == 9, line
       write(path)
       assert path.read_bytes() == whole.read_bytes(), line
       assert results.read(path).complete, line
-      shutil.rmtree(path.parent)
-    died += line - 1
-    shutil.rmtree(path.parent)
+      died += 1
   print(died)
 
 
