@@ -38,13 +38,56 @@ def check(mean: Any, std: Any, whose: str, channels: int = 3) -> None:
     )
 
 
-def checked(path: pathlib.Path, mean: Any, std: Any) -> tuple[Any, Any]:
-  """(mean, std) of a file, refused as by `check`."""
-  check(mean, std, str(path))
+def of_file(
+  path: pathlib.Path, rest: dict[str, Any], facts: Iterable[tuple[str, dict[str, Any]]]
+) -> tuple[Any, Any] | None:
+  """(mean, std) of the input's channels that a file holds, each three floats; None if it holds none.
+
+  Args:
+    path: the file.
+    rest: tensors beside the network's in its state_dict, by name.
+    facts: other dictionaries of the file, and where they are.
+
+  Raises:
+    InputError: if it is not clear what they are, or if several places differ.
+  """
+  found = {} if (pair := _held(path, rest)) is None else {"the network's tensors": pair}
+  for place, values in facts:
+    if (told := _told(path, place, values)) is not None:
+      found[place or "the file itself"] = told
+  if len({np.round(pair, 5).tobytes() for pair in found.values()}) > 1:
+    raise InputError(f"{path} holds different normalisations, in {' and in '.join(found)}: save it with one")
+  for mean, std in found.values():
+    check(mean, std, str(path))
+    return mean, std
+  return None
+
+
+def _told(path: pathlib.Path, place: str, values: dict[str, Any]) -> tuple[Any, Any] | None:
+  """(mean, std) of a dictionary such as {"mean": ..., "std": ...}; None if it is not of a normalisation.
+
+  What is called a normalisation must be one; of other dictionaries only three numbers each are taken for one.
+  """
+  pair = [[value for key, value in values.items() if key in words] for words in (_MEANS, _STDS)]
+  if [len(found) for found in pair] != [1, 1]:
+    return None
+  try:
+    numbers = [found[0].tolist() if hasattr(found[0], "tolist") else found[0] for found in pair]
+    arrays = [np.asarray(value, np.float64).reshape(-1) for value in numbers]
+  except (TypeError, ValueError):
+    arrays = []
+  if [array.size for array in arrays] != [3, 3]:
+    if "norm" not in place.lower():
+      return None
+    raise InputError(
+      f"{path}: its {place} must be mean and std, three numbers each, got {str(values)[:80]}: correct it, or "
+      "save the file without it"
+    )
+  mean, std = (tuple(array.round(6).tolist()) for array in arrays)
   return mean, std
 
 
-def held(path: pathlib.Path, rest: dict[str, Any]) -> tuple[Any, Any] | None:
+def _held(path: pathlib.Path, rest: dict[str, Any]) -> tuple[Any, Any] | None:
   """(mean, std) from tensors beside the network's, if both are there; `rest`: those tensors, by name."""
   pair = []
   for kind, words in (("means", _MEANS), ("standard deviations", _STDS)):
@@ -56,7 +99,7 @@ def held(path: pathlib.Path, rest: dict[str, Any]) -> tuple[Any, Any] | None:
     pair += list(found.values())[:1]
   if len(pair) == 1:
     raise InputError(f"{path} holds a mean or a standard deviation, but not both: save it without that layer")
-  return checked(path, *pair) if pair else None
+  return (pair[0], pair[1]) if pair else None
 
 
 def _channels(path, name, tensor):

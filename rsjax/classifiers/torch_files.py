@@ -67,7 +67,7 @@ def read(path: str | pathlib.Path, key: str | None = None) -> File:
   """
   path = files.local(path)
   content = torch_states.load(path)
-  about = _about(path, content)
+  about = _about(content)
   copies = _copies(path, content)
   copy = torch_states.choose(path, copies, key)
   own, rest = copy.tensors, copy.rest
@@ -75,7 +75,7 @@ def read(path: str | pathlib.Path, key: str | None = None) -> File:
     about["key"] = copy.key
   arch, num_classes, image_shape = _recognise(path, own)
   _check_shapes(path, own, rest, arch, num_classes, image_shape)
-  pair = normalization.held(path, rest) or about.pop("normalization", None)
+  pair = normalization.of_file(path, rest, torch_states.facts(content))
   digest = hashlib.sha256(path.read_bytes()).hexdigest()
   return File(
     str(path), digest, arch, num_classes, image_shape, own, pair, about, torch_states.elsewhere(content)
@@ -142,22 +142,11 @@ def write(path: str | pathlib.Path, variables: Any, metadata: dict[str, Any]) ->
     raise InputError(f"{path} cannot be written: {error}") from error
 
 
-def _about(path, content):
-  """What the file tells beside its weights: epoch, arch, normalization."""
+def _about(content):
+  """What the file tells beside its weights: epoch and arch."""
   if torch_states.is_state(content) or not isinstance(content, dict):
     return {}
-  about = {key: content[key] for key in ("arch", "epoch") if isinstance(content.get(key), str | int)}
-  told = content.get("normalization")
-  if isinstance(told, dict) and {"mean", "std"} <= told.keys():
-    try:
-      about["normalization"] = normalization.checked(
-        path, *(tuple(map(float, told[key])) for key in ("mean", "std"))
-      )
-    except TypeError as error:
-      raise InputError(
-        f"{path}: its normalization must be mean and std, three numbers each, got {told}"
-      ) from error
-  return about
+  return {key: content[key] for key in ("arch", "epoch") if isinstance(content.get(key), str | int)}
 
 
 def _copies(path, content):

@@ -45,6 +45,11 @@ def in_evaluation(torch: Any, module: Any) -> Any:
     wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
     module = _copied(module, wrappers).cpu().eval().requires_grad_(False)
   except Exception as error:
+    if "deepcopy protocol" in str(error):
+      raise InputError(
+        "the module holds weights that PyTorch cannot copy, such as those of pruning or of an old weight_norm: "
+        "call torch.nn.utils.prune.remove or torch.nn.utils.remove_weight_norm on these layers first"
+      ) from error
     raise InputError(f"the module cannot be copied to the CPU: {first_line(error)}") from error
   training = [name or "the module itself" for name, layer in module.named_modules() if layer.training]
   if training:

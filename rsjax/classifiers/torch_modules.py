@@ -78,7 +78,8 @@ def from_torch(
   if not gap <= _AGREE[dtype]:
     raise InputError(
       f"the module's logits on JAX differ from PyTorch's by {100 * gap:.2g} % of their size, more than "
-      "rounding explains: torchax computes one of its operations otherwise"
+      "rounding explains: torchax computes one of its operations otherwise, or forward enters torch.autocast, "
+      "which JAX does not: leave it out, and give module.bfloat16() if it is to compute in bfloat16"
     )
   return apply, variables
 
@@ -248,4 +249,9 @@ def _trace(apply: Apply, variables: Any, x: np.ndarray, place: Callable[[], str]
       "does not have: write it with tensor operations, such as torch.where"
     ) from error
   except Exception as error:  # PyTorch has run the module on the same inputs
+    if "mixed math between" in str(error):
+      raise InputError(
+        f"{place()} uses layers or tensors that are not registered with it, such as layers in a Python list or "
+        "a lambda: use torch.nn.ModuleList, or register_buffer for a tensor"
+      ) from error
     raise InputError(f"torchax cannot run {place()}: {given.first_line(error)}") from error

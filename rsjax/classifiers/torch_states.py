@@ -138,6 +138,21 @@ def elsewhere(content: Any) -> dict[str, int]:
   return found
 
 
+def facts(content: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+  """(keys that lead to it, dictionary) of every dictionary that holds no network, except those of training."""
+  yield from _facts(content, ())
+
+
+def _facts(content: Any, keys: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+  if not isinstance(content, dict) or len(keys) > _DEPTH or any(_TRAINING.search(key) for key in keys):
+    return
+  if is_state(content) and [*_copies(keys, content)]:
+    return
+  yield "/".join(keys), content
+  for key, value in content.items():
+    yield from _facts(value, (*keys, str(key)))
+
+
 def is_state(value: Any) -> bool:
   """Whether something read is a state_dict: a dictionary from names to tensors."""
   if not isinstance(value, dict) or not value:

@@ -13,6 +13,7 @@ from rsjax.errors import InputError
 pytest.importorskip("torchax", reason="torchax is not installed: PyTorch's modules are not tried on JAX")
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: its modules are not tried")
 from torch import nn  # noqa: E402
+from torch.nn.utils import prune  # noqa: E402
 from torch_networks import Normalize, published, random_network  # noqa: E402
 
 SHAPE = (8, 8, 3)
@@ -200,6 +201,18 @@ def of_pytorch_alone(x):
   return x
 
 
+def in_bfloat16(x):
+  with torch.autocast("cpu", dtype=torch.bfloat16):
+    return torch.einsum("bchw,dc->bdhw", x, torch.eye(3) / 3).float()
+
+
+def pruned():
+  net = flat(nn.Conv2d(3, 3, 1))
+  prune.random_unstructured(net[0], "weight", 0.5)
+  net(torch.zeros(1, 3, 8, 8))
+  return net
+
+
 airy = lambda x: torch.special.airy_ai(x)
 by_value = lambda x: x if x.sum() > 0 else -x
 
@@ -226,6 +239,12 @@ by_value = lambda x: x if x.sum() > 0 else -x
       lambda: nn.Sequential(flat().double(), nn.Linear(4, 4)),
       "got float32, float64.*module.float",
     ),
+    (
+      lambda: flat(Function((lambda conv: lambda x: conv(x))(nn.Conv2d(3, 3, 1)))),
+      r"layer 0 \(Function\) uses layers or tensors .* lambda: use torch.nn.ModuleList",
+    ),
+    (lambda: flat(Function(in_bfloat16)), "differ from PyTorch's by .* or forward enters torch.autocast"),
+    (pruned, "call torch.nn.utils.prune.remove or torch.nn.utils.remove_weight_norm"),
     (lambda: "module", "module must be a torch.nn.Module, got str"),
   ],
 )

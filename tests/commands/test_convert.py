@@ -141,6 +141,27 @@ def test_a_normalisation_of_any_clear_form_is_read(change, found, tmp_path):
 
 
 @pytest.mark.parametrize(
+  "beside",
+  [
+    {"normalize": {"mean": [0.1, 0.2, 0.3], "std": STD}},
+    {"config": {"data": {"transform": {"mean": SOME, "std": torch.tensor(STD)}}}},
+    {"mean": SOME.tolist(), "std": list(STD)},
+  ],
+)
+def test_a_normalisation_beside_the_network_is_read_wherever_it_is(beside, tmp_path, capsys):
+  plain, held = (published("cifar_resnet8", 10, saved=saved)[1] for saved in (False, True))
+  others = {"history": {"mean": [0.5] * 3, "std": [0.1] * 3}, "weights": {"mean": 3.0, "std": 1.0}}
+  torch.save({"state_dict": plain, **others, **beside}, tmp_path / "c")
+  metadata = converted([tmp_path / "c", tmp_path / "out"]).metadata
+  np.testing.assert_allclose((metadata["mean"], metadata["std"]), ([0.1, 0.2, 0.3], STD), atol=1e-6)
+  assert convert.main([str(tmp_path / "c"), str(tmp_path / "no"), "--normalization", "none"]) == 2
+  assert "holds its normalisation" in capsys.readouterr().err
+  torch.save({"state_dict": held, **beside}, tmp_path / "c")
+  assert convert.main([str(tmp_path / "c"), str(tmp_path / "no")]) == 2
+  assert "holds different normalisations, in the network's tensors and in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
   ("change", "words"),
   [
     (
