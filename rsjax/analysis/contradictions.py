@@ -14,7 +14,7 @@ import numpy as np
 from rsjax import bounds, noise
 from rsjax.analysis import attacked, looks
 from rsjax.analysis.deciding import decided_anew, lacking_settings
-from rsjax.analysis.exact import is_exact, wrong_passes
+from rsjax.analysis.exact import is_exact, shape_of, wrong_passes
 from rsjax.data import Dataset, Selection
 from rsjax.data.named import SETS
 from rsjax.errors import InputError
@@ -125,6 +125,15 @@ def _of_noise(f: Results) -> Iterator[str]:
   except InputError as error:
     yield f"its noise is not possible: {error}"
     return
+  norm = f.settings.get("norm", kind.norm)
+  if norm != kind.norm and command_of(f.columns) == "certify":
+    said, shape = f.settings.get("dimension"), shape_of(f)
+    found = "an unknown number of" if shape is None else math.prod(shape)
+    if said != found:
+      yield (
+        f"its manifest says that radii, which are {kind.norm} for this noise, are {norm} for inputs of {said} "
+        f"numbers, but inputs have {found} numbers"
+      )
   for name, value in kind.settings().items():
     given = f.settings.get(name, value)
     if given != value and not (isinstance(given, float) and math.isclose(given, value, rel_tol=1e-12)):

@@ -53,6 +53,7 @@ _RANGES = {
   "nA": (0, np.inf),
   "pABar": (0, 1),
   "pvalue": (0, 1),
+  "time": (0, np.finfo(float).max),
 }
 
 
@@ -240,12 +241,21 @@ def column(path: str | pathlib.Path, name: str, texts: Sequence[str]) -> np.ndar
       return values
     values = np.array(texts, str).astype(dtype)
     good = (values >= low) & (values <= high)
+    if good.all() and not _plain(texts, values):
+      good = np.array([_plain([text], values[[row]]) for row, text in enumerate(texts)])
   except (ValueError, OverflowError):
     good = np.array([_is_number(text, dtype) for text in texts])
   if not good.all():
     row = int(np.argmin(good))
     raise InputError(f"{path}: line {row + 2}: {name} cannot be {texts[row][:40]!r}")
   return values
+
+
+def _plain(texts: Sequence[str], values: np.ndarray) -> bool:
+  """Whether numbers stand as a program prints them; NumPy would also read "3_0", " 30" and "-0"."""
+  if values.dtype == np.int64:
+    return values.astype(str).tolist() == list(texts)
+  return not "".join(texts).strip("0123456789.eE+-")
 
 
 def _is_number(text: str, dtype: Any) -> bool:

@@ -6,6 +6,7 @@
 (array([1, 3]), array([ 3, 97]), 5)
 """
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from rsjax.procedures import Counts
 
+_TOO_LARGE = re.compile(r"\d{19}")
 INVALID = "invalid"  # the name under which draws that voted for nobody stand among the votes
 
 
@@ -58,6 +60,8 @@ def parse_votes(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
   Raises:
     ValueError: for any other text.
   """
+  if _TOO_LARGE.search(text):
+    raise ValueError(f"not votes, of which no image has 10**18: {text[:40]}")
   pairs, sign, last = text.rpartition(f"{INVALID}:")
   if sign and last.isdecimal() and (not pairs or (len(pairs) > 1 and pairs[-1] == ",")):
     pairs, invalid = pairs[:-1], int(last)

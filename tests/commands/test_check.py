@@ -226,6 +226,11 @@ def in_manifest(**changes):
     ("p.tsv", in_manifest(sessions=[{}]), "a session of its manifest lacks rsjax, jax, device"),
     ("c.tsv", in_manifest(about__image_shape=[1, 1, 1]), "images are [1, 1, 1], but the checkpoint is for"),
     ("c.tsv", in_manifest(about__checkpoint__num_classes=7), "but its manifest says that there are 7 classes"),
+    (
+      "c.tsv",
+      in_manifest(settings__norm="linf", settings__dimension=1),
+      "radii, which are l2 for this noise, are linf for inputs of 1 numbers, but inputs have 64 numbers",
+    ),
     ("c.tsv", raised, "1 radius is above what the votes certify; the first is of image 0"),
     ("looks.tsv", raised, "1 radius is above what the votes certify; the first is of image 0"),
     ("c.tsv", edited_votes, "the first is of image 0"),
