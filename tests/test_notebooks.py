@@ -262,17 +262,16 @@ def test_abstentions_and_another_sigma_are_right_in_the_theorems_cells(monkeypat
     assert float(line.split()[-2]) == pytest.approx(names["p_at"](selected, [(x, y)])[0], abs=1e-3)
     assert float(line.split()[-1]) >= 0
 
-  names["SIGMA"] = 0.2
-  for part in (certifies, compares):
-    with pytest.raises(
-      AssertionError, match=r"the grid is of 0\.6: run the cell under 'What noise makes of it"
-    ):
-      exec(part, names)
-  names["grid_sigma"] = 0.2
-  with pytest.raises(
-    AssertionError, match=r"the certificates are of 0\.6: run the cell under 'The certificate"
-  ):
-    exec(compares, names)
+  ran_with = names["SIGMA"], names["variables"]
+  for now in ((0.2, ran_with[1]), (ran_with[0], list(ran_with[1]))):  # another sigma, another network
+    names["SIGMA"], names["variables"] = now
+    names["grid_of"] = ran_with
+    for part in (certifies, compares):
+      with pytest.raises(AssertionError, match="since the cell under 'What noise makes of it: g' ran: run it"):
+        exec(part, names)
+    names["grid_of"] = now
+    with pytest.raises(AssertionError, match="since the cell under 'The certificate of three points' ran"):
+      exec(compares, names)
 
 
 def test_a_cell_that_fails_fails_the_run(write_notebook, tmp_path):

@@ -33,8 +33,8 @@ class Found:
   """Certificates or predictions of some images, one row each, in the images' order.
 
   Each column of a result file is an attribute, a NumPy array: `idx`, `predict` (-1: abstained), `radius`
-  (pixels in [0, 1], rounded down), `n`, `nA`, `pABar`, `votes`, `time` and others; with labels also `label`
-  and `correct`.
+  (pixels in [0, 1], or in units of the inputs if they are no images; rounded down), `n`, `nA`, `pABar`,
+  `votes`, `time` and others; with labels also `label` and `correct`.
 
   Attributes:
     results: the same, in the form that `rsjax.results` and `rsjax.analysis` take.
@@ -198,6 +198,8 @@ class Found:
       text += f", column bands of {band}"
     if is_exact(self.settings):
       text += ", exact"
+    if certified and (unit := labels.unit(self.results)) != labels.PIXELS:
+      text += f", radii {unit}"
     if (shard := self.settings.get("shard")) is not None:
       text += f", shard {shard}"
     if certified and (k := self.settings.get("top_k")) is not None:

@@ -105,6 +105,12 @@ def norm_words(norm: str) -> str:
   return "patch width" if norm == Columns.norm else f"{norm} radius"
 
 
+def radius_words(results: Results) -> str:
+  """What the radii of a file are called in plots, with their unit if it is not that of pixels."""
+  words, given = norm_words(facts(results)["norm"]), unit(results)
+  return words if given == PIXELS else f"{words}, {given}"
+
+
 def bound_called(bound: str) -> str:
   """What tables call a bound."""
   return _CALLED.get(bound, bound)

@@ -14,7 +14,7 @@ from rsjax import files as local_files
 from rsjax.analysis import statistics
 from rsjax.analysis.attacked import attacked_accuracy, reach_of
 from rsjax.analysis.attacked import called as called_attack
-from rsjax.analysis.labels import as_results, check_norms, facts, labels, norm_words
+from rsjax.analysis.labels import as_results, check_norms, facts, labels, radius_words
 from rsjax.analysis.tables import called
 from rsjax.errors import InputError
 from rsjax.results import Results
@@ -124,7 +124,7 @@ def plot(
       texts.append(textwrap.fill(f"{chosen[i][1]}: left by {called_attack(f)}", _LEGEND))
       below = statistics.certified_accuracy(chosen[i][0], tried, rule)
       axes.fill_between(tried, below, left, color=colour, alpha=0.12, linewidth=0)
-    axes.set(xlabel=norm_words(facts(chosen[0][0])["norm"]), xlim=(0, radii[-1]), ylim=(0, 1))
+    axes.set(xlabel=radius_words(chosen[0][0]), xlim=(0, radii[-1]), ylim=(0, 1))
     if panels and value is not None:
       axes.set_title({"sigma": "sigma", "noise": "training noise"}[panels] + f" = {value:g}", fontsize="medium")
     axes.grid(alpha=0.3)

@@ -110,20 +110,16 @@ def text(rows: list[dict[str, Any]], intervals: bool = True) -> str:
   lines: list[tuple[str, list[str]]] = []
   for row in rows:
     show = partial(shown, row)
-    tail = [
-      shown_radius(row, row["ACR"]),
-      f"{row['abstained']:.2f}",
-      *[shown_draws(row)] * drawn,
-      str(row["images"]),
-    ]
-    lines.append((row["name"], [*map(show, row["certified_accuracy"]), *tail]))
+    tail = [f"{row['abstained']:.2f}", *[shown_draws(row)] * drawn, str(row["images"])]
+    lines.append((row["name"], [*map(show, row["certified_accuracy"]), shown_radius(row, row["ACR"]), *tail]))
     if intervals:
       for end, word in enumerate(("from", "to")):
         ends = [show(pair[end]) for pair in row["interval"]]
         lines.append((f"  {_percent(row)} {word}", [*ends, shown_radius(row, row["ACR_interval"][end])]))
     if "rho" in row:
       lines.append((f"  {for_all(row)}", [*map(show, row["high_probability"])]))
-  return fitted("patch width" if rows[0]["norm"] == Columns.norm else "radius", heads, widths, lines)
+  told = fitted("patch width" if rows[0]["norm"] == Columns.norm else "radius", heads, widths, lines)
+  return f"{told}\nRadii are {rows[0]['unit']}." if "unit" in rows[0] else told
 
 
 def markdown(rows: list[dict[str, Any]], intervals: bool = False) -> str:

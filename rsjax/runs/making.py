@@ -24,8 +24,8 @@ from rsjax.smoothing.votes import Apply
 def smooth(
   apply: Apply,
   variables: Any,
-  *,
   sigma: float | None = None,
+  *,
   noise: Noise | None = None,
   name: str | None = None,
   inputs: Inputs = IMAGES,
@@ -52,8 +52,8 @@ def smooth(
 
 def load(
   path: str | pathlib.Path | Sequence[str | pathlib.Path],
-  *,
   sigma: float | None = None,
+  *,
   noise: Noise | None = None,
   dtype: str | None = None,
   denoiser: str | pathlib.Path | None = None,

@@ -70,6 +70,9 @@ def test_a_file_is_continued_read_and_shown_in_the_inputs_units(g, tmp_path):
   assert "(l2, in units of the inputs)" in analysis.caption(
     rows
   ) and "in units of the inputs" in analysis.latex(rows)
+  assert ", radii in units of the inputs" in repr(found)
+  assert found.table().endswith("\nRadii are in units of the inputs.")
+  assert found.plot().axes[0].get_xlabel() == "l2 radius, in units of the inputs"
 
 
 def test_arrays_and_images_are_not_in_one_table(g, images, linear_variables):
@@ -97,7 +100,7 @@ def test_nothing_is_said_about_pixels_and_something_about_one_class(table):
     (ROWS.astype(np.float64), r"array 0 must be float32 .*float64\[7\]: give .astype"),
     (ROWS.astype(np.uint8), r"array 0 must be float32 .*uint8\[7\]"),
     (np.where(ROWS.max() == ROWS, np.float32("inf"), ROWS), "not finite"),
-    (ROWS[:, 0], r"at least one axis .*float32\[\]"),
+    (ROWS[0], r"at least one axis .*float32\[\]: if one row was given, give row\[None\]"),
     ([ROWS[0], ROWS[1][:3]], "arrays must be of one shape"),
   ],
 )
@@ -115,6 +118,29 @@ def test_without_being_told_arrays_are_refused_with_the_mend(table, images, line
     rsjax.smooth(linear, table, sigma=0.25, inputs="tables")
   with pytest.raises(rsjax.InputError, match="grid noise is for images"):
     rsjax.smooth(linear, table, noise=rsjax.GridGaussian(0.25), inputs="arrays")
+
+
+@pytest.mark.parametrize(
+  ("low", "high", "told"),
+  [
+    (0, 255, r"0\.\.255: sigma and radii are in these units.*\(there this sigma is 0.0314\)"),
+    (-1, 1, r"\[-1, 1\]: .*\(there this sigma is 4\)"),
+    (-2, 2.5, "normalised ones: sigma and radii are in these units"),
+    (0, 1, r'\[0, 1\]: leave out inputs="arrays"'),
+  ],
+)
+def test_arrays_that_look_like_images_are_told(low, high, told):
+  """Whose radii would else be taken for those of images."""
+  pictures = np.linspace(low, high, 2 * 8 * 8 * 3, dtype=np.float32).reshape(2, 8, 8, 3)
+  score = lambda v, x: jnp.stack([x.sum((1, 2, 3)) - v, v - x.sum((1, 2, 3))], 1)
+  g = rsjax.smooth(score, np.float32(pictures.sum() / 2), SIGMA, inputs="arrays")
+  with pytest.warns(UserWarning, match=told):
+    g.certify(pictures, n=100, progress=False)
+  assert any("look like images" in warning for warning in g.check(pictures).warnings)
+  with pytest.warns(UserWarning, match=told):
+    rsjax.smooth(lambda v, x: x.sum((1, 2, 3)), np.float32(0), SIGMA, inputs="arrays").certify_value(
+      pictures, epsilon=0.1, n=500, progress=False
+    )
 
 
 def test_rows_that_depend_on_each_other_are_refused(table):
