@@ -1,5 +1,6 @@
 """Data sets that are arrays: scikit-learn's digits and .npz files."""
 
+import collections
 import hashlib
 import importlib.util
 import pathlib
@@ -61,6 +62,11 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
     raise InputError(
       f"{name}: x_{split} must be uint8[images, height, width, channels] with pixels 0..255, "
       f"got {images.dtype}{list(images.shape)}{_how_to_convert(images, f'x_{split}')}"
+      + (
+        f": give x_{split}[..., None] if channels are missing"
+        if images.dtype == np.uint8 and images.ndim == 3
+        else ""
+      )
     )
   if images.shape[1] <= 4 < images.shape[3]:
     raise InputError(
@@ -68,7 +74,10 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
       f"[images, height, width, channels], for example by np.moveaxis(x_{split}, 1, 3)"
     )
   if labels.shape != images.shape[:1]:
-    raise InputError(f"{name}: y_{split} must be integers[{len(images)}], got shape {list(labels.shape)}")
+    raise InputError(
+      f"{name}: y_{split} must be integers[{len(images)}], got shape {list(labels.shape)}"
+      + how_to_flatten(labels, len(images), f"y_{split}")
+    )
   known = {key: y for key, y in arrays.items() if key in ("y_train", "y_test")}
   for key, y in known.items():
     if not np.issubdtype(y.dtype, np.integer):
@@ -79,6 +88,8 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
     if arrays["class_names"].ndim != 1:
       raise InputError(f"{name}: class_names must be one string per class")
     classes = tuple(str(c) for c in arrays["class_names"])
+    if repeated := [c for c, count in collections.Counter(classes).items() if count > 1]:
+      raise InputError(f"{name}: class_names must be different, but {repeated[0]!r} stands there several times")
     most = len(classes)
   if lowest < 0 or highest >= most:
     raise InputError(f"{name}: labels must be in 0..{most - 1}, got {lowest}..{highest}")
@@ -87,10 +98,26 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
     notes.append(
       f"{name}: no pixel of x_{other} is above {DARK}, but pixels of x_{split} are: have they one scale?"
     )
+  if classes is None and (told := _other_numbers(known)):
+    notes.append(f"{name}: {told}")
   if lowest > 0 and classes is None:
     notes.append(f"{name}: no label is below {lowest}, though labels are taken as counted from 0")
   num_classes = most if classes else highest + 1
   return _in_memory(name, split, images, labels.astype(np.int64), num_classes, classes, tuple(notes))
+
+
+def _other_numbers(labels: dict[str, np.ndarray]) -> str | None:
+  """A sentence if one split's labels both begin and end above the other's, as if counted from 1; else None."""
+  ranges = {key: (int(y.min()), int(y.max())) for key, y in labels.items() if y.size}
+  if len(ranges) < 2:
+    return None
+  (other, (lower, higher)), (first, (low, high)) = sorted(ranges.items(), key=lambda item: item[1])
+  if low <= lower or high <= higher:
+    return None
+  return (
+    f"labels of {first} are {low}..{high}, but those of {other} {lower}..{higher}: are they counted from the "
+    "same number?"
+  )
 
 
 def _is_dark(archive: Any, key: str) -> bool:
@@ -103,6 +130,15 @@ def _is_dark(archive: Any, key: str) -> bool:
     if header(file)[2] != np.uint8:
       return False
     return all(max(part) <= DARK for part in iter(lambda: file.read(_PART), b""))
+
+
+def how_to_flatten(labels: np.ndarray, count: int, name: str) -> str:
+  """What makes labels of another shape one integer per image; "" if that is not known."""
+  if labels.ndim != 2 or len(labels) != count:
+    return ""
+  if labels.shape[1] == 1:
+    return f": give {name}[:, 0]"
+  return f": give {name}.argmax(1)" if labels.shape[1] and (labels.sum(1) == 1).all() else ""
 
 
 def _how_to_convert(images: np.ndarray, name: str) -> str:

@@ -1,6 +1,7 @@
 """Folders of image files: DIR/{train,test}/<class>/*.{png,jpg,...}."""
 
 import collections
+import contextlib
 import hashlib
 import pathlib
 
@@ -8,10 +9,12 @@ import numpy as np
 
 from rsjax.data.dataset import Dataset
 from rsjax.data.lazy import LazyImages
+from rsjax.data.pixels import DARK, odd_pixels
 from rsjax.errors import InputError
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 _ORIENTATION = 0x0112  # tag of EXIF
+_LOOKS = 24  # images of each split whose pixels are looked at
 _TURNED, _ON_ITS_SIDE = range(2, 9), range(5, 9)  # its values; 1 is upright
 
 
@@ -49,7 +52,8 @@ def folder(name: str, path: pathlib.Path, split: str) -> Dataset:
     digest.update(file.name.encode(errors="surrogateescape") + b"\0" + _file_digest(file))
   if images.turned:
     digest.update(b"turned")  # results of versions that read the same files without turning them differ
-  notes = tuple(f"{name}: {text}" for text in (*_ignored(roots[0], here), *_altered(images)))
+  texts = (*_ignored(roots[0], here), *_altered(images), *_scales(roots[0].name, held))
+  notes = tuple(f"{name}: {text}" for text in texts)
   return Dataset(
     name,
     split,
@@ -104,6 +108,30 @@ def _altered(images):
     if files:
       others = f" and {len(files) - 1} more" if len(files) > 1 else ""
       yield f"{files[0].parent.name}/{files[0].name}{others}: {told}"
+
+
+def _scales(split, held):
+  """What is odd about the scale of a split's pixels, in words, judged by some of its images."""
+  looked = {name: _readable([file for c in sorted(found) for file in found[c]]) for name, found in held.items()}
+  if not (mine := looked.pop(split)):
+    return
+  yield from (f"{split}/: of {len(mine)} images looked at, {text}" for text in odd_pixels(mine))
+  bright = max(image.max() for image in mine) > DARK
+  for name, images in looked.items():
+    if bright and images and max(image.max() for image in images) <= DARK:
+      yield (
+        f"{name}/: of {len(images)} images looked at, no pixel is above {DARK}, but pixels of {split}/ are: "
+        "have they one scale?"
+      )
+
+
+def _readable(files):
+  """Some of the files' images; those that cannot be read are left out, and refused where they are used."""
+  found = []
+  for place in np.linspace(0, len(files) - 1, min(_LOOKS, len(files))).astype(int):
+    with contextlib.suppress(InputError):
+      found.append(ImageFiles([files[place]])[0])
+  return found
 
 
 def _some(names, most=4):

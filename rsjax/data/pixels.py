@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 DARK = 16  # the largest grey level of raw sets such as scikit-learn's digits
+_SMALLEST = 8  # height and width from which on arrays with 1 or 3 channels look like images
 
 
 def odd_pixels(images: Sequence[np.ndarray]) -> Iterator[str]:
@@ -23,3 +24,25 @@ def odd_pixels(images: Sequence[np.ndarray]) -> Iterator[str]:
     yield "no float32 pixel is above 1/255: were they divided by 255 twice?"
   if first.shape[0] <= 4 < first.shape[2]:
     yield f"images are {list(first.shape)}, which looks like channels before height and width"
+
+
+def odd_arrays(arrays: Sequence[np.ndarray], sigma: float | None) -> Iterator[str]:
+  """What is odd about arrays, float32[...], that are said to be no images; sigma: of the noise, in their units.
+
+  >>> list(odd_arrays([np.full((32, 32, 3), 200, np.float32)], 0.25))
+  ['arrays of [32, 32, 3], from 200 to 200, look like images with pixels in 0..255: sigma and radii are in...']
+  """
+  shape = arrays[0].shape
+  if len(shape) != 3 or shape[-1] not in (1, 3) or min(shape[:2]) < _SMALLEST:
+    return
+  lowest, highest = (float(extreme([extreme(array) for array in arrays])) for extreme in (np.min, np.max))
+  scale, width = "units of their own, such as normalised ones", None
+  for called, least, most in (("0..255", 0, 255), ("[-1, 1]", -1, 1), ("[0, 1]", 0, 1)):
+    if least <= lowest and highest <= most:
+      scale, width = called, most - least
+  told = f"arrays of {list(shape)}, from {lowest:.3g} to {highest:.3g}, look like images with pixels in {scale}"
+  if scale == "[0, 1]":
+    yield f'{told}: leave out inputs="arrays"'
+    return
+  told += ": sigma and radii are in these units, not in those of [0, 1] pixels, which are published"
+  yield told if width is None or sigma is None else f"{told} (there this sigma is {sigma / width:.3g})"

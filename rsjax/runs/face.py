@@ -17,14 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from rsjax import files
 from rsjax.analysis import Found, FoundValues
-from rsjax.data import pixels
 from rsjax.errors import InputError
 from rsjax.noise import check_image, check_seed
 from rsjax.procedures import CertifyMedian, Predict, PredictByLooks, Procedure, StopRule
 from rsjax.runs import attack, attackable, certification, given, values
 from rsjax.runs.progress import Noted, Shown
 from rsjax.smoothing import Execution, Smoothed, tuning
-from rsjax.smoothing.inputs import IMAGES, check_shape
+from rsjax.smoothing.inputs import check_shape
 from rsjax.smoothing.inspection import Look
 from rsjax.smoothing.votes import class_count
 
@@ -79,8 +78,8 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     coupled = self.inspector.independence(first)
     chosen = [self.checked((int(i), images[i]), first)[1] for i in places]
     look = self.inspector.look(chosen, None if known is None else known[places])
-    odd = pixels.odd_pixels(chosen) if self.inputs == IMAGES else ()
-    return dataclasses.replace(look, warnings=(*filter(None, [coupled]), *odd, *look.warnings))
+    odd = (*filter(None, [coupled]), *given.odd_inputs(self, chosen))
+    return dataclasses.replace(look, warnings=(*odd, *look.warnings))
 
   def _check_image(self, first: NDArray[Any]) -> None:
     """Refuses images of another shape than the classifier's, or that the noise is not for."""
@@ -93,7 +92,8 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     self._check_image(first)
     classes = class_count(self.apply, self.variables, first.shape)
     if labels is not None and labels.max(initial=0) >= classes:
-      raise InputError(f"labels must be below the classifier's {classes} classes, got {labels.max()}")
+      mend = ": subtract 1 from each label if they are counted from 1" if labels.min() >= 1 else ""
+      raise InputError(f"labels must be below the classifier's {classes} classes, got {labels.max()}{mend}")
 
   def draws_per_second(self, image: Any, *, execution: Execution = Execution()) -> float:
     """Noisy images classified per second on this machine in a long run; measuring takes a second or two.

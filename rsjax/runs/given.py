@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rsjax.bounds import ONE_SIDED, BoundKind
+from rsjax.data import arrays, pixels
 from rsjax.errors import InputError, ResultWarning
 from rsjax.noise import WORD, Gaussian, Noise, grey_levels, is_exact
 from rsjax.procedures import Anytime, Certify, CertifyByLooks, Exact, Procedure, Radii, StopRule, Tolerance
+from rsjax.smoothing import Smoothed
 from rsjax.smoothing.inputs import IMAGES, Inputs, checked
 
 N0, N, ALPHA = 100, 100_000, 0.001  # of CERTIFY, if nothing else is given
@@ -108,6 +110,13 @@ def check_apply(apply: Any) -> None:
     )
 
 
+def odd_inputs(smoothed: Smoothed, some: Sequence[np.ndarray]) -> Iterable[str]:
+  """What is odd about some checked images or arrays, as inputs of a smoothed classifier."""
+  if smoothed.inputs == IMAGES:
+    return pixels.odd_pixels(some)
+  return pixels.odd_arrays(some, getattr(smoothed.noise, "sigma", None))
+
+
 def check_variables(variables: Any) -> None:
   """Refuses tensors of PyTorch, which JAX does not take."""
   leaves = jax.tree_util.tree_leaves(variables)
@@ -143,7 +152,10 @@ def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGE
       f"labels must be {len(images)} integers, one per image, got a {type(labels).__name__} that is no array"
     ) from error
   if known.shape != (len(images),) or not np.issubdtype(known.dtype, np.integer):
-    mend = ": give the number of each image's class" if known.dtype.kind in "USO" else ""
+    if known.dtype.kind in "USO":
+      mend = ": give the number of each image's class"
+    else:
+      mend = arrays.how_to_flatten(known, len(images), "labels")
     raise InputError(
       f"labels must be {len(images)} integers, one per image, got {known.dtype}{list(known.shape)}{mend}"
     )

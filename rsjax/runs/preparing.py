@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsjax import devices
-from rsjax.data import pixels
 from rsjax.data.coverage import few_classes
+from rsjax.runs import given
 from rsjax.runs.estimate import Estimate
 from rsjax.runs.job import Job
 from rsjax.runs.progress import Progress
-from rsjax.smoothing import Execution, inputs, inspection, tuning
+from rsjax.smoothing import Execution, inspection, tuning
 
 _LOOKS = 24  # images that are looked at before the first is certified
 
@@ -59,13 +59,12 @@ def _first_look(job: Job, first: NDArray[Any]) -> Iterator[str]:
   some = [job.indices[place] for place in places]
   images = [job.smoothed.checked((i, job.images[i]), first)[1] for i in some]
   if job.settings is None:  # data sets by name have notes of their own
-    if job.smoothed.inputs == inputs.IMAGES:
-      yield from pixels.odd_pixels(images)
+    yield from given.odd_inputs(job.smoothed, images)
     if job.labels is not None and (told := few_classes(job.labels[job.indices], job.num_classes)):
       yield told
-  if len(images) < inspection.FEWEST:
-    return
   labels = None if job.labels is None else job.labels[some]
+  if labels is None and len(images) < inspection.FEWEST:
+    return
   yield from job.smoothed.inspector.look(images, labels).warnings
 
 

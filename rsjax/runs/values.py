@@ -7,11 +7,10 @@ import jax
 import numpy as np
 
 from rsjax.analysis import FoundValues
-from rsjax.data import pixels
 from rsjax.procedures import CertifyMedian
+from rsjax.runs import given
 from rsjax.runs.progress import Noted, Shown
 from rsjax.smoothing import Execution, Smoothed, outputs, scheduling
-from rsjax.smoothing.inputs import IMAGES
 
 _LOOKS = 24  # images whose pixels are looked at before anything is drawn
 
@@ -87,7 +86,7 @@ def _checked(
     progress.note(warning)
   places = np.linspace(0, len(indices) - 1, min(_LOOKS, len(indices))).astype(int)
   some = [smoothed.checked((indices[p], images[indices[p]]), first)[1] for p in places]
-  for warning in pixels.odd_pixels(some) if smoothed.inputs == IMAGES else ():
+  for warning in given.odd_inputs(smoothed, some):
     progress.note(warning)
   return shape
 

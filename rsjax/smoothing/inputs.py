@@ -96,10 +96,22 @@ def _check_image(name: str, image: np.ndarray) -> None:
       + _mend(image)
     )
   if image.dtype == np.float32 and not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
-    raise InputError(
-      f"{name} is float32 and not within [0, 1], or NaN: give pixels in [0, 1] or uint8, and normalise within "
-      'the classifier; for inputs that are no images, give inputs="arrays"'
-    )
+    raise InputError(f"{name} is float32 and {_scale(image)}")
+
+
+def _scale(image: np.ndarray) -> str:
+  """On which scale an image is that is not within [0, 1], and what to do."""
+  lowest, highest = float(image.min()), float(image.max())
+  if not np.isfinite(image).all():
+    return "holds NaN or infinite values: leave it out"
+  told = f"from {lowest:.3g} to {highest:.3g}, not within [0, 1]: give"
+  if lowest >= 0 and highest <= 255:
+    mend = "images / 255, and multiply by 255 within the classifier if it was trained on 0..255"
+  elif lowest >= -1 and highest <= 1:
+    mend = "(images + 1) / 2, and apply 2 * x - 1 within the classifier"
+  else:
+    mend = "pixels before normalisation, and normalise within the classifier"
+  return f'{told} {mend}; for inputs that are no images, give inputs="arrays": sigma is then in their units'
 
 
 def _mend(image: np.ndarray) -> str:
@@ -110,6 +122,8 @@ def _mend(image: np.ndarray) -> str:
     return ": give .astype(np.uint8) if its values are 0 to 255"
   if image.ndim == 2:
     return ': give image[..., None] if channels are missing, and inputs="arrays" if it is no image'
+  if image.ndim == 4:
+    return ": this seems to be a batch of images, where one is expected: give batch[0]"
   return '; for inputs that are no images, give inputs="arrays"' if image.ndim != 3 else ""
 
 
@@ -118,6 +132,7 @@ def _check_array(name: str, array: np.ndarray) -> None:
     raise InputError(
       f'{name} must be float32 with at least one axis (inputs="arrays"), got {array.dtype}{list(array.shape)}'
       + (": give .astype(np.float32)" if array.dtype != np.float32 else "")
+      + (": if one row was given, give row[None], which is a batch of one" if array.ndim < 1 else "")
     )
   if not np.isfinite(array).all():
     raise InputError(f"{name} holds values that are not finite: leave it out")

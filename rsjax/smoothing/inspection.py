@@ -31,6 +31,7 @@ _ROUNDING, _COUPLED = 1e-4, 1e-2  # of the logits' size: what may differ unsaid,
 _ROWS = 8  # of the one small program that looks
 FEWEST = 16  # images, below which answers say too little
 _NEARLY_ALL = 0.95  # of the answers, for one class
+_SHIFTED = 1e-3  # probability of guesses that are as often one below the label
 _LUCK = 0.05  # accuracies that guessing reaches with at least this probability are at chance
 
 
@@ -174,8 +175,10 @@ def _gap(found: np.ndarray) -> tuple[float, bool]:
 
 
 def _suspicions(look: Look, of: Inputs) -> list[str]:
-  """What is odd about some answers; nothing is said of fewer than 16 images."""
+  """What is odd about some answers; of fewer than 16 images only that labels seem to be counted from 1."""
   total = len(look.noisy)
+  if told := _counted_from_one(look):
+    return [told]
   if total < FEWEST:
     return []
   count = look.counts()
@@ -199,3 +202,17 @@ def _suspicions(look: Look, of: Inputs) -> list[str]:
       "classifier trained with noise, and do its classes and normalisation fit?"
     ]
   return []
+
+
+def _counted_from_one(look: Look) -> str | None:
+  """A sentence if the answers are the labels less 1, for more images than chance explains; else None."""
+  if look.labels is None or len(np.unique(look.labels)) < 2 or look.labels.min() < 1:
+    return None
+  total, below = len(look.labels), int((look.clean == look.labels - 1).sum())
+  guessed = special.betainc(max(below, 1), total - below + 1, 1 / look.classes)
+  if (look.clean == look.labels).any() or guessed > _SHIFTED:
+    return None
+  return (
+    f"no label is the classifier's answer, but {below} of {total} are its answer plus 1: are labels counted "
+    "from 1? Classes are counted from 0: subtract 1 from each label"
+  )

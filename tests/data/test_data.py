@@ -51,7 +51,10 @@ def test_digest_tells_data_sets_apart(write_npz):
   ("overrides", "message"),
   [
     (dict(x_test=np.zeros((40, 8, 8, 1), np.float32)), "float32"),
-    (dict(x_test=np.zeros((40, 8, 8), np.uint8)), r"height, width, channels"),
+    (dict(x_test=np.zeros((40, 8, 8), np.uint8)), r"height, width, channels.*give x_test\[\.\.\., None\]"),
+    (dict(y_test=np.zeros((40, 1), int)), r"integers\[40\], got shape \[40, 1\]: give y_test\[:, 0\]"),
+    (dict(y_test=np.eye(40, dtype=int)), r"give y_test.argmax\(1\)"),
+    (dict(class_names=np.array(["a", "b", "a"])), "must be different, but 'a' stands there several times"),
     (dict(x_test=np.zeros((0, 8, 8, 1), np.uint8), y_test=np.zeros(0, int)), "x_test"),
     (dict(x_test=None), "lacks x_test"),
     (dict(y_test=None), "lacks x_test or y_test"),
@@ -96,6 +99,19 @@ def test_splits_on_another_scale_are_noted(save, tmp_path):
     assert f"x_{dark}: no uint8 pixel is above 15" in note
     (note,) = data.load(str(path), other).notes
     assert f"no pixel of x_{dark} is above 16, but pixels of x_{other} are" in note
+
+
+def test_splits_whose_labels_are_counted_from_different_numbers_are_noted(write_npz):
+  labels = np.arange(40) % 3
+  for moved, other in (("test", "train"), ("train", "test")):
+    path = write_npz(**{f"y_{moved}": labels + 1, f"y_{other}": labels})
+    for split in ("train", "test"):
+      (note,) = data.load(str(path), split).notes
+      assert (
+        f"labels of y_{moved} are 1..3, but those of y_{other} 0..2: are they counted from the same" in note
+      )
+  part = np.where(labels == 0, 1, labels)  # a split may lack a class
+  assert data.load(str(write_npz(y_train=labels, y_test=part)), "test").notes == ()
 
 
 def test_npz_of_images_of_mixed_size_is_refused(write_npz):
@@ -257,12 +273,24 @@ def test_images_of_more_than_8_bits_are_refused(folder):
 
 
 def test_damaged_images_are_refused(folder):
+  """Where they are used; the others stay usable."""
   file = folder / "val" / "cow" / "2.png"
   content = file.read_bytes()
   for cut in range(0, len(content) - 30, 7):  # beyond, all pixels are there
     file.write_bytes(content[:cut])
     with pytest.raises(InputError, match=r"2\.png"):
       data.load(str(folder), "test").images[5]
+
+
+@pytest.mark.parametrize(("dark", "looked"), [("train", 9), ("val", 6)])
+def test_folders_on_another_scale_are_noted(folder, dark, looked):
+  for file in folder.glob(f"{dark}/*/*.png"):
+    Image.fromarray(np.asarray(Image.open(file)) // 16).save(file)
+  bright, name = {"train": ("val", "test"), "val": ("train", "train")}[dark]
+  (note,) = data.load(str(folder), "train" if dark == "train" else "test").notes
+  assert f"{dark}/: of {looked} images looked at, no uint8 pixel is above 15" in note
+  (note,) = data.load(str(folder), name).notes
+  assert f"{dark}/: of {looked} images looked at, no pixel is above 16, but pixels of {bright}/ are" in note
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])

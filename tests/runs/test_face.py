@@ -103,7 +103,7 @@ def test_a_label_that_was_changed_in_a_file_is_refused(g, images, tmp_path):
 def test_an_image_that_cannot_be_used_is_refused_before_a_file_is_begun(g, images, tmp_path):
   odd, path = images.astype(np.float32) / 255, tmp_path / "r.tsv"
   odd[-1, 0, 0] = np.nan
-  with pytest.raises(rsjax.InputError, match=f"image {len(images) - 1} is float32 and not within"):
+  with pytest.raises(rsjax.InputError, match=f"image {len(images) - 1} is float32 and holds NaN"):
     g.certify(odd, LABELS, n=200, file=path, progress=False)
   mixed = [*images[:-1], np.zeros(images.shape[1:], np.float32)]
   with pytest.raises(rsjax.InputError, match="must be of one shape and dtype"):
@@ -271,6 +271,8 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
   [
     (dict(labels=np.zeros(5, int)), "labels must be 6 integers"),
     (dict(labels=np.zeros(6)), "labels must be 6 integers"),
+    (dict(labels=np.zeros((6, 1), int)), r"got int64\[6, 1\]: give labels\[:, 0\]"),
+    (dict(labels=np.eye(6, dtype=int)), r"got int64\[6, 6\]: give labels.argmax\(1\)"),
     (dict(labels=[0, 1, 0, -5, 0, 1]), "labels must be 0 or more, got -5"),
     (dict(indices=[0.5]), "indices must be integers"),
     (dict(indices=3), r"a sequence of integers, got 3: give \[3\]"),
@@ -289,6 +291,10 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
     (dict(alpha=0.95), "probability that an answer is wrong.*for a confidence of 0.95, give 0.05"),
     (dict(images=np.zeros((4, 4, 1), np.uint8)), r"give images\[None\] if it is one image"),
     (dict(seed=-1), "seed"),
+    (dict(images=np.full((2, 4, 4, 1), 200, np.float32)), "from 200 to 200, .* give images / 255"),
+    (dict(images=np.full((2, 4, 4, 1), -1, np.float32)), r"from -1 to -1, .* give \(images \+ 1\) / 2"),
+    (dict(images=np.full((2, 4, 4, 1), -2, np.float32)), "from -2 to -2, .* before normalisation"),
+    (dict(images=np.full((2, 4, 4, 1), np.nan, np.float32)), "holds NaN or infinite values"),
   ],
 )
 def test_what_cannot_be_used_is_refused(g, images, wrong, message):
@@ -439,7 +445,9 @@ def test_images_that_are_odd_are_told(g, images, linear_variables):
 
 def test_labels_that_are_none_of_the_classes_are_refused(g, images):
   for use in (g.check, lambda *args: g.certify(*args, n=100, progress=False), g.predict):
-    with pytest.raises(rsjax.InputError, match=r"labels must be below the classifier's 2 classes, got 2"):
+    with pytest.raises(
+      rsjax.InputError, match=r"labels must be below the classifier's 2 classes, got 2: subtract 1"
+    ):
       use(images, LABELS + 1)
 
 
@@ -475,6 +483,21 @@ def test_tables_of_pandas_are_refused_because_they_are_taken_by_column(inputs):
     for use in (g.check, lambda x: g.certify(x, n=100, progress=False), lambda x: g.predict(x, n=100)):
       with pytest.raises(rsjax.InputError, match=r"to_numpy\(np.float32\)"):
         use(given)
+
+
+def test_labels_counted_from_1_are_told():
+  """Of ten classes, by a network that is right; also for few images, and never for labels that are right."""
+  right = np.arange(40) % 9
+  images = np.full((40, 4, 4, 1), 1, np.uint8) * (25 * right[:, None, None, None]).astype(np.uint8)
+  apply = lambda v, x: v * -jnp.abs(x.mean((1, 2, 3))[:, None] * 255 - jnp.arange(0.0, 250, 25)[None])
+  g = rsjax.smooth(apply, np.float32(1), 0.01)
+  for count, looked in ((4, 4), (40, 24)):
+    with pytest.warns(UserWarning, match=f"{looked} of {looked} are its answer plus 1: are labels counted"):
+      g.certify(images[:count], right[:count] + 1, n=20, progress=False)
+    [warning] = g.check(images[:count], right[:count] + 1).warnings
+    assert "subtract 1 from each label" in warning
+    assert not g.check(images[:count], right[:count]).warnings
+  assert not g.check(images[:2], right[:2] + 1).warnings  # may be by chance
 
 
 def test_accuracy_at_chance_is_told(two_classes):
