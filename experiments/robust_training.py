@@ -3,7 +3,9 @@
   python experiments/robust_training.py OUT [--noise 0.5 --epochs 60 --seeds 3]
 
 Each training and each certification is a command of rsjax, is shown as one, and does nothing where it is
-complete. Interrupted at any time, the same command continues. Everything lies in one folder:
+complete. Interrupted at any time, the same command continues. Where a complete result file lies in OUT, its
+training is not needed: more seeds or objectives can join a record that keeps only result files. Everything lies
+in one folder:
 
   OUT/OBJECTIVE_SEED/     checkpoint and log of a training
   OUT/OBJECTIVE_SEED.tsv  result file of its certification at sigma = noise, its manifest beside it
@@ -69,6 +71,8 @@ def _body(args):
   chosen = [FIRST, *(name for name in args.objectives if name != FIRST)]
   for seed in range(args.seeds):
     for name in chosen:
+      if _is_done(args, out / f"{name}_{seed}.tsv"):
+        continue
       _train(args, out, name, seed)
       common = [args.dataset, out / f"{name}_{seed}", f"{args.noise:g}", out / f"{name}_{seed}.tsv"]
       console.type_command("certify", certify.main, *common, "--N", args.N, "--skip", args.skip)
@@ -77,6 +81,15 @@ def _body(args):
   first = [results.read(out / f"{name}_0.tsv") for name in chosen]
   analysis.plot(first, out / "summary.png", f"{args.dataset}, sigma = {args.noise:g}, seed 0", names=chosen)
   print(f"\n{text}\nwrote {out}/summary.md and summary.png")
+
+
+def _is_done(args, path):
+  """Whether there is a complete result file of these settings."""
+  if not path.exists():
+    return False
+  file = results.read(path)
+  asked = {"sigma": args.noise, "n": args.N, "skip": args.skip}
+  return file.complete and {name: file.settings.get(name) for name in asked} == asked
 
 
 def _train(args, out, name, seed):
@@ -131,7 +144,7 @@ sigma = {args.noise:g} with n = {args.N:,}, alpha = 0.001.
 - **ACR**: mean over seeds. **Gain**: mean difference from {FIRST}'s ACR, with a 95 % interval over images
   (Student's t of the images' differences, averaged over seeds). It says nothing of other settings or networks.
 - **0 to {RADII[-1]:g}**: certified accuracy at these radii, mean over seeds.
-- **Cost**: median seconds per epoch, relative to {FIRST}, on this machine.
+- **Cost**: mean seconds per epoch, relative to {FIRST}, on this machine; of the trainings that ran here.
 """
 
 
@@ -147,12 +160,13 @@ def gain(difference):
 
 
 def _seconds(out, name, seeds):
-  """The median seconds of an epoch; the first of each training compiles, and is left out."""
+  """The mean seconds per epoch of the trainings that are there, without the first, which compiles."""
   found = []
-  for seed in range(seeds):
-    with open(out / f"{name}_{seed}" / "log.tsv", newline="") as file:
-      found += [float(line["time"]) for line in csv.DictReader(file, delimiter="\t")][1:]
-  return float(np.median(found))
+  for log in (out / f"{name}_{seed}" / "log.tsv" for seed in range(seeds)):
+    if log.exists():
+      with open(log, newline="") as file:
+        found += [float(line["time"]) for line in csv.DictReader(file, delimiter="\t")][1:]
+  return float(np.mean(found)) if found else float("nan")
 
 
 if __name__ == "__main__":
