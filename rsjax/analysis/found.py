@@ -178,13 +178,22 @@ class Found:
     return [f"{self.results.path}: {text}" for text in self._of_shard()] + told
 
   def table(self, radii: float | Sequence[float] | None = None) -> str:
-    """Certified accuracy at some radii with its intervals, ACR and abstentions, as text."""
+    """Certified accuracy at some radii with its intervals, ACR and abstentions, as text.
+
+    A last line has the unit of radii that are not of pixels, and an alpha other than 0.001.
+    """
     statistics.check_labels(self.results)
     statistics.check_radii(self.results)
     chosen = (
       statistics.grid(self.results) if radii is None else np.atleast_1d(np.asarray(radii, float)).tolist()
     )
-    return tables.text(tables.summarize([self.results], chosen))
+    told = tables.text(tables.summarize([self.results], chosen))
+    odd = [] if (unit := labels.unit(self.results)) == labels.PIXELS else [f"radii {unit}"]
+    return "\n".join([told, *filter(None, [", ".join([*odd, *self._unusual_alpha()])])])
+
+  def _unusual_alpha(self) -> list[str]:
+    alpha = self.settings.get("alpha")
+    return [] if alpha in (None, _USUAL_ALPHA) else [f"alpha = {alpha:g}"]
 
   def __repr__(self) -> str:
     certified, attack = "radius" in self.columns, attacked.is_attack(self.results)
@@ -204,8 +213,7 @@ class Found:
       text += f", shard {shard}"
     if certified and (k := self.settings.get("top_k")) is not None:
       text += f", top-{k}"
-    if self.settings.get("alpha") not in (None, _USUAL_ALPHA):
-      text += f", alpha = {self.settings['alpha']:g}"
+    text += "".join(f", {told}" for told in self._unusual_alpha())
     if self.results.manifest["about"].get("manifest") == "missing":
       text += " (no manifest: it is not known whether all images are there)"
     if not len(self):

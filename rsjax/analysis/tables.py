@@ -118,8 +118,7 @@ def text(rows: list[dict[str, Any]], intervals: bool = True) -> str:
         lines.append((f"  {_percent(row)} {word}", [*ends, shown_radius(row, row["ACR_interval"][end])]))
     if "rho" in row:
       lines.append((f"  {for_all(row)}", [*map(show, row["high_probability"])]))
-  told = fitted("patch width" if rows[0]["norm"] == Columns.norm else "radius", heads, widths, lines)
-  return f"{told}\nRadii are {rows[0]['unit']}." if "unit" in rows[0] else told
+  return fitted("patch width" if rows[0]["norm"] == Columns.norm else "radius", heads, widths, lines)
 
 
 def markdown(rows: list[dict[str, Any]], intervals: bool = False) -> str:

@@ -268,6 +268,8 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     chosen = given.chosen(len(images), indices)
     if known is None and file is not None:
       raise InputError("a result file needs labels: give `labels`")
+    if not chosen and file is not None:
+      raise InputError("a result file needs at least one image, but no image is given, or chosen by `indices`")
     job = certification.Job(
       self,
       images,

@@ -71,7 +71,7 @@ def test_a_file_is_continued_read_and_shown_in_the_inputs_units(g, tmp_path):
     rows
   ) and "in units of the inputs" in analysis.latex(rows)
   assert ", radii in units of the inputs" in repr(found)
-  assert found.table().endswith("\nRadii are in units of the inputs.")
+  assert found.table().endswith("\nradii in units of the inputs")
   assert found.plot().axes[0].get_xlabel() == "l2 radius, in units of the inputs"
 
 
