@@ -79,7 +79,7 @@ EQUAL = {  # by objective: what else differs in preset equal
   "gaussian": {"epochs": 10},
   "consistency": {"epochs": 5},
   "smoothadv": {"epochs": 2, "steps": 2},
-  "smoothmix": {"epochs": 1},
+  "smoothmix": {"epochs": 2},
 }
 VOTES = {"paper": 10_000, "fast": 10_000, "cpu": 1000, "smoke": 20}  # per training image, for catrs
 FIRST = ("gaussian", 0.25)  # objective and noise of the network whose votes these are

@@ -10,13 +10,12 @@ in one folder:
   OUT/OBJECTIVE_SEED/     checkpoint and log of a training
   OUT/OBJECTIVE_SEED.tsv  result file of its certification at sigma = noise, its manifest beside it
   OUT/votes_SEED.tsv      votes of the Gaussian network of this seed on the training images, for catrs
-  OUT/summary.md          one line per objective: ACR by seed, the gain over Gaussian, certified accuracy, cost
+  OUT/summary.md          one line per objective: ACR by seed, the gain over Gaussian, certified accuracy
   OUT/summary.png         certified accuracy against radius, of the first seed
 
 The settings are not tuned: SETTINGS has them, the same for each seed.
 """
 
-import csv
 import datetime
 import shlex
 import sys
@@ -107,9 +106,8 @@ def _train(args, out, name, seed):
 def summary(out, args, chosen):
   """The text of summary.md."""
   read = {name: [results.read(out / f"{name}_{seed}.tsv") for seed in range(args.seeds)] for name in chosen}
-  seconds = {name: _seconds(out, name, args.seeds) for name in chosen}
   plain = _counted(read[FIRST])
-  heads = ["objective", "settings", "ACR", *["by seed"], "gain (95 %)", *(f"{r:g}" for r in RADII), "cost"]
+  heads = ["objective", "settings", "ACR", *["by seed"], "gain (95 %)", *(f"{r:g}" for r in RADII)]
   lines = [heads, ["---", "---", *["---:"] * (len(heads) - 2)]]
   for name in chosen:
     counted = _counted(read[name])
@@ -122,7 +120,6 @@ def summary(out, args, chosen):
         ", ".join(f"{acr:.3f}" for acr in counted.mean(1)),
         "" if name == FIRST else gain((counted - plain).mean(0)),
         *(f"{value:.3f}" for value in accuracy),
-        f"{seconds[name] / seconds[FIRST]:.1f}",
       ]
     )
   table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -144,7 +141,6 @@ sigma = {args.noise:g} with n = {args.N:,}, alpha = 0.001.
 - **ACR**: mean over seeds. **Gain**: mean difference from {FIRST}'s ACR, with a 95 % interval over images
   (Student's t of the images' differences, averaged over seeds). It says nothing of other settings or networks.
 - **0 to {RADII[-1]:g}**: certified accuracy at these radii, mean over seeds.
-- **Cost**: mean seconds per epoch, relative to {FIRST}, on this machine; of the trainings that ran here.
 """
 
 
@@ -157,16 +153,6 @@ def gain(difference):
   """The mean of the images' differences, and its interval over images."""
   half = stats.t.ppf(0.975, len(difference) - 1) * difference.std(ddof=1) / np.sqrt(len(difference))
   return f"{difference.mean():+.3f} ({difference.mean() - half:+.3f} to {difference.mean() + half:+.3f})"
-
-
-def _seconds(out, name, seeds):
-  """The mean seconds per epoch of the trainings that are there, without the first, which compiles."""
-  found = []
-  for log in (out / f"{name}_{seed}" / "log.tsv" for seed in range(seeds)):
-    if log.exists():
-      with open(log, newline="") as file:
-        found += [float(line["time"]) for line in csv.DictReader(file, delimiter="\t")][1:]
-  return float(np.mean(found)) if found else float("nan")
 
 
 if __name__ == "__main__":

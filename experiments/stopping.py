@@ -248,9 +248,9 @@ def cost(rule, file, runs):
   line = [described(rule, settings), f"{len(file):,}", f"{drawn.mean():,.0f}", f"{np.median(drawn):,.0f}"]
   line += [f"{fixed / drawn.mean():.3g}"]
   line += [f"{seconds:,.0f}", f"{draws / seconds:,.0f}", f"{100 * draws / rows:.1f} %"] if rows else [""] * 3
-  lower = "≥ " if looks.grid_radii(settings) is not None else ""
-  radius = "radius" in file.columns
-  line += [f"{lower}{statistics.average_certified_radius(file):.4f}" if radius else ""]
+  acr = statistics.average_certified_radius(file) if "radius" in file.columns else None
+  lower = acr is not None and looks.grid_radii(settings) is not None
+  line += ["" if acr is None else f"≥ {bounds.round_down(acr, 4):.4f}" if lower else f"{acr:.4f}"]
   return f"| {' | '.join(line)} |"
 
 

@@ -169,6 +169,8 @@ def _certify(files, args, left_out, gap, odd):
   reporting.write(files, args, radii, verdicts, warnings)  # before anything is printed: nobody may be reading
   if args.out:
     out = _folder(args.out)
+    if blocked := [path for path in out.glob("certified_accuracy.*") if path.is_dir()]:
+      raise InputError(f"{blocked[0]} is a folder, where a file is to be written: move it away")
     caption = analysis.caption(rows, args.intervals)
     said = {"files": rows, "warnings": warnings} | (
       {"claims": [v.as_dict() for v in verdicts]} if verdicts else {}
@@ -212,9 +214,8 @@ def _certify(files, args, left_out, gap, odd):
 
 def _predict(files, args, left_out):
   from rsjax import analysis, results
-  from rsjax.analysis import looks, statistics
+  from rsjax.analysis import cells, looks, statistics
   from rsjax.analysis.columns import fitted
-  from rsjax.analysis.tables import shown_draws
 
   reference = args.reference and results.read_any(args.reference)
   names = analysis.labels(files, args.label)
@@ -242,14 +243,16 @@ def _predict(files, args, left_out):
     for row in rows:
       n = "" if row["n"] is None else str(row["n"])
       shares = [f"{row[c]:.3f}" for c in categories]
-      lines.append([row["name"], n, *[shown_draws(row)] * drawn, *shares, str(row["images"])])
+      lines.append(
+        [cells.in_markdown(row["name"]), n, *[cells.draws(row)] * drawn, *shares, str(row["images"])]
+      )
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     _write(out, "predictions.md", f"{table}\n{_listed(warnings)}")
   truth = f"; accurate: the leading class of {reference.path}" if reference else ""
   print(_wrapped(f"fractions of the images{truth}") + "\n")
   heads = [c.replace(", ", ",\n") for c in categories]
   lines = [
-    (row["name"], [*(f"{row[c]:.3f}" for c in categories), *[shown_draws(row)] * drawn, str(row["images"])])
+    (row["name"], [*(f"{row[c]:.3f}" for c in categories), *[cells.draws(row)] * drawn, str(row["images"])])
     for row in rows
   ]
   print(fitted("", [*heads, *["draws"] * drawn, "images"], [*[12] * len(heads), *[9] * drawn, 8], lines))

@@ -176,7 +176,7 @@ def _against(file: Any, loaded: dict[str, Any], args: argparse.Namespace, wrong:
   one = checking.against_checkpoint(file, classifier)
   _print(one, wrong)
   if one.contradictions or dataset.digest != file.settings.get("dataset"):
-    print("note: nothing is drawn again, for the digests differ")
+    print("note: nothing is drawn again, for the data set or the classifier is not the file's")
     return
   if any("manifest lacks" in text for text in wrong):
     print("note: nothing is drawn again, for the manifest does not say how")

@@ -100,7 +100,7 @@ def write_file(path, procedure, images=120, skip=2, settings=None):
   """Writes a result file of a procedure whose images vote at random, at sigma 0.25, and reads it."""
   noise, indices = Gaussian(0.25), list(range(0, skip * images, skip))
   said = {"command": procedure.command, **noise.settings(), **procedure.settings(), "seed": 0}
-  said |= {"precision": "default", "dataset": "d", "checkpoint": "c", "split": "test"}
+  said |= {"precision": "default", "dataset": "d" * 64, "checkpoint": "c" * 64, "split": "test"}
   manifest = results.Manifest(
     said | {"skip": skip, "max": None, "dtype": "float32"} | (settings or {}),
     indices,

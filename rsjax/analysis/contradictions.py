@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rsjax import bounds, noise
-from rsjax.analysis import attacked, looks
+from rsjax.analysis import attacked, looks, said
 from rsjax.analysis.deciding import decided_anew, lacking_settings
 from rsjax.analysis.exact import is_exact, shape_of, wrong_passes
 from rsjax.data import Dataset, Selection
@@ -67,6 +67,7 @@ def selection_of(f: Results) -> Selection | None:
 
 def of_images(f: Results) -> Iterator[str]:
   """Rows of other images than those that the manifest asks for, and too many rows."""
+  yield from said.of_shards(f, of_images)
   index = f.columns["idx"]
   if f.expected is not None and len(f) > f.expected:
     yield f"it has {plural(len(f), 'row')}, but {f.expected} are expected"
@@ -90,6 +91,9 @@ def of_images(f: Results) -> Iterator[str]:
 def of_settings(f: Results) -> Iterator[str]:
   """Settings or sessions that a file with votes needs but lacks, and a bound or a plan that is not valid."""
   if "votes" not in f.columns:
+    return
+  if f.shards:
+    yield from said.of_shards(f, of_settings)
     return
   if lacking := lacking_settings(f):
     yield f"its manifest lacks {', '.join(lacking)}: the rows cannot be checked against the votes"
@@ -127,12 +131,12 @@ def _of_noise(f: Results) -> Iterator[str]:
     return
   norm = f.settings.get("norm", kind.norm)
   if norm != kind.norm and command_of(f.columns) == "certify":
-    said, shape = f.settings.get("dimension"), shape_of(f)
+    dimension, shape = f.settings.get("dimension"), shape_of(f)
     found = "an unknown number of" if shape is None else math.prod(shape)
-    if said != found:
+    if dimension != found:
       yield (
-        f"its manifest says that radii, which are {kind.norm} for this noise, are {norm} for inputs of {said} "
-        f"numbers, but inputs have {found} numbers"
+        f"its manifest says that radii, which are {kind.norm} for this noise, are {norm} for inputs of "
+        f"{dimension} numbers, but inputs have {found} numbers"
       )
   for name, value in kind.settings().items():
     given = f.settings.get(name, value)
@@ -142,6 +146,11 @@ def _of_noise(f: Results) -> Iterator[str]:
 
 def of_whole_manifest(f: Results) -> Iterator[str]:
   """Settings that every file of the commands has, but this one lacks; stricter than `of_settings`."""
+  if f.shards:
+    yield from said.of_shards(f, of_whole_manifest)
+    yield from said.unlike_shards(f)
+    return
+  yield from said.of_about(f)
   selects = f.settings.get("command") == "certify" and not is_exact(f.settings)
   needed = [*_ALWAYS, *(["n0"] if selects else [])]
   needed += _OF_A_SPLIT if is_of_a_split(f) else ()
@@ -164,8 +173,8 @@ def of_whole_manifest(f: Results) -> Iterator[str]:
 
 def about_checkpoint(f: Results) -> dict[str, Any]:
   """What the manifest says of the classifier; {} if it says nothing."""
-  said = f.manifest["about"].get("checkpoint")
-  return said if isinstance(said, dict) else {}
+  told = f.manifest["about"].get("checkpoint")
+  return told if isinstance(told, dict) else {}
 
 
 def is_of_a_split(f: Results) -> bool:

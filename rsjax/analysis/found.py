@@ -8,6 +8,7 @@
 """
 
 import pathlib
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from rsjax import bounds
 from rsjax.analysis import attacked, contradictions, labels, looks, plots, referee, reports, statistics, tables
 from rsjax.analysis.exact import is_exact
-from rsjax.errors import InputError
+from rsjax.errors import InputError, ResultWarning
 from rsjax.results import Results, plural, save
 
 if TYPE_CHECKING:
@@ -81,7 +82,16 @@ class Found:
       InputError: without labels, or for predictions, which have no radius.
     """
     statistics.check_labels(self.results)
-    return statistics.certified_accuracy(self.results, radii)
+    given = _numbers(radii)
+    stopped_at = looks.grid_radii(self.settings)
+    if stopped_at and (between := sorted({*given.ravel().tolist()} - {*stopped_at})):
+      warnings.warn(
+        f"{self.results.path}: images {looks.AT_GRID}, so that certified accuracy at others, such as "
+        f"{between[0]:g}, is a lower bound",
+        ResultWarning,
+        stacklevel=2,
+      )
+    return statistics.certified_accuracy(self.results, given)
 
   def attacked_accuracy(self, radii: ArrayLike) -> NDArray[np.float64]:
     """The fraction of the images without a verified adversarial example up to each radius: float64, as `radii`.
@@ -127,7 +137,8 @@ class Found:
     Raises:
       InputError: without labels, for predictions, or if Matplotlib is missing.
     """
-    self.certified_accuracy(0.0)
+    statistics.check_labels(self.results)
+    statistics.check_radii(self.results)
     return plots.plot([self.results], () if path is None else path, title, ax=ax)
 
   def report(self, path: str | pathlib.Path, title: str = "") -> None:
@@ -140,7 +151,8 @@ class Found:
     Raises:
       InputError: without labels, for predictions, or if Jinja2 or Matplotlib is missing.
     """
-    self.certified_accuracy(0.0)
+    statistics.check_labels(self.results)
+    statistics.check_radii(self.results)
     reports.report([self.results], path, title=title)
 
   def save(self, path: str | pathlib.Path) -> None:
@@ -184,16 +196,20 @@ class Found:
     """
     statistics.check_labels(self.results)
     statistics.check_radii(self.results)
-    chosen = (
-      statistics.grid(self.results) if radii is None else np.atleast_1d(np.asarray(radii, float)).tolist()
-    )
+    chosen = statistics.grid(self.results) if radii is None else np.atleast_1d(_numbers(radii)).tolist()
     told = tables.text(tables.summarize([self.results], chosen))
-    odd = [] if (unit := labels.unit(self.results)) == labels.PIXELS else [f"radii {unit}"]
-    return "\n".join([told, *filter(None, [", ".join([*odd, *self._unusual_alpha()])])])
+    return "\n".join([told, *filter(None, [", ".join(self._unusual())])])
 
-  def _unusual_alpha(self) -> list[str]:
-    alpha = self.settings.get("alpha")
-    return [] if alpha in (None, _USUAL_ALPHA) else [f"alpha = {alpha:g}"]
+  def _unusual(self) -> list[str]:
+    """What of radii and alpha a reader would else take for granted."""
+    alpha, norm, unit = (
+      self.settings.get("alpha"),
+      labels.facts(self.results)["norm"],
+      labels.unit(self.results),
+    )
+    told = [] if norm == "l2" else [labels.norm_words(norm)]
+    told += [] if unit == labels.PIXELS else [f"radii {unit}"]
+    return told + ([] if alpha in (None, _USUAL_ALPHA) else [f"alpha = {alpha:g}"])
 
   def __repr__(self) -> str:
     certified, attack = "radius" in self.columns, attacked.is_attack(self.results)
@@ -207,13 +223,11 @@ class Found:
       text += f", column bands of {band}"
     if is_exact(self.settings):
       text += ", exact"
-    if certified and (unit := labels.unit(self.results)) != labels.PIXELS:
-      text += f", radii {unit}"
     if (shard := self.settings.get("shard")) is not None:
       text += f", shard {shard}"
     if certified and (k := self.settings.get("top_k")) is not None:
       text += f", top-{k}"
-    text += "".join(f", {told}" for told in self._unusual_alpha())
+    text += "".join(f", {told}" for told in self._unusual())
     if self.results.manifest["about"].get("manifest") == "missing":
       text += " (no manifest: it is not known whether all images are there)"
     if not len(self):
@@ -221,7 +235,7 @@ class Found:
     parts = []
     if "correct" in self.columns and certified:
       bound = "" if looks.grid_radii(self.settings) is None else f" (a lower bound: {looks.AT_GRID})"
-      accuracy = float(self.certified_accuracy(0.0))
+      accuracy = float(statistics.certified_accuracy(self.results, 0.0))
       parts += [f"certified accuracy {accuracy:.2f} at radius 0, ACR {self.acr():.3f}{bound}"]
     elif attack:
       last = self.settings["radii"][-1]
@@ -252,3 +266,10 @@ class Found:
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     more = f"<p>and {len(self) - _SHOWN} more</p>" if len(self) > _SHOWN else ""
     return f"<p>{self!r}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def _numbers(radii: ArrayLike) -> NDArray[np.float64]:
+  try:
+    return np.asarray(radii, np.float64)
+  except (TypeError, ValueError) as error:
+    raise InputError(f"radii must be numbers, such as [0.25, 0.5], got {radii!r}") from error

@@ -146,7 +146,7 @@ def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list
   elif len(names) != len(files):
     raise InputError(f"names must be one per file: got {len(names)} for {plural(len(files), 'file')}")
   else:
-    texts = _with_sigma(files, names)
+    texts = _with_sigma(files, [" ".join(name.split()) for name in names])
   counts = collections.Counter(texts)
   short = dict(zip((f.path for f in files), _short([f.path for f in files])))
   if len(short) > 1:

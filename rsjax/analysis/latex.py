@@ -10,9 +10,10 @@ r"""The certified-accuracy table in LaTeX: per cent, a group of rows for each si
 \end{table}
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from rsjax.analysis import tables
+from rsjax.analysis import cells, tables
 from rsjax.analysis.exact import sign
 from rsjax.analysis.labels import PIXELS, method
 from rsjax.noise import Columns
@@ -39,21 +40,21 @@ def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   drawn = tables.has_draws(rows)
   counted = len({row["images"] for row in rows}) > 1
   columns = "l" * len(heads) + "r" * (len(rows[0]["radii"]) + 1 + drawn + counted)
-  heads += [*(f"$r = {r:g}$" for r in rows[0]["radii"]), "ACR", *["draws"] * drawn, *["images"] * counted]
+  heads += [*(f"$r = {r}$" for r in cells.radii(rows)), "ACR", *["draws"] * drawn, *["images"] * counted]
   grouped = len(rows) > len({row["sigma"] for row in rows})
   lines: list[str] = []
   before: Any = object()
-  for row, cells in body:
+  for row, line in body:
     new, before = row["sigma"] != before, row["sigma"]
     if lines and new and grouped:
       lines.append(r"\midrule")
     sigma = [f"{row['sigma']:g}" if new and row["sigma"] is not None else ""] * with_sigma
-    tail = [tables.shown_draws(row)] * drawn + [f"{row['images']:,}"] * counted
-    lines.append(_line([*sigma, *[escaped(method(row))] * with_method, *cells, *tail]))
+    tail = [cells.draws(row)] * drawn + [f"{row['images']:,}"] * counted
+    lines.append(_line([*sigma, *[escaped(method(row))] * with_method, *line, *tail]))
     if "rho" in row:
-      certain = [_percents(row, value) for value in row["high_probability"]]
+      certain = [_percents(row, value, cells.at_least) for value in row["high_probability"]]
       lines.append(
-        _line([""] * with_sigma + [escaped(tables.for_all(row)), *certain, "", *[""] * (drawn + counted)])
+        _line([""] * with_sigma + [escaped(cells.for_all(row)), *certain, "", *[""] * (drawn + counted)])
       )
   return "\n".join(
     [
@@ -76,9 +77,11 @@ def _line(cells: list[str]) -> str:
   return " & ".join(cells) + r" \\"
 
 
-def _percents(row: dict[str, Any], value: float) -> str:
+def _percents(
+  row: dict[str, Any], value: float, show: Callable[[dict[str, Any], float], str] = cells.accuracy
+) -> str:
   """The accuracy in per cent, with the digits of the other formats."""
-  return f"{100 * float(tables.shown(row, value)):.{tables.decimals(row) - 2}f}"
+  return f"{100 * float(show(row, value)):.{cells.decimals(row) - 2}f}"
 
 
 def _caption(rows: list[dict[str, Any]], intervals: bool) -> str:

@@ -161,7 +161,7 @@ def grid(results: Results, most: int = 10) -> list[float]:
   while 0 < farthest <= step and not whole:  # as in l-infinity
     step /= 10
   end = farthest + 1e-6 if is_closed(results, "open") else farthest
-  return np.arange(0, end, step).round(6).tolist() or [0.0]
+  return np.unique(np.arange(0, end, step).round(6)).tolist() or [0.0]
 
 
 def common_grid(files: Sequence[Results], most: int = 10) -> list[float]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rsjax.analysis import looks, statistics
+from rsjax.analysis import cells, looks, statistics
 from rsjax.analysis.columns import fitted
 from rsjax.analysis.exact import is_closed, sign
 from rsjax.analysis.labels import (
@@ -30,8 +30,6 @@ from rsjax.analysis.labels import (
 from rsjax.noise import Columns
 from rsjax.procedures import EXACT
 from rsjax.results import Results
-
-_MANY = 1000  # images, from which on a third decimal is shown
 
 
 def summarize(
@@ -82,7 +80,7 @@ def summarize(
       "draws": statistics.mean_draws(f),
       "ACR": statistics.average_certified_radius(f),
       "ACR_is_lower_bound": looks.grid_radii(f.settings) is not None,
-      "ACR_interval": [min(v, 1e9) for v in statistics.acr_interval(f, confidence)],
+      "ACR_interval": [v if np.isfinite(v) else None for v in statistics.acr_interval(f, confidence)],
       "rule": rule,
       "closed": is_closed(f, rule),
       "confidence": confidence,
@@ -103,37 +101,45 @@ def table(files: Sequence[Results], radii: Sequence[float]) -> str:
 
 def text(rows: list[dict[str, Any]], intervals: bool = True) -> str:
   """The table for a terminal of 80 columns; with `intervals`, the ends of intervals below each line."""
-  radii = [f"{r:g}" for r in rows[0]["radii"]]
+  radii = cells.radii(rows)
   drawn = has_draws(rows)
   heads = [*radii, "ACR", "abstain", *["draws"] * drawn, "images"]
   widths = [max(7, len(r) + 2) for r in radii] + [9, 9] + [9] * drawn + [8]
   lines: list[tuple[str, list[str]]] = []
   for row in rows:
-    show = partial(shown, row)
-    tail = [f"{row['abstained']:.2f}", *[shown_draws(row)] * drawn, str(row["images"])]
-    lines.append((row["name"], [*map(show, row["certified_accuracy"]), shown_radius(row, row["ACR"]), *tail]))
+    show = partial(cells.accuracy, row)
+    tail = [f"{row['abstained']:.2f}", *[cells.draws(row)] * drawn, str(row["images"])]
+    lines.append((row["name"], [*map(show, row["certified_accuracy"]), cells.acr(row), *tail]))
     if intervals:
       for end, word in enumerate(("from", "to")):
         ends = [show(pair[end]) for pair in row["interval"]]
-        lines.append((f"  {_percent(row)} {word}", [*ends, shown_radius(row, row["ACR_interval"][end])]))
+        lines.append(
+          (f"  {cells.confidence(row)} {word}", [*ends, cells.radius(row, row["ACR_interval"][end])])
+        )
     if "rho" in row:
-      lines.append((f"  {for_all(row)}", [*map(show, row["high_probability"])]))
+      lines.append((f"  {cells.for_all(row)}", [cells.at_least(row, v) for v in row["high_probability"]]))
   return fitted("patch width" if rows[0]["norm"] == Columns.norm else "radius", heads, widths, lines)
 
 
 def markdown(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The table in Markdown, the best of each column in bold."""
-  cells = marked(rows, lambda value: f"**{value}**", "{} ({}–{})" if intervals else None)  # noqa: RUF001
+  body = marked(rows, lambda value: f"**{value}**", "{} ({}–{})" if intervals else None)  # noqa: RUF001
   drawn = has_draws(rows)
-  heads = [norm_words(rows[0]["norm"]), *(f"{r:g}" for r in rows[0]["radii"]), "ACR", "abstained"]
+  heads = [norm_words(rows[0]["norm"]), *cells.radii(rows), "ACR", "abstained"]
   heads += [*["draws"] * drawn, "images"]
   lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
   lines += [
-    [row["name"], *line, f"{row['abstained']:.2f}", *[shown_draws(row)] * drawn, str(row["images"])]
-    for row, line in zip(rows, cells)
+    [
+      cells.in_markdown(row["name"]),
+      *line,
+      f"{row['abstained']:.2f}",
+      *[cells.draws(row)] * drawn,
+      str(row["images"]),
+    ]
+    for row, line in zip(rows, body)
   ]
-  lines += [[for_all(row), *map(partial(shown, row), row["high_probability"]), "", "", *[""] * drawn, ""]
-            for row in rows if "rho" in row]  # fmt: skip
+  lines += [[cells.for_all(row), *map(partial(cells.at_least, row), row["high_probability"]), "", "",
+             *[""] * drawn, ""] for row in rows if "rho" in row]  # fmt: skip
   return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -183,11 +189,6 @@ def has_draws(rows: list[dict[str, Any]]) -> bool:
   return any(row["plan"] is not None for row in rows)
 
 
-def shown_draws(row: dict[str, Any]) -> str:
-  """The mean number of draws per image as text; empty if not known."""
-  return "" if row["draws"] is None else f"{row['draws']:,.0f}"
-
-
 def common(rows: list[dict[str, Any]]) -> dict[str, Any]:
   """{setting: value} of what all rows have in common; sigma only if their names do not say it."""
   keys = ["dataset", "split", "selection", "arch", "sigma", "n", "alpha", "bound", "stop", "dtype"]
@@ -212,7 +213,7 @@ def common(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def intervals_of(rows: list[dict[str, Any]]) -> str:
   """What the intervals of a table are."""
-  return f"{_percent(rows[0])} intervals for the number of images"
+  return f"{cells.confidence(rows[0])} intervals for the number of images"
 
 
 def csv(rows: list[dict[str, Any]]) -> str:
@@ -254,42 +255,18 @@ def marked(
     rows: from `summarize`.
     mark: from the text of the best cell to its marked text.
     with_interval: a format of a cell and the ends of its interval; None: the cell alone.
-    show: (row, accuracy) to text; None: `shown`.
+    show: (row, accuracy) to text; None: `cells.accuracy`.
   """
-  show = show or shown
-  texts = [[*(show(row, v) for v in row["certified_accuracy"]), shown_radius(row, row["ACR"])] for row in rows]
+  show = show or cells.accuracy
+  texts = [[*(show(row, v) for v in row["certified_accuracy"]), cells.acr(row)] for row in rows]
   best = [max(map(float, column)) for column in zip(*texts)]
   lines = []
   for row, line in zip(rows, texts):
     compared = len(rows) > 1 and row["same_images"]
-    cells = [mark(v) if compared and float(v) == b > 0 else v for v, b in zip(line, best)]
+    marked = [mark(v) if compared and float(v) == b > 0 else v for v, b in zip(line, best)]
     if with_interval:
       ends = [[show(row, end) for end in pair] for pair in row["interval"]]
-      ends.append([shown_radius(row, end) for end in row["ACR_interval"]])
-      cells = [with_interval.format(cell, *pair) for cell, pair in zip(cells, ends)]
-    lines.append(cells)
+      ends.append([cells.radius(row, end) for end in row["ACR_interval"]])
+      marked = [with_interval.format(cell, *pair) for cell, pair in zip(marked, ends)]
+    lines.append(marked)
   return lines
-
-
-def shown(row: dict[str, Any], value: float) -> str:
-  """An accuracy as text, with as many decimals as the number of images justifies."""
-  return f"{value:.{decimals(row)}f}"
-
-
-def shown_radius(row: dict[str, Any], value: float) -> str:
-  """An ACR as text; l-infinity radii are small, and have more decimals."""
-  return f"{value:.{5 if row['norm'] == 'linf' else 3}f}"
-
-
-def decimals(row: dict[str, Any]) -> int:
-  """How many decimals of an accuracy are shown."""
-  return 3 if row["images"] >= _MANY else 2
-
-
-def for_all(row: dict[str, Any]) -> str:
-  """The name of the line for what is certified for all images at once."""
-  return f"for all, {1 - row['rho']:g}"
-
-
-def _percent(row: dict[str, Any]) -> str:
-  return f"{100 * row['confidence']:.6g} %"

@@ -81,7 +81,8 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
   known = {key: y for key, y in arrays.items() if key in ("y_train", "y_test")}
   for key, y in known.items():
     if not np.issubdtype(y.dtype, np.integer):
-      raise InputError(f"{name}: {key} must be integers, got {y.dtype}")
+      mend = f": give {key}.astype(int)" if y.dtype.kind in "fb" else ""
+      raise InputError(f"{name}: {key} must be integers, got {y.dtype}{mend}")
   lowest, highest = (int(f([f(y) for y in known.values() if y.size])) for f in (np.min, np.max))
   classes, most = None, _MOST_UNNAMED
   if "class_names" in arrays:
@@ -157,6 +158,10 @@ def _how_to_convert(images: np.ndarray, name: str) -> str:
     )
   if highest <= 1:
     return f"{within}: give np.rint(255 * {name}).astype(np.uint8)"
+  if highest <= DARK:
+    return (
+      f"{within}: give np.rint({name} * (255 / {np.ceil(highest):g})).astype(np.uint8), if that is the most"
+    )
   if highest <= 255:
     return f"{within}: give np.rint({name}).astype(np.uint8)"
   return f"{within}, which are no pixels of 8 bits: scale them to 0..255"

@@ -39,6 +39,7 @@ class Named:
     test: the TFDS split that is "test" here.
     order: "id", "file_name" or "hash", see the module's docstring.
     augment, statistics: see `Dataset`.
+    image_shape, num_classes: of its images, as they are used here.
   """
 
   builder: str
@@ -47,6 +48,12 @@ class Named:
   test: str = "test"
   augment: str = "none"
   statistics: tuple | None = None
+  image_shape: tuple[int, int, int] = (32, 32, 3)
+  num_classes: int = 10
+
+  def images(self, split: str) -> int:
+    """How many images the split "train" or "test" has."""
+    return self.counts[self.test if split == "test" else split]
 
 
 _CIFAR = {"train": 50_000, "test": 10_000}
@@ -56,12 +63,12 @@ _IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 SETS = {
   "cifar10": Named("cifar10", _CIFAR, "id", augment="crop-flip", statistics=_CIFAR10_STATISTICS),
-  "cifar100": Named("cifar100", _CIFAR, "id", augment="crop-flip"),
+  "cifar100": Named("cifar100", _CIFAR, "id", augment="crop-flip", num_classes=100),
   "svhn_cropped": Named(
     "svhn_cropped", {"train": 73_257, "test": 26_032, "extra": 531_131}, "id", augment="crop"
   ),
-  "mnist": Named("mnist", _MNIST, "hash"),
-  "fashion_mnist": Named("fashion_mnist", _MNIST, "hash"),
+  "mnist": Named("mnist", _MNIST, "hash", image_shape=(28, 28, 1)),
+  "fashion_mnist": Named("fashion_mnist", _MNIST, "hash", image_shape=(28, 28, 1)),
   "imagenet": Named(
     "imagenet2012",
     {"train": 1_281_167, "validation": 50_000},
@@ -69,6 +76,8 @@ SETS = {
     test="validation",
     augment="resized-crop-flip",
     statistics=_IMAGENET_STATISTICS,
+    image_shape=(224, 224, 3),
+    num_classes=1000,
   ),
 }
 

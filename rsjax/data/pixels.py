@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 DARK = 16  # the largest grey level of raw sets such as scikit-learn's digits
+_ROWS, _WIDE = 10, 100  # rows, from which on their columns are compared, and ratio of deviations that is told
 _SMALLEST = 8  # height and width from which on arrays with 1 or 3 channels look like images
 
 
@@ -20,8 +21,10 @@ def odd_pixels(images: Sequence[np.ndarray]) -> Iterator[str]:
     yield "no uint8 pixel is above 1, but pixels are taken as 0..255: are they 0 and 1, or divided by 255?"
   elif first.dtype == np.uint8 and brightest <= DARK:
     yield f"no uint8 pixel is above {brightest}, but pixels are taken as 0..255: have they another scale?"
-  if first.dtype == np.float32 and brightest <= 1 / 255:
+  if first.dtype == np.float32 and brightest <= 1.01 / 255:
     yield "no float32 pixel is above 1/255: were they divided by 255 twice?"
+  elif first.dtype == np.float32 and brightest <= DARK / 255:
+    yield f"no float32 pixel is above {brightest:.3g}, but pixels are taken as [0, 1]: have they another scale?"
   if first.shape[0] <= 4 < first.shape[2]:
     yield f"images are {list(first.shape)}, which looks like channels before height and width"
 
@@ -33,6 +36,8 @@ def odd_arrays(arrays: Sequence[np.ndarray], sigma: float | None) -> Iterator[st
   ['arrays of [32, 32, 3], from 200 to 200, look like images with pixels in 0..255: sigma and radii are in...']
   """
   shape = arrays[0].shape
+  if len(shape) == 1:
+    yield from _odd_columns(np.stack(arrays))
   if len(shape) != 3 or shape[-1] not in (1, 3) or min(shape[:2]) < _SMALLEST:
     return
   lowest, highest = (float(extreme([extreme(array) for array in arrays])) for extreme in (np.min, np.max))
@@ -46,3 +51,14 @@ def odd_arrays(arrays: Sequence[np.ndarray], sigma: float | None) -> Iterator[st
     return
   told += ": sigma and radii are in these units, not in those of [0, 1] pixels, which are published"
   yield told if width is None or sigma is None else f"{told} (there this sigma is {sigma / width:.3g})"
+
+
+def _odd_columns(rows: np.ndarray) -> Iterator[str]:
+  """A sentence if columns of a table, of some rows, have very different scales."""
+  deviations = rows.std(0, dtype=np.float64)
+  deviations = deviations[deviations > 0]
+  if len(rows) >= _ROWS and len(deviations) > 1 and deviations.max() > _WIDE * deviations.min():
+    yield (
+      f"the columns have standard deviations from {deviations.min():.3g} to {deviations.max():.3g}, but "
+      "the same sigma is for all: it is next to nothing for the widest. Divide each by its own first"
+    )

@@ -177,5 +177,5 @@ def _decimals(text: str) -> int:
 
 
 def _from_path(path: str | pathlib.Path, name: str) -> float | None:
-  found = re.findall(rf"{name}_([0-9]+(?:\.[0-9]+)?)", str(path))
+  found = re.findall(rf"{name}_([0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?)", str(path))
   return float(found[-1]) if found else None

@@ -26,6 +26,10 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     lambda v: isinstance(v, str),
   ),
   "method": lambda v: v in ("pgd", "ddn", "both"),
+  **dict.fromkeys(
+    ("sigma", "band", "dimension", "noise_lambda", "noise_scale", "noise_bits", "noise_guard"),
+    lambda v: _is_number(v),
+  ),
   **dict.fromkeys(("iterations", "noise_vectors", "max", "skip", "verifications"), lambda v: _is_count(v)),
   "radii": lambda v: isinstance(v, list) and all(_is_number(radius) for radius in v),
   "plan": lambda v: not isinstance(v, dict) or isinstance(v.get("id", ""), str),
@@ -37,6 +41,7 @@ _ABOUT: dict[str, Callable[[Any], bool]] = {
   "dataset": lambda v: isinstance(v, str),
   "notes": lambda v: isinstance(v, list) and all(isinstance(note, str) for note in v),
   "checkpoint": lambda v: not isinstance(v, dict) or _is_description(v),
+  "joined": lambda v: False,  # of shards that were read together, which are not saved so
 }
 _KINDS = {"expected": int, "settings": dict, "about": dict, "sessions": list}  # of the values in the file
 
@@ -81,9 +86,14 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
   """
   if not manifest_path(path).exists() and not files.local(path).exists():
     raise InputError(f"there is no result file {path}")
+  if files.local(path).is_dir():
+    raise InputError(f"{path} is a folder: give a result file")
+  if files.local(path).is_file() and str(path).endswith(".tsv.json"):
+    raise InputError(f"{path} is a manifest: give its result file, {str(path).removesuffix('.json')}")
   if files.local(path).is_file() and not manifest_path(path).exists():
     raise InputError(
-      f"{path} has no manifest {manifest_path(path).name} beside it: only analyze reads such files"
+      f"{path} has no manifest {manifest_path(path).name} beside it: of such files, analyze reads those "
+      "of the paper's columns"
     )
   try:
     manifest = json.loads(manifest_path(path).read_text())

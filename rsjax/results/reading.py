@@ -69,6 +69,7 @@ class Results:
       known, even if the file itself has no such column because all rows have the same n.
     expected: how many rows there should be; None if that is not known.
     notes: sentences about what a reader should know of the file.
+    shards: the files that it was joined from; () of a file.
   """
 
   path: str
@@ -76,6 +77,7 @@ class Results:
   columns: dict[str, np.ndarray]
   expected: int | None
   notes: tuple[str, ...] = ()
+  shards: tuple["Results", ...] = ()
 
   def __len__(self) -> int:
     return len(self.columns["idx"])
@@ -141,6 +143,8 @@ def read_rows(path: str | pathlib.Path, torn: bool = True) -> tuple[list[str], l
           f"{path} is not a result file: its first line must name columns, such as idx, label and predict, "
           f"got {', '.join(names)[:40]!r}"
         )
+      if line == [""]:
+        raise InputError(f"{path}: line {number} is empty: delete it")
       raise InputError(f"{path}: line {number} has {len(line)} columns, but the header has {len(lines[0])}")
   return lines[0], lines[1:], end
 

@@ -66,12 +66,14 @@ def _joined(shards: list[Results]) -> Results:
   manifest = dict(first.manifest)
   manifest["settings"] = {key: value for key, value in first.settings.items() if key != "shard"}
   manifest["about"] = first.manifest["about"] | {"joined": sorted(by_number)}
+  manifest["expected"] = first.manifest["about"]["selected"]
   manifest["sessions"] = [session for file in shards for session in file.manifest["sessions"]]
   return dataclasses.replace(
     first,
     path=f"{first.path} (shards)",
     manifest=manifest,
     columns={name: column[order] for name, column in columns.items()},
-    expected=first.manifest["about"]["selected"],
+    expected=manifest["expected"],
     notes=tuple(dict.fromkeys(notes)),
+    shards=tuple(shards),
   )

@@ -113,6 +113,11 @@ def save(results: Results, path: str | pathlib.Path) -> None:
     raise InputError(
       f"{results.path} is not saved, because its rows follow from the votes of several files: keep these"
     )
+  if results.shards and (not results.complete or results.settings.get("indices") is not None):
+    raise InputError(
+      f"{results.path} is not saved, because shards are missing or its images were chosen one by one: keep the "
+      "files of the shards"
+    )
   if "votes" not in results.columns:
     raise InputError(f"{results.path} keeps no votes, which a result file needs: copy the file instead")
   if path.exists() or manifest_path(path).exists():
@@ -122,7 +127,8 @@ def save(results: Results, path: str | pathlib.Path) -> None:
   columns = with_n(base) if varies else base
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_content(path, results.manifest)
+    about = {name: value for name, value in results.manifest["about"].items() if name != "joined"}
+    write_content(path, results.manifest | {"about": about})
     with files.whole(path, "wb") as file:
       _write(file, columns)
       for values in zip(*(results.columns[name] for name in columns)):

@@ -143,6 +143,8 @@ def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGE
       f"images must be [images, height, width, channels], got {list(images.shape)}: give images[None] if it is "
       'one image, images[..., None] if channels are missing, and inputs="arrays" if they are no images'
     )
+  if inputs != IMAGES and isinstance(images, np.ndarray) and images.ndim < 2:
+    raise InputError(f"arrays must be [arrays, ...], got {list(images.shape)}: give row[None] if it is one row")
   if labels is None:
     return None
   try:
@@ -155,7 +157,8 @@ def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGE
     if known.dtype.kind in "USO":
       mend = ": give the number of each image's class"
     else:
-      mend = arrays.how_to_flatten(known, len(images), "labels")
+      whole = known.shape == (len(images),) and known.dtype.kind in "fb"
+      mend = ": give labels.astype(int)" if whole else arrays.how_to_flatten(known, len(images), "labels")
     raise InputError(
       f"labels must be {len(images)} integers, one per image, got {known.dtype}{list(known.shape)}{mend}"
     )

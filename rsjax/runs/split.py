@@ -154,12 +154,13 @@ def job_from(
       "dataset": dataset.name,
       "images": len(dataset),
       "selected": len(selection.all_shards(len(dataset))),
-      "notes": list(dataset.notes),
+      "notes": [*dataset.notes, *_trained_on(dataset, classifier)],
       "checkpoint": classifier.metadata,
     },
     name=lambda: f"{classifier.metadata['arch']} {dtype}",
     notes=[
       *dataset.notes,
+      *_trained_on(dataset, classifier),
       *class_numbers(dataset),
       *notes(noise, classifier),
       *(classifier.notes(dataset.image_shape) if isinstance(classifier, Denoised) else []),
@@ -221,6 +222,12 @@ def _of_seed(noise: Noise, seed: int) -> Iterator[str]:
     yield f"rsjax.train trains under the template of seed {TRAINING_SEED}, not {seed}: expect lower accuracy"
 
 
+def _trained_on(dataset: data.Dataset, classifier: Base) -> Iterator[str]:
+  """A note if the images are those of the training."""
+  if any(member.metadata.get("dataset_digest") == dataset.digest for member in classifier.members):
+    yield f"{dataset.name}: these are the images that the classifier was trained on, not test images"
+
+
 def _coverage(dataset: data.Dataset, indices: list[int]) -> Iterator[str]:
   """A note if the images that were asked for are of a part of the classes only."""
   if told := coverage.few_classes(dataset.labels[indices], dataset.num_classes):
@@ -246,7 +253,7 @@ def _check_member(dataset: data.Dataset, classifier: Classifier, resized: bool) 
   if dataset.num_classes != spec.num_classes:
     raise InputError(
       f"{dataset.name} has {dataset.num_classes} classes, but the checkpoint has {spec.num_classes}"
-      " (a .npz of only some of the classes needs class_names, one string per class)"
+      " (a .npz of only some of the classes needs class_names, one string per class; labels are counted from 0)"
     )
   names = classifier.metadata.get("classes")
   if names and dataset.classes and tuple(names) != dataset.classes:

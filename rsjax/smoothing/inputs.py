@@ -9,11 +9,13 @@ That inputs are no images is said, never guessed: a batch of grey pictures witho
 images, would pass as arrays and be certified at another sigma.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from rsjax.data.pixels import DARK
 from rsjax.errors import InputError
 from rsjax.noise import WORD
 
@@ -22,6 +24,7 @@ Example: TypeAlias = tuple[int, np.ndarray]  # (index, image or array)
 
 IMAGES: Inputs = "images"  # uint8[h, w, c] in 0..255, or float32[h, w, c] in [0, 1]
 ARRAYS: Inputs = "arrays"  # float32 of any shape, finite
+_ROUNDING = 1e-2  # by which pixels may be out of [0, 1] after a resize or an augmentation
 
 
 def check_kind(of: str) -> None:
@@ -104,8 +107,12 @@ def _scale(image: np.ndarray) -> str:
   lowest, highest = float(image.min()), float(image.max())
   if not np.isfinite(image).all():
     return "holds NaN or infinite values: leave it out"
-  told = f"from {lowest:.3g} to {highest:.3g}, not within [0, 1]: give"
-  if lowest >= 0 and highest <= 255:
+  told = f"from {lowest:.9g} to {highest:.9g}, not within [0, 1]: give"
+  if lowest >= -_ROUNDING and highest <= 1 + _ROUNDING:
+    mend = "np.clip(images, 0, 1), if rounding took them out of it"
+  elif lowest >= 0 and highest <= DARK:
+    mend = f"images divided by the largest value that a pixel can have, such as {math.ceil(highest)}"
+  elif lowest >= 0 and highest <= 255:
     mend = "images / 255, and multiply by 255 within the classifier if it was trained on 0..255"
   elif lowest >= -1 and highest <= 1:
     mend = "(images + 1) / 2, and apply 2 * x - 1 within the classifier"
@@ -132,7 +139,6 @@ def _check_array(name: str, array: np.ndarray) -> None:
     raise InputError(
       f'{name} must be float32 with at least one axis (inputs="arrays"), got {array.dtype}{list(array.shape)}'
       + (": give .astype(np.float32)" if array.dtype != np.float32 else "")
-      + (": if one row was given, give row[None], which is a batch of one" if array.ndim < 1 else "")
     )
   if not np.isfinite(array).all():
     raise InputError(f"{name} holds values that are not finite: leave it out")

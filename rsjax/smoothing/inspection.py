@@ -31,7 +31,7 @@ _ROUNDING, _COUPLED = 1e-4, 1e-2  # of the logits' size: what may differ unsaid,
 _ROWS = 8  # of the one small program that looks
 FEWEST = 16  # images, below which answers say too little
 _NEARLY_ALL = 0.95  # of the answers, for one class
-_SHIFTED = 1e-3  # probability of guesses that are as often one below the label
+_SHIFTED = 1e-2  # probability of guesses that are as often one below the label
 _LUCK = 0.05  # accuracies that guessing reaches with at least this probability are at chance
 
 
@@ -208,11 +208,11 @@ def _counted_from_one(look: Look) -> str | None:
   """A sentence if the answers are the labels less 1, for more images than chance explains; else None."""
   if look.labels is None or len(np.unique(look.labels)) < 2 or look.labels.min() < 1:
     return None
-  total, below = len(look.labels), int((look.clean == look.labels - 1).sum())
-  guessed = special.betainc(max(below, 1), total - below + 1, 1 / look.classes)
-  if (look.clean == look.labels).any() or guessed > _SHIFTED:
+  total, right, below = len(look.labels), *(int((look.clean == look.labels - k).sum()) for k in (0, 1))
+  guessed = lambda hits: special.betainc(max(hits, 1), total - hits + 1, 1 / look.classes) if hits else 1.0
+  if guessed(below) > _SHIFTED or guessed(right) < _LUCK:
     return None
   return (
-    f"no label is the classifier's answer, but {below} of {total} are its answer plus 1: are labels counted "
-    "from 1? Classes are counted from 0: subtract 1 from each label"
+    f"{right} of {total} labels are the classifier's answer, but {below} are its answer plus 1: are labels "
+    "counted from 1? Classes are counted from 0: subtract 1 from each label"
   )

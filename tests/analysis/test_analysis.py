@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -27,7 +28,14 @@ def made(expected=5, path="r.tsv", **settings):
   return Results(path, {"settings": settings, "about": {}, "sessions": []}, columns, expected)
 
 
-_RUN = {"precision": "default", "dataset": "d", "checkpoint": "c", "split": "test", "skip": 2, "max": None}
+_RUN = {
+  "precision": "default",
+  "dataset": "d" * 64,
+  "checkpoint": "c" * 64,
+  "split": "test",
+  "skip": 2,
+  "max": None,
+}
 _RUN |= {"dtype": "float32", "noise": "gaussian"}
 _SESSION = {"rsjax": "0", "jax": "0", "device": "cpu"}
 
@@ -616,3 +624,37 @@ def test_plot_draws_into_given_axes_and_returns_the_figure(tmp_path):
   assert len(analysis.plot([made()]).axes) == len(analysis.Found(made()).plot(tmp_path / "y.svg").axes) == 1
   with pytest.raises(InputError, match="2 panels do not fit into one `ax`"):
     analysis.plot([sampled(), sampled(sigma=0.5)], ax=left, panels="sigma")
+
+
+def test_lower_bounds_are_rounded_down_everywhere():
+  row = analysis.summarize([sampled(images=500)], [0.0, 0.25], rho=0.001)[0]
+  row |= {"high_probability": [0.4556, 0.3], "ACR": 0.47165, "ACR_is_lower_bound": True}
+  row |= {"certified_accuracy": [0.4556, 0.3]}
+  text, latex = analysis.text([row], intervals=False), analysis.latex([row])
+  markdown = analysis.markdown([row])
+  assert text.splitlines()[1].split()[3:6] == ["0.46", "0.30", "0.471"]
+  assert text.splitlines()[2].split()[-2:] == ["0.45", "0.30"]
+  assert "| 0.45 | 0.30 |" in markdown and "| 0.471 |" in markdown
+  assert "& 45 & 30 &" in latex and "0.471" in latex
+
+
+def test_an_interval_that_is_not_known_is_no_number():
+  row = analysis.summarize([sampled(images=1)], [0.0])[0]
+  assert row["ACR_interval"] == [0.0, None] and json.loads(json.dumps(row))
+  assert "?" in analysis.text([row]) and "e+" not in analysis.text([row])
+  assert analysis.csv([row]).count("1000000000") == 0
+
+
+def test_names_stay_in_their_cells():
+  files, names = [sampled(), sampled(seed=1)], ["ours | tuned", "a\nb"]
+  rows = analysis.summarize(files, [0.0], names=names)
+  lines = analysis.markdown(rows).splitlines()
+  assert "ours \\| tuned" in lines[2] and lines[3].startswith("| a b")
+  assert {line.replace("\\|", "").count("|") for line in lines} == {lines[0].count("|")}
+
+
+def test_radii_that_nearly_agree_are_told_apart():
+  file = sampled()
+  assert "0.1234561" in analysis.table([file], [0.1234561, 0.1234562])
+  tiny = dataclasses.replace(file, columns=file.columns | {"radius": np.full(len(file), 1e-7)})
+  assert analysis.grid(tiny) == [0.0]

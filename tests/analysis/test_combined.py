@@ -44,7 +44,7 @@ def made(sigma, votes, selected=0, alpha=ALPHA, **settings):
     "n": int(votes.sum(1).max()),
     "alpha": alpha,
   }
-  said |= {"dataset": "d", "checkpoint": "c", "seed": 0, "precision": "default"} | settings
+  said |= {"dataset": "d" * 64, "checkpoint": "c" * 64, "seed": 0, "precision": "default"} | settings
   session = dict.fromkeys(("rsjax", "jax", "device"), "0")
   manifest = {"format": results.FORMAT, "expected": rows, "about": {}, "sessions": [session]}
   manifest["settings"] = said

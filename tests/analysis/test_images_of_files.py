@@ -1,7 +1,10 @@
 """Whether the images of a file are those that its manifest says were asked for, whatever was asked for."""
 
+import copy
 import dataclasses
+import json
 import pathlib
+import re
 import warnings
 
 import numpy as np
@@ -10,6 +13,7 @@ from helpers import DIGITS
 
 import rsjax
 from rsjax import analysis, results
+from rsjax.analysis import claims
 from rsjax.data import Selection
 from rsjax.errors import InputError, ResultWarning
 
@@ -137,3 +141,76 @@ def test_reading_a_file_of_other_code_warns_of_its_rows(tmp_path):
     "only the first row of each",
   ):
     assert text in told
+
+
+@pytest.mark.parametrize(
+  ("change", "words"),
+  [
+    (lambda m: m.update(sessions=[]), "it lists no session|its manifest lists no session"),
+    (lambda m: m["about"].pop("images"), "lacks about.images|differ in about.images"),
+    (lambda m: m["about"].update(image_shape=[1, 1, 1]), "differ in about.image_shape"),
+    (lambda m: m["about"]["checkpoint"].update(num_classes=3), "differ in about.checkpoint"),
+    (lambda m: m["about"].update(dataset="mnist"), "differ in about.dataset"),
+    (lambda m: m["about"]["checkpoint"].update(arch="lenet"), "differ in about.checkpoint"),
+  ],
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_contradicts_one_shard_contradicts_the_run(change, words, place):
+  parts = shards(Selection(5), 2)
+  assert "x: " not in said(results.join(parts)[0])
+  parts[place] = dataclasses.replace(parts[place], manifest=copy.deepcopy(parts[place].manifest))
+  change(parts[place].manifest)
+  [joined] = results.join(parts)
+  assert re.search(words, said(joined))
+  assert not claims.judge(joined, claims.parse("0.1 at 0")).supported
+
+
+def test_rows_picked_out_of_a_shard_contradict_the_run():
+  parts = shards(Selection(5), 2)
+  right = np.flatnonzero(parts[1].columns["correct"] == 1)
+  columns = {name: values[right] for name, values in parts[1].columns.items()}
+  parts[1] = dataclasses.replace(parts[1], columns=columns)
+  assert "its images, or their number, do not match" in said(results.join(parts)[0])
+
+
+def test_joined_shards_are_saved_as_a_whole_run_only(tmp_path):
+  parts = shards(Selection(5), 2)
+  results.save(results.join(parts)[0], tmp_path / "whole.tsv")
+  whole = results.read(tmp_path / "whole.tsv")
+  assert whole.complete and "joined" not in whole.manifest["about"] and said(whole) == ""
+  with pytest.raises(InputError, match="shards are missing"):
+    results.save(results.join(parts[:1])[0], tmp_path / "part.tsv")
+  manifest = json.loads((tmp_path / "whole.tsv.json").read_text())
+  manifest["about"]["joined"] = ["1/2"]
+  (tmp_path / "whole.tsv.json").write_text(json.dumps(manifest))
+  with pytest.raises(InputError, match="joined cannot be"):
+    results.read(tmp_path / "whole.tsv")
+
+
+@pytest.mark.parametrize(
+  ("change", "words"),
+  [
+    (lambda f: f.manifest["about"].update(selected=100), "100 images were selected, but that 72 rows are"),
+    (lambda f: f.settings.update(split="val"), "says split val, which is none of train, test"),
+    (lambda f: f.settings.update(dataset="xx"), "'xx' for the digest of its dataset"),
+    (lambda f: f.settings.update(checkpoint="C" * 64), "for the digest of its checkpoint"),
+    (lambda f: f.manifest["about"].update(dataset="mnist"), "mnist and says images of shape [8, 8, 1], but"),
+    (lambda f: f.manifest["about"].update(dataset="imagenet"), "says numbers of classes: 10, but imagenet has"),
+    (lambda f: f.manifest["about"].update(dataset="cifar10"), "says numbers of images: 360, but cifar10 has"),
+    (lambda f: f.manifest["about"].update(images=1000), "says numbers of images: 1000, but digits has 360"),
+  ],
+)
+def test_what_a_manifest_cannot_say_is_told(change, words):
+  file = of(Selection(5))
+  file = dataclasses.replace(file, manifest=copy.deepcopy(file.manifest))
+  change(file)
+  assert words in said(file)
+
+
+def test_originals_of_another_size_are_no_contradiction_where_it_is_said():
+  """A data set that was prepared unverified has a note of its own."""
+  file = of(Selection(5))
+  about = file.manifest["about"] | {"dataset": "cifar10", "image_shape": [32, 32, 3]}
+  for notes, told in (((), True), (("cifar10: made from other originals",), False)):
+    other = dataclasses.replace(file, manifest=file.manifest | {"about": about}, notes=notes)
+    assert ("says numbers of images: 360" in said(other)) == told

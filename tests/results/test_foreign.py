@@ -113,3 +113,9 @@ def test_a_run_that_was_only_begun_has_no_rows(tmp_path):
     (tmp_path / "begun.tsv").write_text(content)
     begun = results.read_any(tmp_path / "begun.tsv")
     assert (len(begun), begun.expected, "radius" in begun.columns) == (0, 2, False)
+
+
+@pytest.mark.parametrize(("name", "sigma"), [("sigma_1e-1", 0.1), ("sigma_0.25", 0.25), ("sigma_1", 1.0)])
+def test_sigma_is_taken_from_the_path(name, sigma, tmp_path):
+  path = foreign(tmp_path / name, "idx,label,predict,radius", [0, 1, 1, 0.1])
+  assert results.read_any(path).settings["sigma"] == sigma

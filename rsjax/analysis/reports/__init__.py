@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rsjax import files as local_files
-from rsjax.analysis import labels, plots, referee, statistics, tables
+from rsjax.analysis import cells, labels, plots, referee, statistics, tables
 from rsjax.analysis.reports import classes, images, numbers, origin, pictures, seeds
 from rsjax.errors import InputError
 from rsjax.results import Results
@@ -78,12 +78,13 @@ def report(
     "caption": tables.caption(rows, intervals=True),
     "radii": radii,
     "distance": labels.norm_words(rows[0]["norm"]),
-    "shown": tables.shown,
+    "shown": cells.accuracy,
+    "at_least": cells.at_least,
     "share": numbers.share,
     "acr": numbers.acr,
-    "shown_acr": tables.shown_radius,
+    "shown_acr": cells.radius,
     "radius_text": numbers.radius,
-    "for_all": tables.for_all,
+    "for_all": cells.for_all,
     "confidence": f"{100 * confidence:.6g} %",
     "curve": pictures.curve(files, names, rule, confidence, rho),
     "claims": claims,

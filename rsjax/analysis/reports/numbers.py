@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from scipy import special
 
 from rsjax import bounds, noise
-from rsjax.analysis import looks, tables
+from rsjax.analysis import cells, looks
 from rsjax.analysis.exact import is_exact
 from rsjax.results import Results, parse_column
 
 _BINS = 20
+_ANY_SIZE = decimal.Context(prec=400)  # radii of foreign files may have hundreds of digits
 
 
 def share(count: float, total: float) -> str:
@@ -31,14 +32,12 @@ def radius(value: float, norm: str) -> str:
   """A radius as text, rounded down, so that no more is shown than what is proved."""
   places = 0 if norm == noise.Columns.norm else 5 if norm == "linf" else 3
   step = decimal.Decimal(1).scaleb(-places)
-  return str(decimal.Decimal(str(value)).quantize(step, decimal.ROUND_DOWN))
+  return str(decimal.Decimal(str(value)).quantize(step, decimal.ROUND_DOWN, _ANY_SIZE))
 
 
 def acr(row: dict[str, Any]) -> str:
   """The ACR of a row of `tables.summarize`, as in tables; a lower bound is rounded down, and marked as one."""
-  if row["ACR_is_lower_bound"]:
-    return f">= {radius(row['ACR'], row['norm'])}"
-  return tables.shown_radius(row, row["ACR"])
+  return f"{'>= ' if row['ACR_is_lower_bound'] else ''}{cells.acr(row)}"
 
 
 def histogram(f: Results) -> dict[str, Any] | None:
