@@ -143,6 +143,17 @@ def test_arrays_that_look_like_images_are_told(low, high, told):
     )
 
 
+def test_columns_of_very_different_scales_are_told(table):
+  rows = np.random.default_rng(4).normal(size=(12, 7)).astype(np.float32)
+  g = rsjax.smooth(linear, table, SIGMA, inputs="arrays")
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    g.certify(rows, n=100, progress=False)
+  wide = rows * np.float32([1, 1, 1, 1, 1, 1, 1000])
+  with pytest.warns(UserWarning, match="columns have standard deviations from .* Divide each by its own first"):
+    g.certify(wide, n=100, progress=False)
+
+
 def test_rows_that_depend_on_each_other_are_refused(table):
   coupled = lambda v, x: linear(v, x - x.mean(0, keepdims=True))
   with pytest.raises(rsjax.InputError, match="depend on the other images of its batch"):

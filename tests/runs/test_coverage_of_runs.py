@@ -65,3 +65,10 @@ def test_they_are_told_in_python(linear_variables):
       warnings.simplefilter("always")
       g.certify(images, labels, n=100, progress=False)
     assert any("of 1 of 2 classes only" in str(warning.message) for warning in said) is told
+
+
+def test_images_of_the_training_are_told(trained):
+  said = "digits: these are the images that the classifier was trained on, not test images"
+  for name, told in (("train", True), ("test", False)):
+    job = split.job_of("digits", trained, Gaussian(0.25), Certify(100), data.Selection(5), split=name)
+    assert (said in job.notes) is told and (said in job.about["notes"]) is told

@@ -295,6 +295,8 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
     (dict(images=np.zeros((4, 4, 1), np.uint8)), r"give images\[None\] if it is one image"),
     (dict(seed=-1), "seed"),
     (dict(images=np.full((2, 4, 4, 1), 200, np.float32)), "from 200 to 200, .* give images / 255"),
+    (dict(images=np.full((2, 4, 4, 1), 1.0001, np.float32)), r"to 1.00010002, .* give np.clip\(images, 0, 1\)"),
+    (dict(images=np.full((2, 4, 4, 1), 15, np.float32)), "largest value that a pixel can have, such as 15"),
     (dict(images=np.full((2, 4, 4, 1), -1, np.float32)), r"from -1 to -1, .* give \(images \+ 1\) / 2"),
     (dict(images=np.full((2, 4, 4, 1), -2, np.float32)), "from -2 to -2, .* before normalisation"),
     (dict(images=np.full((2, 4, 4, 1), np.nan, np.float32)), "holds NaN or infinite values"),
@@ -436,7 +438,12 @@ def test_logits_that_are_not_finite_are_no_answer(two_classes):
 
 def test_images_that_are_odd_are_told(g, images, linear_variables):
   dark, twice = (images > 128).astype(np.uint8), (images / 255 / 255).astype(np.float32)
-  for odd, told in ((dark, "no uint8 pixel is above 1"), (twice, "divided by 255 twice")):
+  raw = (np.rint(images / 255 * 16) / 255).astype(np.float32)  # of 0..16
+  for odd, told in (
+    (dark, "no uint8 pixel is above 1"),
+    (twice, "divided by 255 twice"),
+    (raw, "no float32 pixel is above 0.0627"),
+  ):
     with pytest.warns(UserWarning, match=told):
       g.certify(odd, n=100, progress=False)
     assert any(told in warning for warning in g.check(odd).warnings)
@@ -514,12 +521,30 @@ def test_accuracy_at_chance_is_told(two_classes):
   assert "accuracy with noise is at chance, 20 of 40 images (without noise 20)" in warning
 
 
+def test_radii_of_another_norm_say_so_and_words_are_no_radii(images, linear_variables):
+  found = rsjax.smooth(linear, linear_variables, noise=rsjax.noise.Laplace(0.25)).certify(
+    images, LABELS, n=200, progress=False
+  )
+  assert ", l1 radius: " in repr(found) and found.table().endswith("\nl1 radius")
+  for use in (found.certified_accuracy, found.table):
+    with pytest.raises(rsjax.InputError, match=r"radii must be numbers, such as .* got 'a'"):
+      use("a")
+
+
 def test_drawing_stops_when_it_is_settled(g, images, linear_variables):
   settings = dict(n=5000, progress=False)
   fixed = g.certify(images, LABELS, **settings)
   one = g.certify(images, LABELS, radii=0.3, give_up=0.0, **settings)
   assert ((one.radius > 0.3) <= (fixed.radius > 0.3)).all() and one.n.sum() < fixed.n.sum()
   several = g.certify(images, LABELS, radii=[0.0, 0.3], **settings)
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    several.certified_accuracy([0.0, 0.3])
+    assert "ACR" in repr(several)
+  with pytest.warns(
+    UserWarning, match="at grid radii, so that certified accuracy at others, such as 0.1, is a lower"
+  ):
+    several.certified_accuracy([0.1, 0.3])
   near = g.certify(images, LABELS, tolerance=0.1, n0="auto", **settings)
   assert (near.radius <= fixed.radius + 0.05).all() and near.n.sum() < fixed.n.sum()
   as_rule = g.certify(images, LABELS, stop=procedures.Radii((0.0, 0.3)), **settings)
