@@ -192,7 +192,8 @@ class Found:
   def table(self, radii: float | Sequence[float] | None = None) -> str:
     """Certified accuracy at some radii with its intervals, ACR and abstentions, as text.
 
-    A last line has the unit of radii that are not of pixels, and an alpha other than 0.001.
+    A last line has the norm of radii that are not l2, their unit if it is not that of pixels, and an alpha
+    other than 0.001.
     """
     statistics.check_labels(self.results)
     statistics.check_radii(self.results)
@@ -202,13 +203,12 @@ class Found:
 
   def _unusual(self) -> list[str]:
     """What of radii and alpha a reader would else take for granted."""
-    alpha, norm, unit = (
-      self.settings.get("alpha"),
-      labels.facts(self.results)["norm"],
-      labels.unit(self.results),
-    )
-    told = [] if norm == "l2" else [labels.norm_words(norm)]
-    told += [] if unit == labels.PIXELS else [f"radii {unit}"]
+    told = []
+    if "radius" in self.columns:
+      norm, unit = labels.facts(self.results)["norm"], labels.unit(self.results)
+      told += [] if norm == "l2" else [labels.norm_words(norm)]
+      told += [] if unit == labels.PIXELS else [f"radii {unit}"]
+    alpha = self.settings.get("alpha")
     return told + ([] if alpha in (None, _USUAL_ALPHA) else [f"alpha = {alpha:g}"])
 
   def __repr__(self) -> str:
