@@ -104,7 +104,7 @@ def write_file(path, procedure, images=120, skip=2, settings=None):
   manifest = results.Manifest(
     said | {"skip": skip, "max": None, "dtype": "float32"} | (settings or {}),
     indices,
-    {"dataset": "digits", "images": skip * images, "selected": images},
+    {"dataset": "made.npz", "images": skip * images, "selected": images},
     {"jax": "0", "rsjax": "0", "device": "cpu"},
   )
   with results.open_for_append(path, manifest, results.columns_of(procedure)) as writer:

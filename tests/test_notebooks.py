@@ -249,10 +249,10 @@ def test_abstentions_and_another_sigma_are_right_in_the_theorems_cells(monkeypat
   monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
   monkeypatch.setenv("RSJAX_NOTEBOOK_SHORT", "1")
   parts = [source(cell) for cell in cells(FOLDER / "theorem_in_two_dimensions.ipynb")]
-  [certifies] = [part for part in parts if "certify(as_images(chosen)" in part]
+  [certifies] = [part for part in parts if "certify(as_images(certified)" in part]
   [compares] = [part for part in parts if "p_at(a, [first])" in part]
   names = {}
-  for part in (*parts[: parts.index(certifies) + 1], "first = chosen[0]", compares):
+  for part in (*parts[: parts.index(certifies) + 1], "first = certified[0]", compares):
     exec(part.replace("SIGMA, STEPS = 0.1,", "SIGMA, STEPS = 0.6,"), names)
   assert -1 in names["found"].predict
   printed = capsys.readouterr().out

@@ -166,8 +166,8 @@ def test_any_framework_is_certified_through_one_function(make, images):
   [
     (np.zeros((4, 4), np.uint8), "uint8"),
     (np.zeros((4, 4, 1), np.float64), "float64"),
-    (np.full((4, 4, 1), 2.0, np.float32), "within the classifier"),
-    (np.full((4, 4, 1), np.nan, np.float32), "or NaN"),
+    (np.full((4, 4, 1), 2.0, np.float32), r"from 2 to 2, not within \[0, 1\]"),
+    (np.full((4, 4, 1), np.nan, np.float32), "holds NaN"),
   ],
 )
 def test_bad_images_are_refused(linear_variables, image, message):
