@@ -15,6 +15,8 @@ from rsjax.classifiers.classifier import some
 from rsjax.data import named
 from rsjax.errors import InputError
 
+_GREY = 2  # of a mean or standard deviation, above which it is not one of pixels in [0, 1]
+
 
 def shape_of(given: Sequence[int]) -> tuple[int, ...]:
   """The shape of one input, checked."""
@@ -95,6 +97,12 @@ def normalization_of(module: Any, given: Any, shape: tuple[int, ...], uses: Call
     if normalization.is_one(name) and getattr(value, "numel", int)() in (1, channels)
   }
   inside = normalization.are_both([*held]) and uses([*held.values()])
+  for name, value in held.items() if inside else ():
+    if float(value.detach().abs().max()) > _GREY:
+      raise InputError(
+        f"the module's {name} is {value.flatten().tolist()}, which is not for pixels in [0, 1], which it gets: "
+        "divide the mean and the standard deviation by 255 if they are for grey levels in 0..255"
+      )
   idle = "" if inside or not held else f" (its logits do not depend on {some([*held])})"
   if given == "inside" or (given is None and inside):
     return None

@@ -296,6 +296,13 @@ def test_arguments_that_cannot_be_used_are_refused(shape, settings, message):
     rsjax.from_torch(flat(), shape, **settings)
 
 
+@pytest.mark.parametrize("settings", [{}, {"normalization": "inside"}])
+def test_a_normalisation_in_grey_levels_is_refused(settings):
+  module = nn.Sequential(Normalize((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)), flat())
+  with pytest.raises(InputError, match=r"is \[123.67.*not for pixels in \[0, 1\].* divide .* by 255"):
+    rsjax.from_torch(module, SHAPE, **settings)
+
+
 def test_a_module_that_normalises_is_not_normalised_twice():
   module = nn.Sequential(Normalize((0.5,) * 3, (0.25,) * 3), random_network("cifar_resnet8", 3))
   with pytest.raises(InputError, match=re.escape("holds its normalisation (0.means, 0.sds): leave out")):
