@@ -46,12 +46,12 @@ def _of_known_set(f: Results) -> Iterator[str]:
   checkpoint = about.get("checkpoint")
   told = checkpoint.get("num_classes") if isinstance(checkpoint, dict) else None
   for what, said, is_ in (
-    ("images of shape", shape_of(f), shape),
-    ("numbers of images:", about.get("images"), images),
-    ("numbers of classes:", told, classes),
+    ("image shape", shape_of(f), shape),
+    ("number of images", about.get("images"), images),
+    ("number of classes", told, classes),
   ):
     if None not in (said, is_) and said != is_:
-      yield f"its manifest names the data set {name} and says {what} {said}, but {name} has {is_}"
+      yield f"its manifest names the data set {name}, whose {what} is {is_}, but says {said}"
 
 
 def of_shards(f: Results, check: Callable[[Results], Iterator[str]]) -> Iterator[str]:

@@ -97,12 +97,12 @@ def normalization_of(module: Any, given: Any, shape: tuple[int, ...], uses: Call
     if normalization.is_one(name) and getattr(value, "numel", int)() in (1, channels)
   }
   inside = normalization.are_both([*held]) and uses([*held.values()])
-  for name, value in held.items() if inside else ():
-    if float(value.detach().abs().max()) > _GREY:
-      raise InputError(
-        f"the module's {name} is {value.flatten().tolist()}, which is not for pixels in [0, 1], which it gets: "
-        "divide the mean and the standard deviation by 255 if they are for grey levels in 0..255"
-      )
+  grey = [name for name, value in held.items() if float(value.detach().abs().max()) > _GREY]
+  if given is None and inside and grey:
+    raise InputError(
+      f"the module gets pixels in [0, 1], which {some(grey)} cannot be for: divide means and deviations "
+      'of grey levels by 255, or give normalization="inside" if the module multiplies its input by 255 first'
+    )
   idle = "" if inside or not held else f" (its logits do not depend on {some([*held])})"
   if given == "inside" or (given is None and inside):
     return None

@@ -81,7 +81,7 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
   known = {key: y for key, y in arrays.items() if key in ("y_train", "y_test")}
   for key, y in known.items():
     if not np.issubdtype(y.dtype, np.integer):
-      mend = f": give {key}.astype(int)" if y.dtype.kind in "fb" else ""
+      mend = f": give {key}.astype(int)" if are_whole(y) else ""
       raise InputError(f"{name}: {key} must be integers, got {y.dtype}{mend}")
   lowest, highest = (int(f([f(y) for y in known.values() if y.size])) for f in (np.min, np.max))
   classes, most = None, _MOST_UNNAMED
@@ -133,6 +133,11 @@ def _is_dark(archive: Any, key: str) -> bool:
     return all(max(part) <= DARK for part in iter(lambda: file.read(_PART), b""))
 
 
+def are_whole(labels: np.ndarray) -> bool:
+  """Whether labels that are no integers stand for integers, as 1.0 and true do."""
+  return labels.dtype.kind == "b" or (labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all()))
+
+
 def how_to_flatten(labels: np.ndarray, count: int, name: str) -> str:
   """What makes labels of another shape one integer per image; "" if that is not known."""
   if labels.ndim != 2 or len(labels) != count:
@@ -159,9 +164,8 @@ def _how_to_convert(images: np.ndarray, name: str) -> str:
   if highest <= 1:
     return f"{within}: give np.rint(255 * {name}).astype(np.uint8)"
   if highest <= DARK:
-    return (
-      f"{within}: give np.rint({name} * (255 / {np.ceil(highest):g})).astype(np.uint8), if that is the most"
-    )
+    scaled = f"np.rint({name} * (255 / {np.ceil(highest):g})).astype(np.uint8)"
+    return f"{within}: give {scaled} if no pixel can be larger"
   if highest <= 255:
     return f"{within}: give np.rint({name}).astype(np.uint8)"
   return f"{within}, which are no pixels of 8 bits: scale them to 0..255"

@@ -49,7 +49,7 @@ def odd_arrays(arrays: Sequence[np.ndarray], sigma: float | None) -> Iterator[st
   if scale == "[0, 1]":
     yield f'{told}: leave out inputs="arrays"'
     return
-  told += ": sigma and radii are in these units, not in those of [0, 1] pixels, which are published"
+  told += ": sigma and radii are in these units, and published ones in units of [0, 1] pixels"
   yield told if width is None or sigma is None else f"{told} (there this sigma is {sigma / width:.3g})"
 
 
@@ -60,5 +60,5 @@ def _odd_columns(rows: np.ndarray) -> Iterator[str]:
   if len(rows) >= _ROWS and len(deviations) > 1 and deviations.max() > _WIDE * deviations.min():
     yield (
       f"the columns have standard deviations from {deviations.min():.3g} to {deviations.max():.3g}, but "
-      "the same sigma is for all: it is next to nothing for the widest. Divide each by its own first"
+      "the same sigma is for all, and hardly changes the widest: divide each column by its standard deviation"
     )

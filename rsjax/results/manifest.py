@@ -92,8 +92,8 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     raise InputError(f"{path} is a manifest: give its result file, {str(path).removesuffix('.json')}")
   if files.local(path).is_file() and not manifest_path(path).exists():
     raise InputError(
-      f"{path} has no manifest {manifest_path(path).name} beside it: of such files, analyze reads those "
-      "of the paper's columns"
+      f"{path} has no manifest {manifest_path(path).name} beside it: only analyze reads files without "
+      "one, if they have the paper's columns"
     )
   try:
     manifest = json.loads(manifest_path(path).read_text())

@@ -157,7 +157,7 @@ def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGE
     if known.dtype.kind in "USO":
       mend = ": give the number of each image's class"
     else:
-      whole = known.shape == (len(images),) and known.dtype.kind in "fb"
+      whole = known.shape == (len(images),) and arrays.are_whole(known)
       mend = ": give labels.astype(int)" if whole else arrays.how_to_flatten(known, len(images), "labels")
     raise InputError(
       f"labels must be {len(images)} integers, one per image, got {known.dtype}{list(known.shape)}{mend}"

@@ -64,7 +64,7 @@ def checked(example: Example, kind: np.ndarray | None = None, of: Inputs = IMAGE
 def _copied(name: str, given: Any) -> np.ndarray:
   """A copy as an array; what NumPy cannot take, such as a pair of image and label, is refused with the mend."""
   try:
-    return np.array(np.asarray(given))  # NumPy asks a tensor of PyTorch for no copy that it cannot give
+    return np.array(np.asarray(given))  # np.array alone warns of tensors of PyTorch
   except Exception as error:  # of NumPy, or of a framework's array
     why = "if it is a pair of image and label, give images and labels apart"
     if not isinstance(given, tuple | list):

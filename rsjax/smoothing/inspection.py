@@ -31,7 +31,7 @@ _ROUNDING, _COUPLED = 1e-4, 1e-2  # of the logits' size: what may differ unsaid,
 _ROWS = 8  # of the one small program that looks
 FEWEST = 16  # images, below which answers say too little
 _NEARLY_ALL = 0.95  # of the answers, for one class
-_SHIFTED = 1e-2  # probability of guesses that are as often one below the label
+_SHIFTED = 1e-2  # answers that guessing gives with at most this probability are one below the labels
 _LUCK = 0.05  # accuracies that guessing reaches with at least this probability are at chance
 
 

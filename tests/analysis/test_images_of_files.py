@@ -194,10 +194,19 @@ def test_joined_shards_are_saved_as_a_whole_run_only(tmp_path):
     (lambda f: f.settings.update(split="val"), "says split val, which is none of train, test"),
     (lambda f: f.settings.update(dataset="xx"), "'xx' for the digest of its dataset"),
     (lambda f: f.settings.update(checkpoint="C" * 64), "for the digest of its checkpoint"),
-    (lambda f: f.manifest["about"].update(dataset="mnist"), "mnist and says images of shape [8, 8, 1], but"),
-    (lambda f: f.manifest["about"].update(dataset="imagenet"), "says numbers of classes: 10, but imagenet has"),
-    (lambda f: f.manifest["about"].update(dataset="cifar10"), "says numbers of images: 360, but cifar10 has"),
-    (lambda f: f.manifest["about"].update(images=1000), "says numbers of images: 1000, but digits has 360"),
+    (
+      lambda f: f.manifest["about"].update(dataset="mnist"),
+      "mnist, whose image shape is [28, 28, 1], but says [8, 8, 1]",
+    ),
+    (
+      lambda f: f.manifest["about"].update(dataset="imagenet"),
+      "imagenet, whose number of classes is 1000, but says 10",
+    ),
+    (
+      lambda f: f.manifest["about"].update(dataset="cifar10"),
+      "cifar10, whose number of images is 10000, but says 360",
+    ),
+    (lambda f: f.manifest["about"].update(images=1000), "digits, whose number of images is 360, but says 1000"),
   ],
 )
 def test_what_a_manifest_cannot_say_is_told(change, words):
@@ -213,4 +222,4 @@ def test_originals_of_another_size_are_no_contradiction_where_it_is_said():
   about = file.manifest["about"] | {"dataset": "cifar10", "image_shape": [32, 32, 3]}
   for notes, told in (((), True), (("cifar10: made from other originals",), False)):
     other = dataclasses.replace(file, manifest=file.manifest | {"about": about}, notes=notes)
-    assert ("says numbers of images: 360" in said(other)) == told
+    assert ("number of images is 10000, but says 360" in said(other)) == told

@@ -296,11 +296,14 @@ def test_arguments_that_cannot_be_used_are_refused(shape, settings, message):
     rsjax.from_torch(flat(), shape, **settings)
 
 
-@pytest.mark.parametrize("settings", [{}, {"normalization": "inside"}])
-def test_a_normalisation_in_grey_levels_is_refused(settings):
-  module = nn.Sequential(Normalize((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)), flat())
-  with pytest.raises(InputError, match=r"is \[123.67.*not for pixels in \[0, 1\].* divide .* by 255"):
-    rsjax.from_torch(module, SHAPE, **settings)
+def test_a_normalisation_in_grey_levels_is_refused_unless_it_is_said_to_be_right():
+  grey = Normalize((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+  with pytest.raises(InputError, match=r"\[0, 1\], which .* cannot be for: divide means .* by 255"):
+    rsjax.from_torch(nn.Sequential(grey, flat()), SHAPE)
+  module = nn.Sequential(Function(lambda x: 255 * x), grey, flat())
+  apply, variables = rsjax.from_torch(module, SHAPE, normalization="inside")
+  x = np.random.default_rng(0).random((2, *SHAPE), np.float32)
+  np.testing.assert_allclose(apply(variables, x), by_pytorch(module, np.moveaxis(x, -1, 1)), atol=1e-4)
 
 
 def test_a_module_that_normalises_is_not_normalised_twice():

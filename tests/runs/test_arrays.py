@@ -150,7 +150,7 @@ def test_columns_of_very_different_scales_are_told(table):
     warnings.simplefilter("error")
     g.certify(rows, n=100, progress=False)
   wide = rows * np.float32([1, 1, 1, 1, 1, 1, 1000])
-  with pytest.warns(UserWarning, match="columns have standard deviations from .* Divide each by its own first"):
+  with pytest.warns(UserWarning, match="columns have standard deviations from .*: divide each column by"):
     g.certify(wide, n=100, progress=False)
 
 
