@@ -70,7 +70,7 @@ def _body(args):
   chosen = [FIRST, *(name for name in args.objectives if name != FIRST)]
   for seed in range(args.seeds):
     for name in chosen:
-      if _is_done(args, out / f"{name}_{seed}.tsv"):
+      if _is_done(args, out / f"{name}_{seed}.tsv", name, seed):
         continue
       _train(args, out, name, seed)
       common = [args.dataset, out / f"{name}_{seed}", f"{args.noise:g}", out / f"{name}_{seed}.tsv"]
@@ -82,19 +82,32 @@ def _body(args):
   print(f"\n{text}\nwrote {out}/summary.md and summary.png")
 
 
-def _is_done(args, path):
-  """Whether there is a complete result file of these settings."""
+def _recipe(args, name, seed):
+  """{flag: value} of a training."""
+  own = dict(zip(SETTINGS[name][::2], SETTINGS[name][1::2]))
+  shared = {"--epochs": args.epochs, "--batch": args.batch, "--lr_step_size": max(1, args.epochs // 3)}
+  return {"--objective": name, **own, "--seed": seed, **shared}
+
+
+def _is_done(args, path, name, seed):
+  """Whether there is a complete result file of a training and a certification with these settings."""
   if not path.exists():
     return False
   file = results.read(path)
+  network = file.manifest["about"]["checkpoint"]
+  trained = network["training"] | network["training"]["objective"]
+  trained |= {"objective": trained["name"], "arch": network["arch"], "dataset": network["dataset"]}
+  recipe = {flag.strip("-").replace("-", "_"): value for flag, value in _recipe(args, name, seed).items()}
+  recipe |= {"noise_sd": args.noise, "arch": args.arch, "dataset": args.dataset}
   asked = {"sigma": args.noise, "n": args.N, "skip": args.skip}
-  return file.complete and {name: file.settings.get(name) for name in asked} == asked
+  has = lambda said, wanted: all(said.get(key) == value for key, value in wanted.items())
+  return file.complete and has(file.settings, asked) and has(trained, recipe)
 
 
 def _train(args, out, name, seed):
   """Types the training, and before it what it needs."""
-  flags = ["--noise", f"{args.noise:g}", "--objective", name, *SETTINGS[name], "--seed", seed]
-  flags += ["--epochs", args.epochs, "--batch", args.batch, "--lr_step_size", max(1, args.epochs // 3)]
+  recipe = _recipe(args, name, seed)
+  flags = ["--noise", f"{args.noise:g}", *(word for pair in recipe.items() for word in pair)]
   if name == "catrs":
     votes, model = out / f"votes_{seed}.tsv", out / f"{FIRST}_{seed}"
     own = ["--split", "train", "--fixed", "--N", args.vote_N]

@@ -1,5 +1,6 @@
 """experiments/robust_training.py: objectives side by side, and nothing done twice."""
 
+import argparse
 import shutil
 
 import robust_training
@@ -38,3 +39,18 @@ def test_objectives_stand_beside_gaussian_and_nothing_is_done_twice(tmp_path, ca
   assert {p: v for p, v in again.items() if p.suffix != ".png"} == {
     p: v for p, v in first.items() if p.suffix != ".png"
   }
+  file = out / "consistency_0.tsv"
+  args = robust_training.parser().parse_args(flags)
+  assert robust_training._is_done(args, file, "consistency", 0)
+  for name, seed, change in (
+    ("stability", 0, {}),
+    ("consistency", 1, {}),
+    ("consistency", 0, {"epochs": 3}),
+    ("consistency", 0, {"noise": 0.25}),
+    ("consistency", 0, {"arch": "lenet"}),
+    ("consistency", 0, {"dataset": "mnist"}),
+    ("consistency", 0, {"N": 300}),
+    ("consistency", 0, {"skip": 20}),
+  ):
+    other = argparse.Namespace(**vars(args) | change)
+    assert not robust_training._is_done(other, file, name, seed), (name, seed, change)
