@@ -5,17 +5,16 @@ Nothing here imports PyTorch: it comes as an argument from where it is known to 
 
 import copy
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from rsjax.classifiers import normalization
+from rsjax.classifiers import normalization, torch_inside
 from rsjax.classifiers.classifier import some
+from rsjax.classifiers.torch_inside import Answer
 from rsjax.data import named
 from rsjax.errors import InputError
-
-_GREY = 2  # of a mean or standard deviation, above which it is not one of pixels in [0, 1]
 
 
 def shape_of(given: Sequence[int]) -> tuple[int, ...]:
@@ -45,7 +44,7 @@ def in_evaluation(torch: Any, module: Any) -> Any:
       raise InputError(f"forward of {name or 'the module'} was replaced by a function: define it in a class")
   try:
     wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
-    module = _copied(module, wrappers).cpu().eval().requires_grad_(False)
+    module = _plain(torch, _copied(module, wrappers).cpu().eval()).requires_grad_(False)
   except Exception as error:
     if "deepcopy protocol" in str(error):
       raise InputError(
@@ -78,10 +77,25 @@ def _copied(module: Any, wrappers: tuple[Any, ...]) -> Any:
   return copy.deepcopy(module, copies)
 
 
-def normalization_of(module: Any, given: Any, shape: tuple[int, ...], uses: Callable[[list[Any]], bool]) -> Any:
+def _plain(torch: Any, module: Any) -> Any:
+  """The module, whose weights are no longer computed from others, as by spectral_norm; it is changed.
+
+  PyTorch's remove_parametrizations would also change the module of which this one is a copy: they share a class.
+  """
+  for layer in module.modules():
+    if torch.nn.utils.parametrize.is_parametrized(layer):
+      weights = {name: getattr(layer, name).detach() for name in layer.parametrizations}
+      del layer.parametrizations
+      layer.__class__ = layer.__class__.__bases__[0]
+      for name, weight in weights.items():
+        layer.register_parameter(name, torch.nn.Parameter(weight))
+  return module
+
+
+def normalization_of(module: Any, given: Any, shape: tuple[int, ...], answer: Answer, dtype: str) -> Any:
   """(mean, std) with which inputs are normalised before the module; None: it takes them as they are.
 
-  `uses` says whether the module's logits depend on some of its tensors.
+  `answer` and `dtype`: as for `torch_inside.normalising`.
   """
   if len(shape) != 3:
     if given not in (None, "inside"):
@@ -89,32 +103,31 @@ def normalization_of(module: Any, given: Any, shape: tuple[int, ...], uses: Call
         f"normalization is for images, but example_shape is {shape}: normalise within the module"
       )
     return None
+  if given == "inside":
+    return None
   channels = shape[-1]
-  held = {
-    f"{place}.{name}".removeprefix("."): value
-    for place, layer in module.named_modules()
-    for name, value in {**vars(layer), **layer._buffers, **layer._parameters}.items()
-    if normalization.is_one(name) and getattr(value, "numel", int)() in (1, channels)
-  }
-  inside = normalization.are_both([*held]) and uses([*held.values()])
-  grey = [name for name, value in held.items() if float(value.detach().abs().max()) > _GREY]
-  if given is None and inside and grey:
+  inside, grey = torch_inside.normalising(module, answer, shape, dtype)
+  if grey and given is None:
     raise InputError(
       f"the module gets pixels in [0, 1], which {some(grey)} cannot be for: divide means and deviations "
-      'of grey levels by 255, or give normalization="inside" if the module multiplies its input by 255 first'
+      "of grey levels by 255, or let the module multiply its input by 255 first"
     )
-  idle = "" if inside or not held else f" (its logits do not depend on {some([*held])})"
-  if given == "inside" or (given is None and inside):
+  if inside and given is None:
     return None
+  if inside:
+    raise InputError(
+      f"the module normalises its input itself, by {some(inside)}: leave out normalization, or images are "
+      "normalised twice; if it was trained with both, put both into the module"
+    )
   statistics = {name: entry.statistics for name, entry in named.SETS.items() if entry.statistics}
   if given is None or (isinstance(given, str) and given not in statistics):
+    idle = [name for name, _ in _named_tensors(module, channels)]
     raise InputError(
       'normalization must be "inside", if the module takes pixels in [0, 1], '
       f"{' or '.join(map(repr, statistics))}, or (mean, std) with one number per channel: weights work only "
-      f"with the one that they were trained with; got {given!r}{idle}"
+      f"with the one that they were trained with; got {given!r}"
+      + (f" ({some(idle)}: its input is not normalised by them)" if idle else "")
     )
-  if inside:
-    raise InputError(f"the module holds its normalisation ({some([*held])}): leave out normalization")
   try:
     mean, std = (tuple(map(float, part)) for part in (statistics[given] if isinstance(given, str) else given))
   except (TypeError, ValueError) as error:
@@ -123,6 +136,14 @@ def normalization_of(module: Any, given: Any, shape: tuple[int, ...], uses: Call
     ) from error
   normalization.check(mean, std, "normalization", channels)
   return np.array(mean, np.float32), np.array(std, np.float32)
+
+
+def _named_tensors(module: Any, channels: int) -> Iterator[tuple[str, Any]]:
+  """(name, tensor) of those that are called a mean or a standard deviation, one number or one per channel."""
+  for place, layer in module.named_modules():
+    for name, value in {**vars(layer), **layer._buffers, **layer._parameters}.items():
+      if normalization.is_one(name) and getattr(value, "numel", int)() in (1, channels):
+        yield f"{place}.{name}".removeprefix("."), value
 
 
 def dtype_of(torch: Any, module: Any) -> str:

@@ -47,7 +47,8 @@ def from_torch(
     example_shape: (h, w, c) of an image, or the shape of another input, as rsjax gets it, without the batch.
     normalization: for images: "inside", if the module takes pixels in [0, 1], because it normalises them itself
       or was trained on them; the name of a data set, "cifar10" or "imagenet"; or (mean, std), one number per
-      channel, in units of [0, 1] pixels. It may be left out if the module holds tensors called mean and std.
+      channel, in units of [0, 1] pixels. It may be left out if the module itself normalises by numbers that it
+      holds, under any name (`torch_inside`).
     channels_first: whether the last axis comes before the others in the module's input; None: for images.
 
   Returns:
@@ -66,8 +67,8 @@ def from_torch(
   moved = len(shape) == 3 if channels_first is None else channels_first
   dtype = given.dtype_of(torch, module)
   x = np.random.default_rng(0).normal(0.5, 0.5, (_PROBES, *shape)).astype(np.float32)
-  uses = lambda tensors: _uses(torch, module, tensors, _prepared(x, None, moved), dtype)
-  pair = given.normalization_of(module, normalization, shape, uses)
+  answer = lambda images: _answer(torch, module, _prepared(images, None, moved), dtype)
+  pair = given.normalization_of(module, normalization, shape, answer, dtype)
   with _named_layers(module) as place:
     wanted = _by_pytorch(torch, module, _prepared(x, pair, moved), dtype)
     apply, variables = _by_jax(torch, torchax, module, shape, pair, moved, dtype)
@@ -126,23 +127,22 @@ def _by_pytorch(torch: Any, module: Any, x: np.ndarray, dtype: str) -> np.ndarra
       "the module answers differently each time in evaluation mode: something in it is random, such as "
       "torch.nn.functional.dropout without training=self.training"
     )
+  if _answer(torch, module, x[:-1], dtype) is None:
+    raise InputError(
+      f"the module takes {len(x)} inputs, but fails with {len(x) - 1}: it must take any number, so "
+      "write -1, or len(x), where it reshapes them"
+    )
   return found[0]
 
 
-def _uses(torch: Any, module: Any, tensors: Sequence[Any], x: np.ndarray, dtype: str) -> bool:
-  """Whether the module's logits depend on some of its tensors."""
-  before, kept = _by_pytorch(torch, module, x, dtype), [tensor.clone() for tensor in tensors]
+def _answer(torch: Any, module: Any, x: np.ndarray, dtype: str) -> np.ndarray | None:
+  """The module's logits by PyTorch, or None where it fails, or where they are not finite."""
   try:
     with torch.no_grad():
-      for tensor in tensors:
-        tensor.add_(1)
-    return not np.array_equal(_by_pytorch(torch, module, x, dtype), before)
-  except InputError:  # logits are not finite with these
-    return True
-  finally:
-    with torch.no_grad():
-      for tensor, value in zip(tensors, kept):
-        tensor.copy_(value)
+      logits = _logits(module(torch.from_numpy(x).to(getattr(torch, dtype)))).float().numpy()
+  except Exception:  # of any kind, by what the module's numbers were changed to
+    return None
+  return logits if np.isfinite(logits).all() else None
 
 
 def _by_jax(

@@ -14,7 +14,7 @@ pytest.importorskip("torchax", reason="torchax is not installed: PyTorch's modul
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: its modules are not tried")
 from torch import nn  # noqa: E402
 from torch.nn.utils import prune  # noqa: E402
-from torch_networks import Normalize, published, random_network  # noqa: E402
+from torch_networks import Normalize, published  # noqa: E402
 
 SHAPE = (8, 8, 3)
 
@@ -179,6 +179,20 @@ def test_wrappers_for_several_devices_are_left_out():
     assert type(held[1]) is kind, "the module given is left as it was"
 
 
+@pytest.mark.parametrize("kind", ["spectral_norm", "weight_norm", "orthogonal"])
+def test_weights_that_are_computed_from_others_are_taken_as_they_are_in_evaluation(kind):
+  torch.manual_seed(0)
+  layer = getattr(nn.utils.parametrizations, kind)(nn.Conv2d(3, 4, 3))
+  module = nn.Sequential(layer, nn.ReLU(), flat(inputs=144)).train()
+  module(torch.rand(2, 3, *SHAPE[:2]))
+  apply, variables = rsjax.from_torch(module, SHAPE, normalization="inside")
+  assert module.training and nn.utils.parametrize.is_parametrized(layer), "the module given is left as it was"
+  x = inputs(*SHAPE)
+  wanted = by_pytorch(module, np.moveaxis(x, -1, 1))
+  np.testing.assert_allclose(apply(variables, x), wanted, atol=1e-5)
+  assert set(variables) == {"0.weight", "0.bias", "2.1.weight", "2.1.bias"}
+
+
 class Function(nn.Module):
   """A layer that computes a function."""
 
@@ -245,6 +259,10 @@ by_value = lambda x: x if x.sum() > 0 else -x
     ),
     (lambda: flat(Function(in_bfloat16)), "differ from PyTorch's by .* or forward enters torch.autocast"),
     (pruned, "call torch.nn.utils.prune.remove or torch.nn.utils.remove_weight_norm"),
+    (
+      lambda: nn.Sequential(Function(lambda x: x.view(4, 192)), nn.Linear(192, 4)),
+      "4 inputs, but fails with 3",
+    ),
     (lambda: "module", "module must be a torch.nn.Module, got str"),
   ],
 )
@@ -301,15 +319,123 @@ def test_a_normalisation_in_grey_levels_is_refused_unless_it_is_said_to_be_right
   with pytest.raises(InputError, match=r"\[0, 1\], which .* cannot be for: divide means .* by 255"):
     rsjax.from_torch(nn.Sequential(grey, flat()), SHAPE)
   module = nn.Sequential(Function(lambda x: 255 * x), grey, flat())
-  apply, variables = rsjax.from_torch(module, SHAPE, normalization="inside")
+  x = np.random.default_rng(0).random((2, *SHAPE), np.float32)
+  for settings in ({}, {"normalization": "inside"}):
+    apply, variables = rsjax.from_torch(module, SHAPE, **settings)
+    np.testing.assert_allclose(apply(variables, x), by_pytorch(module, np.moveaxis(x, -1, 1)), atol=1e-4)
+
+
+class Inside(nn.Module):
+  """Computes something of its input, by numbers of any name, before a network, and more after it."""
+
+  def __init__(self, before, net=None, after=lambda self, logits: logits, **numbers):
+    super().__init__()
+    self.before, self.after = before, after
+    self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), flat(inputs=144)) if net is None else net
+    for name, value in numbers.items():
+      if isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter):
+        self.register_buffer(name, value)
+      else:
+        setattr(self, name, value)
+
+  def forward(self, x):
+    return self.after(self, self.net(self.before(self, x)))
+
+
+def channels(*values):
+  return torch.tensor(values)[:, None, None]
+
+
+def by_list(self, x):
+  return (x - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None]
+
+
+MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
+NORMALISING = {
+  "pixel_mean, pixel_std": lambda: Inside(
+    lambda self, x: (x - self.pixel_mean) / self.pixel_std, pixel_mean=channels(*MEAN), pixel_std=channels(*STD)
+  ),
+  "mean, inv_std": lambda: Inside(
+    lambda self, x: (x - self.mean) * self.inv_std, mean=channels(*MEAN), inv_std=1 / channels(*STD)
+  ),
+  "scale": lambda: Inside(  # of scale and shift, the scale shows it
+    lambda self, x: x * self.scale + self.shift, scale=1 / channels(*STD), shift=channels(-2.0, -2.0, -1.7)
+  ),
+  "m, s": lambda: Inside(
+    lambda self, x: (255 * x - self.m) / self.s, m=torch.tensor(124.0), s=torch.tensor(60.0)
+  ),
+  "m": lambda: Inside(lambda self, x: 255 * x.flip(1) - self.m, m=channels(104.0, 117.0, 123.0)),
+  "divisor": lambda: Inside(lambda self, x: x / self.divisor, divisor=0.3),
+  "learned": lambda: Inside(lambda self, x: x - self.learned, learned=nn.Parameter(torch.full((3, 8, 8), 0.5))),
+  "mean, std": lambda: Inside(by_list, mean=[*MEAN], std=STD),
+  "middle": lambda: Inside(
+    lambda self, x: (x.clamp(0, 1) * 255).round() / 255 - channels(*self.middle).float(), middle=np.array(MEAN)
+  ),
+  "net.0.means, net.0.sds": lambda: Inside(
+    lambda self, x: nn.functional.avg_pool2d(x, 2),
+    nn.Sequential(Normalize(MEAN, STD), nn.Conv2d(3, 4, 3), nn.ReLU(), flat(inputs=16)),
+  ),
+}
+
+
+@pytest.mark.parametrize("names", NORMALISING)
+def test_a_module_that_normalises_is_not_normalised_twice_whatever_its_numbers_are_called(names):
+  torch.manual_seed(0)
+  module = NORMALISING[names]()
+  kept = {name: value.clone() for name, value in module.state_dict().items()}
+  with pytest.raises(InputError, match=re.escape(f"itself, by {names}: leave out normalization")):
+    rsjax.from_torch(module, SHAPE, normalization="cifar10")
+  apply, variables = rsjax.from_torch(module, SHAPE)
   x = np.random.default_rng(0).random((2, *SHAPE), np.float32)
   np.testing.assert_allclose(apply(variables, x), by_pytorch(module, np.moveaxis(x, -1, 1)), atol=1e-4)
+  assert all(torch.equal(value, kept[name]) for name, value in module.state_dict().items())
 
 
-def test_a_module_that_normalises_is_not_normalised_twice():
-  module = nn.Sequential(Normalize((0.5,) * 3, (0.25,) * 3), random_network("cifar_resnet8", 3))
-  with pytest.raises(InputError, match=re.escape("holds its normalisation (0.means, 0.sds): leave out")):
-    rsjax.from_torch(module, (32, 32, 3), normalization="cifar10")
+class OneChannel(nn.Module):
+  """A network whose middle layer has a mean and a standard deviation of one number each."""
+
+  def __init__(self):
+    super().__init__()
+    self.first, self.last, self.middle = nn.Conv2d(1, 4, 3), flat(inputs=144), nn.Module()
+    self.middle.register_buffer("mean", torch.tensor([0.2]))
+    self.middle.register_buffer("std", torch.tensor([0.7]))
+
+  def forward(self, x):
+    return self.last((self.first(x).relu() - self.middle.mean) / self.middle.std)
+
+
+NOT_NORMALISING = {
+  "a mean of features": (OneChannel, (8, 8, 1)),
+  "a temperature": (lambda: Inside(lambda self, x: x, after=lambda self, y: y / self.t, t=0.5), SHAPE),
+  "a temperature of a network without biases": (
+    lambda: Inside(
+      lambda self, x: x,
+      nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4, bias=False)),
+      lambda self, y: y / self.t,
+      t=torch.tensor(0.5),
+    ),
+    SHAPE,
+  ),
+  "an offset of the logits": (
+    lambda: Inside(lambda self, x: x, flat(classes=3), lambda self, y: y - self.m, m=torch.rand(3)),
+    SHAPE,
+  ),
+  "a prompt": (lambda: Inside(lambda self, x: x + self.p, p=nn.Parameter(torch.rand(3, 8, 8))), SHAPE),
+  "a batch norm of images": (lambda: nn.Sequential(nn.BatchNorm2d(3), flat()), SHAPE),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_NORMALISING)
+def test_other_numbers_of_a_module_are_no_normalisation(kind):
+  torch.manual_seed(0)
+  make, shape = NOT_NORMALISING[kind]
+  module, pair = make(), ([0.4] * shape[2], [0.2] * shape[2])
+  with pytest.raises(InputError, match='normalization must be "inside"'):
+    rsjax.from_torch(module, shape)
+  apply, variables = rsjax.from_torch(module, shape, normalization=pair)
+  x = np.random.default_rng(0).random((2, *shape), np.float32)
+  wanted = by_pytorch(module, np.moveaxis((x - 0.4) / 0.2, -1, 1).astype(np.float32))
+  np.testing.assert_allclose(apply(variables, x), wanted, rtol=1e-3, atol=1e-4)
 
 
 class Holds(nn.Module):
@@ -330,7 +456,7 @@ class Holds(nn.Module):
 @pytest.mark.parametrize("used_in_training", [False, True])
 def test_statistics_that_the_module_does_not_use_are_no_normalisation(used_in_training):
   module = Holds(used_in_training)
-  with pytest.raises(InputError, match=r'must be "inside".*logits do not depend on mean, std'):
+  with pytest.raises(InputError, match=r'must be "inside".*mean, std: its input is not normalised by them'):
     rsjax.from_torch(module, SHAPE)
   apply, variables = rsjax.from_torch(module, SHAPE, normalization=([0.4] * 3, [0.2] * 3))
   x = np.random.default_rng(0).random((2, *SHAPE), np.float32)
