@@ -80,7 +80,7 @@ def _copied(module: Any, wrappers: tuple[Any, ...]) -> Any:
 def _plain(torch: Any, module: Any) -> Any:
   """The module, whose weights are no longer computed from others, as by spectral_norm; it is changed.
 
-  PyTorch's remove_parametrizations would also change the module of which this one is a copy: they share a class.
+  PyTorch's remove_parametrizations would also change the module that this one is a copy of: they share a class.
   """
   for layer in module.modules():
     if torch.nn.utils.parametrize.is_parametrized(layer):

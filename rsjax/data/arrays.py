@@ -1,13 +1,16 @@
 """Data sets that are arrays: scikit-learn's digits and .npz files."""
 
 import collections
+import contextlib
 import hashlib
 import importlib.util
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from rsjax.data import repeats
 from rsjax.data.dataset import Dataset
 from rsjax.data.pixels import DARK, odd_pixels
 from rsjax.errors import InputError
@@ -51,6 +54,7 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
       images = archive[f"x_{split}"]
       other = {"train": "test", "test": "train"}[split]
       other_is_dark = _is_dark(archive, f"x_{other}")
+      twice = repeats.told(images, _rows(archive, "x_train", images)) if split == "test" else None
   except InputError:
     raise
   except Exception as error:  # NumPy raises many kinds: not a zip, truncated, pickled objects
@@ -99,6 +103,8 @@ def npz(name: str, path: pathlib.Path, split: str) -> Dataset:
     notes.append(
       f"{name}: no pixel of x_{other} is above {DARK}, but pixels of x_{split} are: have they one scale?"
     )
+  if twice:
+    notes.append(f"{name}: {twice}")
   if classes is None and (told := _other_numbers(known)):
     notes.append(f"{name}: {told}")
   if lowest > 0 and classes is None:
@@ -123,14 +129,33 @@ def _other_numbers(labels: dict[str, np.ndarray]) -> str | None:
 
 def _is_dark(archive: Any, key: str) -> bool:
   """Whether an array is there, is uint8, and has no pixel above DARK; reads no more of it than this needs."""
+  with _opened(archive, key) as (file, (_, _, dtype)):
+    if dtype != np.uint8:
+      return False
+    return all(max(part) <= DARK for part in iter(lambda: file.read(_PART), b""))
+
+
+def _rows(archive: Any, key: str, images: np.ndarray) -> Iterator[bytes]:
+  """The images of an array one by one, without holding all; none if it is not there, or not like `images`."""
+  with _opened(archive, key) as (file, (shape, columns_first, dtype)):
+    if dtype != images.dtype or shape[1:] != images.shape[1:] or not images.size:
+      return
+    if columns_first:
+      yield from (image.tobytes() for image in archive[key])
+    else:
+      yield from iter(lambda: file.read(images[0].size), b"")
+
+
+@contextlib.contextmanager
+def _opened(archive: Any, key: str) -> Iterator[tuple[Any, tuple[tuple[int, ...], bool, Any]]]:
+  """(an array's file in an archive, (shape, in Fortran's order?, dtype)); the dtype is None without one."""
   if f"{key}.npy" not in archive.zip.namelist():
-    return False
+    yield None, ((), False, None)
+    return
   with archive.zip.open(f"{key}.npy") as file:
     version = np.lib.format.read_magic(file)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    if header(file)[2] != np.uint8:
-      return False
-    return all(max(part) <= DARK for part in iter(lambda: file.read(_PART), b""))
+    yield file, header(file)
 
 
 def are_whole(labels: np.ndarray) -> bool:

@@ -3,10 +3,12 @@
 import collections
 import contextlib
 import hashlib
+import itertools
 import pathlib
 
 import numpy as np
 
+from rsjax.data import repeats
 from rsjax.data.dataset import Dataset
 from rsjax.data.lazy import LazyImages
 from rsjax.data.pixels import DARK, odd_pixels
@@ -52,7 +54,11 @@ def folder(name: str, path: pathlib.Path, split: str) -> Dataset:
     digest.update(file.name.encode(errors="surrogateescape") + b"\0" + _file_digest(file))
   if images.turned:
     digest.update(b"turned")  # results of versions that read the same files without turning them differ
-  texts = (*_ignored(roots[0], here), *_altered(images), *_scales(roots[0].name, held))
+  texts = [*_ignored(roots[0], here), *_altered(images), *_scales(roots[0].name, held)]
+  if split == "test" and (
+    told := repeats.told_of_files(files, itertools.chain(*held.get("train", {}).values()))
+  ):
+    texts.append(told)
   notes = tuple(f"{name}: {text}" for text in texts)
   return Dataset(
     name,

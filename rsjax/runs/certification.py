@@ -194,11 +194,16 @@ def _check_answers(outfile: Any, manifest: Manifest) -> None:
     return
   last = begun["sessions"][-1] if begun["sessions"] else {}
   same = all(last.get(name) == manifest.session[name] for name in ("jax", "device"))
+  held = [about.get("constants") for about in (begun["about"], manifest.about)]
   if inspection.different(before, now, same):
-    raise InputError(
-      f"{outfile} was begun with another classifier: its variables are the same, but its logits for "
-      f"image {manifest.indices[0]} differ; give another path"
-    )
+    differ = f"its logits for image {manifest.indices[0]} differ"
+  elif same and None not in held and held[0] != held[1]:
+    differ = "arrays that `apply` holds itself differ, such as weights in a closure"
+  else:
+    return
+  raise InputError(
+    f"{outfile} was begun with another classifier: its variables are the same, but {differ}; give another path"
+  )
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     name: the name by which result files identify the classifier; None: they identify it by its variables.
     image_shape: (h, w, c) of the images that it takes; None: not known.
     dtype: what it computes in, as files record it; None: not known.
+    notes: what a reader of its files must know.
 
   Raises:
     InputError: as for `smoothing.Smoothed`, for a name that is empty or not a string, and for variables that
@@ -46,6 +47,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
   name: str | None = None
   image_shape: tuple[int, int, int] | None = None
   dtype: str | None = None
+  notes: tuple[str, ...] = ()
 
   def __post_init__(self) -> None:
     given.check_apply(self.apply)
@@ -156,8 +158,8 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
       time_budget: seconds after which the run ends, as by an interrupt; without another rule, as for "anytime".
       seed: the seed of the noise, which is a function of (seed, index, draw number).
       indices: which images, by their position; None: all. The noise of an image depends on its position.
-      file: a result file to which each row is written at once. If it exists with the same images, labels,
-        variables and settings, and the same logits for the first image, it is continued. Needs labels.
+      file: a result file to which each row is written at once; it needs labels. If it exists with the same
+        images, labels, settings and classifier (by variables, first logits and constants), it is continued.
       progress: whether a bar is shown on stderr.
       execution: what decides speed, and never a result.
 
@@ -278,7 +280,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
       procedure or given.exact(self.noise, images, chosen),
       seed,
       classifier=self.name,
-      about={"images": len(images)},
+      about={"images": len(images)} | ({"notes": [*self.notes]} if self.notes else {}),
       dtype=self.dtype,
     )
     if chosen:

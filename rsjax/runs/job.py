@@ -120,8 +120,12 @@ class Job:
     return {"image_shape": list(self.first_image().shape)} if self.indices else {}
 
   def _first_logits(self) -> dict[str, Any]:
-    """Some logits for the first image, which distinguish functions with the same variables."""
+    """First logits and a digest of what `apply` holds, which tell functions of the same variables apart."""
     if self.settings is not None or not self.indices:
       return {}
-    logits = self.smoothed.inspector.logits(self.first_image())
-    return {"first logits": [float(f"{value:.7g}") for value in logits[:_LOGITS]]}
+    inspector, image = self.smoothed.inspector, self.first_image()
+    logits = inspector.logits(image)
+    return {
+      "first logits": [float(f"{value:.7g}") for value in logits[:_LOGITS]],
+      "constants": inspector.constants(image),
+    }

@@ -78,4 +78,5 @@ def load(
   dtype = dtype or devices.default_dtype()
   apply, variables = classifier.inference(dtype)
   shape = None if denoiser else classifier.members[0].spec.image_shape
-  return SmoothedClassifier(apply, variables, noise, None, shape, dtype)
+  unfinished = tuple(split.unfinished(classifier))
+  return SmoothedClassifier(apply, variables, noise, None, shape, dtype, unfinished)

@@ -154,7 +154,7 @@ def job_from(
       "dataset": dataset.name,
       "images": len(dataset),
       "selected": len(selection.all_shards(len(dataset))),
-      "notes": [*dataset.notes, *_trained_on(dataset, classifier)],
+      "notes": [*dataset.notes, *_trained_on(dataset, classifier), *unfinished(classifier)],
       "checkpoint": classifier.metadata,
     },
     name=lambda: f"{classifier.metadata['arch']} {dtype}",
@@ -180,14 +180,23 @@ def _batch_norm(classifier: Base, dtype: str) -> str:
 
 def notes(noise: Noise, classifier: Base) -> list[str]:
   """Notes about what is allowed, but often a mistake; each once."""
+  facing = _networks(classifier)[-1:] if isinstance(classifier, Denoised) else _networks(classifier)
+  found = [f"{name}{note}" for name, metadata in facing for note in _of_noise(noise, metadata)]
+  return list(dict.fromkeys([*found, *unfinished(classifier)]))
+
+
+def _networks(classifier: Base) -> list[tuple[str, dict[str, Any]]]:
+  """(what it is called, metadata) of each network: the members, and a denoiser last."""
   called = "the classifier" if len(classifier.members) == 1 else "a member of the ensemble"
   networks = [(called, member.metadata) for member in classifier.members]
-  facing = networks  # the noise
   if isinstance(classifier, Denoised):
-    facing = [("the denoiser", classifier.denoiser.metadata)]
-    networks += facing
-  found = [f"{name}{note}" for name, metadata in facing for note in _of_noise(noise, metadata)]
-  found += [f"{name}{note}" for name, metadata in networks for note in _of_training(metadata)]
+    networks.append(("the denoiser", classifier.denoiser.metadata))
+  return networks
+
+
+def unfinished(classifier: Base) -> list[str]:
+  """A note for each network whose training has not ended, each once."""
+  found = [f"{name}{note}" for name, metadata in _networks(classifier) for note in _of_training(metadata)]
   return list(dict.fromkeys(found))
 
 

@@ -24,6 +24,7 @@ from scipy import special
 from rsjax import devices
 from rsjax.errors import InputError
 from rsjax.noise import is_exact, perturb_for_training, threefry
+from rsjax.smoothing import constants
 from rsjax.smoothing.inputs import IMAGES, Inputs
 from rsjax.smoothing.votes import class_count
 
@@ -123,6 +124,11 @@ class Inspector:
     """float64[classes]: the logits of one noisy image, the same at each call: they tell classifiers apart."""
     class_count(self._apply, self._variables, image.shape)
     return self._run(np.stack([self._noisy(image, 0)] * _ROWS))[0]
+
+  def constants(self, image: np.ndarray) -> str:
+    """A digest of the arrays that `apply` holds itself, such as weights in a closure (`constants.digest`)."""
+    batch = jax.ShapeDtypeStruct((_ROWS, *image.shape), np.float32)
+    return constants.digest(self._logits, self._variables, batch)
 
   def look(self, images: Sequence[np.ndarray], labels: NDArray[np.int64] | None = None) -> Look:
     """The answers for some images, without noise and with one draw of it, and what is odd about them.

@@ -369,3 +369,28 @@ def test_images_that_are_read_on_access_have_slices_like_arrays(folder):
   np.testing.assert_array_equal(images[np.int64(2)], whole[2])
   with pytest.raises(IndexError):
     images[6]
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_test_images_that_are_training_images_are_noted(save, tmp_path):
+  rng = np.random.default_rng(0)
+  train, test = (rng.integers(0, 256, (count, 8, 8, 3), np.uint8) for count in (50, 30))
+  told = lambda: (save(tmp_path / "x.npz", **arrays), data.load(str(tmp_path / "x.npz"), "test").notes)[1]
+  arrays = {"x_train": train, "y_train": np.arange(50) % 5, "x_test": test, "y_test": np.arange(30) % 5}
+  assert told() == ()
+  test[[7, 20]] = train[[40, 3]]
+  assert [note.partition(".npz: ")[2] for note in told()] == [
+    "2 of 30 test images are training images, too, the first of them image 7: they say nothing about new images"
+  ]
+  arrays["x_train"] = np.asfortranarray(train)  # cannot be read image by image
+  assert len(told()) == 1
+  assert data.load(str(tmp_path / "x.npz"), "train").notes == ()
+  arrays["x_train"] = train[:, :4]
+  assert told() == ()
+
+
+def test_files_that_are_in_both_splits_of_a_folder_are_noted(folder):
+  shutil.copy(folder / "train" / "bee" / "1.png", folder / "val" / "cow" / "5.png")
+  (told,) = data.load(str(folder), "test").notes
+  assert "1 of 7 test images is a training image, too, the first of them image 6: it says nothing" in told
+  assert data.load(str(folder), "train").notes == ()

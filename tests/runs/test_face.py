@@ -1,5 +1,6 @@
 """The Python face: `rsjax.smooth`, `load` and `read`, as a newcomer uses them."""
 
+import pathlib
 import subprocess
 import sys
 import warnings
@@ -11,7 +12,9 @@ import pytest
 from helpers import linear, without_time
 
 import rsjax
-from rsjax import analysis, certify, data, procedures, results
+from rsjax import analysis, analyze, certify, data, procedures, results
+from rsjax.classifiers import checkpoint
+from rsjax.errors import ResultWarning
 from rsjax.noise import Gaussian
 from rsjax.procedures import Certify, Predict
 from rsjax.smoothing import Smoothed
@@ -368,6 +371,13 @@ def test_a_file_is_of_one_classifier(linear_variables, images, tmp_path):
     run(rsjax.smooth(within(w, b), (), sigma=0.25, name="yours"), file=path)
   with pytest.raises(rsjax.InputError, match="begun with another classifier"):
     run(rsjax.smooth(within(w + 0.1, b), (), sigma=0.25, name="mine"), file=path)
+  last = w.copy()
+  last[-1] += 1e-6  # less than rounding changes logits
+  for transformed in (lambda apply: apply, jax.jit, jax.checkpoint):
+    again = run(rsjax.smooth(transformed(within(w, b)), (), sigma=0.25, name="mine"), file=path)
+    assert again.radius.tolist() == found.radius.tolist()
+    with pytest.raises(rsjax.InputError, match="arrays that `apply` holds itself differ"):
+      run(rsjax.smooth(transformed(within(last, b)), (), sigma=0.25, name="mine"), file=path)
   both = [found.results, run(rsjax.smooth(within(w, b), (), sigma=0.25, name="yours")).results]
   assert "mine" in analysis.table(both, [0.0]) and "yours" in analysis.table(both, [0.0])
   for name in ("", " ", 3):
@@ -604,3 +614,20 @@ def test_pandas_missing_is_said_with_the_command_that_mends_it(g, images, monkey
   monkeypatch.setitem(sys.modules, "pandas", None)
   with pytest.raises(rsjax.InputError, match="pip install pandas"):
     found.to_pandas()
+
+
+def test_files_of_a_classifier_whose_training_has_not_ended_say_so(trained, tmp_path, capsys):
+  metadata, tree = checkpoint.read(pathlib.Path(trained) / "checkpoint")
+  checkpoint.save(tmp_path / "m", tree, metadata | {"epoch": 1})
+  assert (
+    certify.main(["digits", str(tmp_path / "m"), "0.25", str(tmp_path / "c.tsv"), "--max", "1", "--N", "100"])
+    == 0
+  )
+  with pytest.warns(ResultWarning, match="stands at epoch 1 of 2"):
+    g = rsjax.load(tmp_path / "m", sigma=0.25)
+  digits = data.load("digits", "test")
+  g.certify(digits.images, digits.labels, indices=[0], n=100, file=tmp_path / "p.tsv", progress=False)
+  capsys.readouterr()
+  for name in ("c.tsv", "p.tsv"):
+    assert analyze.main([str(tmp_path / name)]) == 0
+    assert "the classifier's training stands at epoch 1 of 2" in capsys.readouterr().err
