@@ -25,7 +25,8 @@ def local(path: Any) -> pathlib.Path:
 
   Raises:
     InputError: for an address such as gs://bucket/x, which would become a local folder `gs:`; for ~, which
-      would become a folder `~`; for a name that is too long; and for anything that is not a path.
+      would become a folder `~`; for -, which other programs take for stdout; for a name that is too long; and
+      for anything that is not a path.
   """
   try:
     text = os.fsdecode(path)
@@ -42,6 +43,8 @@ def local(path: Any) -> pathlib.Path:
     raise InputError(
       f"{text}: ~ is only known to shells: give {os.path.expanduser(text)}, or ./{text} if it is meant"
     )
+  if text == "-":
+    raise InputError("- is no file here, neither stdin nor stdout: give a path")
   path = pathlib.Path(text)
   if long := [part for part in path.parts if len(os.fsencode(part)) > _LONGEST]:
     raise InputError(

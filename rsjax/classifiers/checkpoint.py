@@ -148,11 +148,15 @@ def _metadata(path: pathlib.Path) -> Any:
   try:
     with _alone():
       metadata = ocp.metadata(path)
-  except Exception as error:  # Orbax raises many kinds for what is not its own
+  except (
+    Exception
+  ):  # Orbax raises many kinds for what is not its own; its long traceback would tell users nothing
     files.check_readable(path)
     if (path / "log.tsv").exists():
-      raise InputError(f"{path} holds a training that has not ended: the same command continues it") from error
-    raise InputError(f"{path} is not a checkpoint of rsjax: give a directory that rsjax.train wrote") from error
+      raise InputError(
+        f"{path} holds a training that has saved nothing yet: the same rsjax.train command continues it"
+      ) from None
+    raise InputError(f"{path} is not a checkpoint of rsjax: give a directory that rsjax.train wrote") from None
   if (metadata.custom_metadata or {}).get("format") != FORMAT:
     raise InputError(f"{path} is not a checkpoint of rsjax (format {FORMAT}), or is of a later version")
   return metadata

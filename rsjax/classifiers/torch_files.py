@@ -74,6 +74,10 @@ def read(path: str | pathlib.Path, key: str | None = None) -> File:
   if len(copies) > 1:
     about["key"] = copy.key
   arch, num_classes, image_shape = _recognise(path, own)
+  if num_classes == 1:
+    raise InputError(
+      f"{path} holds a network with one output, which is no classifier: it must have two or more"
+    )
   _check_shapes(path, own, rest, arch, num_classes, image_shape)
   pair = normalization.of_file(path, rest, torch_states.facts(content))
   digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -74,6 +74,8 @@ def load(path: pathlib.Path) -> Any:
   torch = import_torch()
   if not path.is_file():
     raise InputError(f"{path} is not a file: give a checkpoint that PyTorch wrote")
+  if not path.stat().st_size:
+    raise InputError(f"{path} is empty: copy or download it again")
   try:
     if damage := _damage(path):
       raise InputError(f"{path} is cut short or damaged ({damage}): copy or download it again")

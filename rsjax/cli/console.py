@@ -1,5 +1,6 @@
 """How commands run: exit codes, error lines, and scripts of several commands."""
 
+import os
 import pathlib
 import re
 import shlex
@@ -48,7 +49,7 @@ def run(command: str, body: Callable[[Any], int | None], args: Any) -> int:
     except (ContradictionError, DivergedError, UnfinishedError, OSError) as error:
       if interrupts.code():
         return _say_interrupted(name)
-      print(f"{name}: {error}", file=sys.stderr)
+      print(f"{name}: {_said(error)}", file=sys.stderr)
       return 1
     except (KeyboardInterrupt, interrupts.Terminated):
       return _say_interrupted(name)
@@ -56,6 +57,13 @@ def run(command: str, body: Callable[[Any], int | None], args: Any) -> int:
       if interrupts.code():  # so did an extension module that was being imported
         return _say_interrupted(name)
       raise
+
+
+def _said(error: Exception) -> str:
+  """An error in words; one of the system with its file first."""
+  if isinstance(error, OSError) and isinstance(error.filename, str | bytes) and error.strerror:
+    return f"{os.fsdecode(error.filename)} cannot be read or written: {error.strerror}"
+  return str(error)
 
 
 def program(command: str) -> str:

@@ -60,7 +60,7 @@ class Parser(argparse.ArgumentParser):
     known, unknown = self.parse_known_args(args, namespace)
     if unknown:
       flags = [text.split("=")[0] for text in unknown if text.startswith("-")]
-      hints = dict.fromkeys(filter(None, map(self._meant, flags)))
+      hints = dict.fromkeys(filter(None, [*map(self._meant, flags), self._separated(unknown, known)]))
       self.error("; ".join([f"unrecognized arguments: {' '.join(unknown)}", *hints]))
     return known
 
@@ -94,6 +94,13 @@ class Parser(argparse.ArgumentParser):
     alike = {name.lower().replace("_", "-"): name for name in flags}
     near = difflib.get_close_matches(flag.lower().replace("_", "-"), alike, 1)
     return f"did you mean {alike[near[0]]}?" if near else None
+
+  def _separated(self, unknown: list[str], known: argparse.Namespace) -> str | None:
+    """A hint if numbers were separated by spaces, after a flag that takes them with commas."""
+    given = getattr(known, "radii", None)
+    if not isinstance(given, str) or not all(re.fullmatch(r"\d*\.?\d+", text) for text in unknown):
+      return None
+    return f"give --radii {','.join([given, *unknown])}, separated by commas"
 
 
 def radius(text: str) -> float | str:

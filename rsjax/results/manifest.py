@@ -97,8 +97,14 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     )
   try:
     manifest = json.loads(manifest_path(path).read_text())
-  except (OSError, ValueError) as error:
+  except OSError as error:
     raise InputError(f"{manifest_path(path)}, the manifest of {path}, cannot be read: {error}") from error
+  except ValueError as error:
+    what = f"not JSON ({error})" if manifest_path(path).stat().st_size else "empty"
+    raise InputError(
+      f"{manifest_path(path)}, the manifest of {path}, is {what}: restore it from a copy, or run the command "
+      "again with another path"
+    ) from error
   if (
     not isinstance(manifest, dict)
     or manifest.get("format") not in (FORMAT, *_EARLIER)

@@ -260,9 +260,12 @@ def _check_member(dataset: data.Dataset, classifier: Classifier, resized: bool) 
       f"but the checkpoint is for {_by(spec.image_shape)}"
     )
   if dataset.num_classes != spec.num_classes:
+    mend = (
+      " (a .npz of only some of the classes needs class_names, one string per class; labels are counted from 0)"
+    )
     raise InputError(
       f"{dataset.name} has {dataset.num_classes} classes, but the checkpoint has {spec.num_classes}"
-      " (a .npz of only some of the classes needs class_names, one string per class; labels are counted from 0)"
+      + (mend if dataset.name.endswith(".npz") else "")
     )
   names = classifier.metadata.get("classes")
   if names and dataset.classes and tuple(names) != dataset.classes:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import traceback
 
 import jax
 import numpy as np
@@ -101,8 +102,11 @@ def test_missing_and_foreign_checkpoints_are_refused(tmp_path, path, variables):
 
 def test_a_training_that_has_not_ended_is_called_so(tmp_path):
   (tmp_path / "log.tsv").write_text("epoch\n")
-  with pytest.raises(InputError, match="a training that has not ended: the same command continues it"):
+  with pytest.raises(
+    InputError, match="saved nothing yet: the same rsjax.train command continues it"
+  ) as raised:
     checkpoint.load(tmp_path)
+  assert "orbax" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_damaged_checkpoints_are_refused(path):

@@ -302,7 +302,12 @@ def test_statistics_of_the_batch_are_found_by_the_check_at_the_start():
     (SHAPE, {"normalization": "mine"}, "got 'mine'"),
     (SHAPE, {"normalization": (0.5, 0.5)}, r"must be \(mean, std\)"),
     (SHAPE, {"normalization": ((125.0,) * 3, (60.0,) * 3)}, "divide it by 255"),
-    (SHAPE, {"normalization": ((0.5,), (0.5,))}, "cannot be used"),
+    (
+      SHAPE,
+      {"normalization": ((0.5,), (0.5,))},
+      r"mean \[0.5\] and std \[0.5\] must have one number per channel, and images have 3",
+    ),
+    ((8, 8, 1), {"normalization": "cifar10"}, "one number per channel, and images have 1"),
     ((3, 32, 32), {"normalization": "inside"}, r"channels before height and width: give \(h, w, c\)"),
     ((4,), {"normalization": "cifar10"}, "normalization is for images"),
     ((), {}, "example_shape must be"),

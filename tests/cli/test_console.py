@@ -38,6 +38,12 @@ def test_an_interrupt_that_a_library_turns_into_an_error_is_still_one(capsys):
     (InputError("give fewer `rows`\n  or more"), 2, "rsjax.certify: error: give fewer --batch or more\n"),
     (DivergedError("the loss is nan"), 1, "rsjax.certify: the loss is nan\n"),
     (OSError("no room"), 1, "rsjax.certify: no room\n"),
+    (
+      OSError(28, "No space left", "x.tsv"),
+      1,
+      "rsjax.certify: x.tsv cannot be read or written: No space left\n",
+    ),
+    (OSError(9, "Bad descriptor", 3), 1, "rsjax.certify: [Errno 9] Bad descriptor: 3\n"),
   ],
 )
 def test_an_error_is_one_line_and_an_exit_code(error, code, said, capsys):

@@ -35,6 +35,7 @@ RUN = ["digits", "c", "0.25", "o.tsv"]
       "invalid float value: '0,25': give 0.25, with a decimal point",
     ),
     (certify.main, ["digits", "c", "0,0.25", "o.tsv"], "give one number, with a decimal point"),
+    (certify.main, [*RUN, "--radii", "0", "0.25", ".5"], "give --radii 0,0.25,.5, separated by commas"),
     (train.main, ["digits", "convnet", "o", "--noise", "0,5"], "give 0.5, with a decimal point"),
     (visualize.main, ["digits", "o", "0", "0,0.25"], "give 0 0.25, separated by spaces"),
     (quickstart.main, ["--sigma", "0.12,0.25"], "give 0.12 0.25, separated by spaces"),

@@ -115,6 +115,14 @@ def test_a_manifest_without_rows_is_a_beginning(path):
   assert results.read(path).complete
 
 
+@pytest.mark.parametrize(("content", "said"), [("", "is empty"), ("{", r"is not JSON \(")])
+def test_a_manifest_that_was_lost_is_refused_with_the_mend(content, said, path):
+  write(path, INDICES)
+  results.manifest_path(path).write_text(content)
+  with pytest.raises(InputError, match=f"{said}.*: restore it from a copy, or run"):
+    results.read(path)
+
+
 def test_every_session_is_kept(path):
   write(path, INDICES[:1])
   write(path, INDICES[1:])
