@@ -30,9 +30,8 @@ def check(mean: Any, std: Any, whose: str, channels: int = 3) -> None:
     InputError: with `whose` (a file, a flag) in its message.
   """
   if len(mean) == len(std) != channels:
-    raise InputError(
-      f"{whose}: mean {list(mean)} and std {list(std)} must have one number per channel, and images have {channels}"
-    )
+    told = f"mean {list(mean)} and std {list(std)}"
+    raise InputError(f"{whose}: {told} must have one number per channel, and images have {channels}")
   if not (len(mean) == len(std) and np.isfinite([*mean, *std]).all() and min(std) > 0):
     raise InputError(f"{whose}: its normalisation cannot be used: mean {list(mean)}, std {list(std)}")
   if np.abs(mean).max() > 1 or max(std) > 1:
