@@ -102,9 +102,8 @@ def test_missing_and_foreign_checkpoints_are_refused(tmp_path, path, variables):
 
 def test_a_training_that_has_not_ended_is_called_so(tmp_path):
   (tmp_path / "log.tsv").write_text("epoch\n")
-  with pytest.raises(
-    InputError, match="saved nothing yet: the same rsjax.train command continues it"
-  ) as raised:
+  saved = r"saved nothing yet: the same rsjax\.train command continues it"
+  with pytest.raises(InputError, match=saved) as raised:
     checkpoint.load(tmp_path)
   assert "orbax" not in "".join(traceback.format_exception(raised.value))
 
