@@ -71,11 +71,10 @@ def read(path: Any) -> Any:
     InputError: if a file is missing or malformed (the message names the line), or if several are not the shards
       of one run.
   """
-  import warnings
   from collections.abc import Iterable
 
   from rsjax import analysis, results
-  from rsjax.errors import InputError, ResultWarning
+  from rsjax.errors import InputError, warn
 
   if isinstance(path, Iterable) and not isinstance(path, str | bytes):
     joined = results.join([results.read_any(one) for one in path])
@@ -88,7 +87,7 @@ def read(path: Any) -> Any:
   found = analysis.Found(file)
   notes = found.notes()
   for text in (["; ".join(notes)] if notes else []) + found.contradictions():
-    warnings.warn(f"{file.path}: {text}", ResultWarning, stacklevel=2)
+    warn(f"{file.path}: {text}")
   return found
 
 

@@ -1,6 +1,11 @@
 """Errors that a user can cause and correct, and warnings."""
 
+import os
+import sys
+import types
 import warnings
+
+_PACKAGE = os.path.dirname(__file__) + os.sep
 
 
 class InputError(ValueError):
@@ -17,6 +22,15 @@ class ResultWarning(UserWarning):
 
 # Appended, so that filters that the user sets come first.
 warnings.filterwarnings("always", category=ResultWarning, append=True)
+
+
+def warn(text: str) -> None:
+  """Warns with a `ResultWarning` that names the user's line: the innermost one outside of rsjax."""
+  frame: types.FrameType | None = sys._getframe(1)  # which stacklevel=2 names
+  level = 2
+  while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    frame, level = frame.f_back, level + 1
+  warnings.warn(text, ResultWarning, stacklevel=level)
 
 
 class DivergedError(RuntimeError):

@@ -8,7 +8,6 @@
 """
 
 import pathlib
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from rsjax import bounds
 from rsjax.analysis import attacked, contradictions, labels, looks, plots, referee, reports, statistics, tables
 from rsjax.analysis.exact import is_exact
-from rsjax.errors import InputError, ResultWarning
+from rsjax.errors import InputError, warn
 from rsjax.results import Results, plural, save
 
 if TYPE_CHECKING:
@@ -85,11 +84,9 @@ class Found:
     given = _numbers(radii)
     stopped_at = looks.grid_radii(self.settings)
     if stopped_at and (between := sorted({*given.ravel().tolist()} - {*stopped_at})):
-      warnings.warn(
+      warn(
         f"{self.results.path}: images {looks.AT_GRID}, so that certified accuracy at others, such as "
-        f"{between[0]:g}, is a lower bound",
-        ResultWarning,
-        stacklevel=2,
+        f"{between[0]:g}, is a lower bound"
       )
     return statistics.certified_accuracy(self.results, given)
 
@@ -211,10 +208,14 @@ class Found:
     alpha = self.settings.get("alpha")
     return told + ([] if alpha in (None, _USUAL_ALPHA) else [f"alpha = {alpha:g}"])
 
+  def _one(self) -> str:
+    """What one of the inputs is called."""
+    return "array" if self.settings.get("inputs") == "arrays" else "image"
+
   def __repr__(self) -> str:
     certified, attack = "radius" in self.columns, attacked.is_attack(self.results)
     done = "certified" if certified else "attacked" if attack else "predicted"
-    text = f"{plural(len(self), 'image')} {done}"
+    text = f"{plural(len(self), self._one())} {done}"
     if (sigma := self.settings.get("sigma")) is not None:
       text += f", sigma = {sigma:g}"
     if certified and self.settings.get("bound") == bounds.MULTI:
@@ -249,9 +250,9 @@ class Found:
     if attack:
       parts += [f"{self.columns['draws'].mean():,.0f} draws per image"]
     elif looks.is_by_looks(self.settings):
-      parts += [f"{statistics.mean_draws(self.results):,.0f} draws per image"]
+      parts += [f"{statistics.mean_draws(self.results):,.0f} draws per {self._one()}"]
     if ended := int(looks.undecided(self.results).sum()):
-      parts += [f"{plural(ended, 'image')} ended before drawing was done"]
+      parts += [f"{plural(ended, self._one())} ended before drawing was done"]
     whole = "" if self.results.complete else f" ({labels.rows_there(self.results, 'only ')})"
     return f"{text}{whole}: {', '.join(parts)}"
 

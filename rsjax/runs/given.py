@@ -1,7 +1,6 @@
 """Checks what the Python interface is given: noise, images, labels, indices and the rule for stopping."""
 
 import operator
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rsjax.bounds import ONE_SIDED, BoundKind
 from rsjax.data import arrays, pixels
-from rsjax.errors import InputError, ResultWarning
+from rsjax.errors import InputError, warn
 from rsjax.noise import WORD, Gaussian, Noise, grey_levels, is_exact
 from rsjax.procedures import Anytime, Certify, CertifyByLooks, Exact, Procedure, Radii, StopRule, Tolerance
 from rsjax.smoothing import Smoothed
@@ -32,7 +31,7 @@ def noise_of(sigma: float | None, noise: Noise | None, inputs: Inputs = IMAGES) 
   if is_exact(chosen) and inputs != IMAGES:
     raise InputError(f"{chosen.name} noise is for images, not for other arrays")
   if not is_exact(chosen) and inputs == IMAGES and (told := grey_levels(getattr(chosen, "sigma", 0.0))):
-    warnings.warn(told, ResultWarning, stacklevel=4)
+    warn(told)
   return chosen
 
 

@@ -7,13 +7,12 @@
 """
 
 import pathlib
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from rsjax import devices
 from rsjax.classifiers import denoised
-from rsjax.errors import ResultWarning
+from rsjax.errors import warn
 from rsjax.noise import Noise
 from rsjax.runs import given, split
 from rsjax.runs.face import SmoothedClassifier
@@ -74,7 +73,7 @@ def load(
   noise = given.noise_of(sigma, noise)
   classifier = denoised.load(path, denoiser, noise)
   for note in split.notes(noise, classifier):
-    warnings.warn(note, ResultWarning, stacklevel=2)
+    warn(note)
   dtype = dtype or devices.default_dtype()
   apply, variables = classifier.inference(dtype)
   shape = None if denoiser else classifier.members[0].spec.image_shape

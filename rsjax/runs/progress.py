@@ -1,10 +1,9 @@
 """What runs report while they go on, and a bar that shows it."""
 
 import sys
-import warnings
 from typing import Any
 
-from rsjax.errors import ResultWarning
+from rsjax.errors import warn
 
 
 class Progress:
@@ -82,7 +81,7 @@ class Noted(Progress):
   """Silent, except for notes, which become Python warnings."""
 
   def note(self, text: str) -> None:
-    warnings.warn(text, ResultWarning, stacklevel=6)
+    warn(text)
 
 
 class Shown(Noted, Bar):

@@ -1,6 +1,7 @@
 """The Python face: `rsjax.smooth`, `load` and `read`, as a newcomer uses them."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
 import warnings
@@ -631,3 +632,20 @@ def test_files_of_a_classifier_whose_training_has_not_ended_say_so(trained, tmp_
   for name in ("c.tsv", "p.tsv"):
     assert analyze.main([str(tmp_path / name)]) == 0
     assert "the classifier's training stands at epoch 1 of 2" in capsys.readouterr().err
+
+
+def test_warnings_name_the_users_line(tmp_path, g, images):
+  path = tmp_path / "x.tsv"
+  g.certify(images, LABELS, n=1000, radii=[0.0, 0.5], file=path, progress=False)
+  shutil.copy(path, tmp_path / "z.tsv")
+  dark = np.full((16, 4, 4, 1), 5, np.uint8)
+  for use in (
+    lambda: rsjax.smooth(linear, g.variables, sigma=25.0),  # grey levels?
+    lambda: rsjax.read(path).certified_accuracy([0.1]),
+    lambda: rsjax.read(tmp_path / "z.tsv"),  # no manifest
+    lambda: g.certify(dark, n=100),
+  ):
+    with warnings.catch_warnings(record=True) as caught:
+      warnings.simplefilter("always")
+      use()
+    assert {warning.filename for warning in caught} == {__file__}
