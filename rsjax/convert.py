@@ -32,13 +32,6 @@ half: subtract 0.5, then divide by 0.5 (most vision transformers).
 none: use pixels in [0, 1] as they are (MACER)."""
 
 
-# Of networks for 32x32 images, as most code that trains on these sets has them: mean and standard deviation.
-_OTHERS = {
-  "cifar100": ((0.507075, 0.486549, 0.440918), (0.267334, 0.256438, 0.27615)),
-  "svhn_cropped": ((0.437682, 0.44377, 0.472804), (0.19803, 0.201016, 0.197036)),
-}
-
-
 def parser() -> argparse.ArgumentParser:
   """The command's arguments."""
   made = parsing.parser("convert", "Convert PyTorch checkpoints to rsjax's format, and back.", EPILOG)
@@ -136,6 +129,7 @@ def _body(args: argparse.Namespace) -> None:
 
 def _warnings(file: Any, normalization: Any) -> Iterator[str]:
   """What a user should know before the weights are used."""
+  from rsjax.classifiers import normalization as pairs
   from rsjax.classifiers import torch_files
   from rsjax.classifiers.classifier import some
   from rsjax.results import plural
@@ -151,23 +145,19 @@ def _warnings(file: Any, normalization: Any) -> Iterator[str]:
       "all batch norms have their initial statistics, means 0 and variances 1: either the network was "
       "not trained, or its weights are an average (SWA, EMA) that still needs torch.optim.swa_utils.update_bn"
     )
-  if normalization and all(std > mean > 0 for mean, std in zip(*normalization)) and max(normalization[1]) < 1:
-    mean, std = map(list, normalization)
-    yield (
-      f"mean {mean} is below std {std} in every channel: are they swapped? --check DATASET tells which "
-      "normalisation fits"
-    )
+  if normalization and (told := pairs.swapped(*map(list, normalization))):
+    yield f"{told} --check DATASET tells which normalisation fits"
 
 
 def _candidates(image_shape: tuple[int, ...]) -> dict[str, Any]:
   """{name: (mean, std)} of the usual normalisations for images of this shape."""
-  from rsjax.data import named
+  from rsjax.classifiers.normalization import NAMED
 
-  found: dict[str, Any] = {name: named.SETS[name].statistics for name in ("cifar10", "imagenet")}
-  mean, _ = found["cifar10" if image_shape[0] == 32 else "imagenet"]
-  found |= _OTHERS if image_shape[0] == 32 else {}
-  one = (1.0, 1.0, 1.0)
-  return found | {"center": (mean, one), "half": ((0.5,) * 3, (0.5,) * 3), "none": ((0.0,) * 3, one)}
+  small, one = image_shape[0] == 32, (1.0, 1.0, 1.0)
+  names = ("cifar10", "imagenet", *(("cifar100", "svhn_cropped") if small else ()))
+  mean, _ = NAMED["cifar10" if small else "imagenet"]
+  found: dict[str, Any] = {name: NAMED[name] for name in names}
+  return found | {"center": (mean, one), "half": NAMED["half"], "none": ((0.0,) * 3, one)}
 
 
 def _given(text: str, candidates: dict[str, Any]) -> Any:

@@ -7,9 +7,19 @@ from typing import Any
 import numpy as np
 
 from rsjax.classifiers.classifier import some
+from rsjax.data import named
 from rsjax.errors import InputError
 
 _MEANS, _STDS = ("mean", "means", "mu", "new_mean"), ("std", "stds", "sd", "sds", "sigma", "new_std")
+
+
+# (mean, std) of the channels by name, as most code that trains on these sets has them; half: most transformers.
+NAMED = {
+  **{name: entry.statistics for name, entry in named.SETS.items() if entry.statistics},
+  "cifar100": ((0.507075, 0.486549, 0.440918), (0.267334, 0.256438, 0.27615)),
+  "svhn_cropped": ((0.437682, 0.44377, 0.472804), (0.19803, 0.201016, 0.197036)),
+  "half": ((0.5,) * 3, (0.5,) * 3),
+}
 
 
 def is_one(name: str) -> bool:
@@ -39,6 +49,13 @@ def check(mean: Any, std: Any, whose: str, channels: int = 3) -> None:
       f"{whose}: its normalisation, mean {list(mean)} and std {list(std)}, is not for pixels in [0, 1]: if "
       "it is for grey levels in 0..255, divide it by 255"
     )
+
+
+def swapped(mean: Any, std: Any) -> str | None:
+  """A sentence if a mean and a standard deviation may have been swapped; else None."""
+  if not (all(s > m > 0 for m, s in zip(mean, std)) and max(std) < 1):
+    return None
+  return f"mean {list(mean)} is below std {list(std)} in every channel: are they swapped?"
 
 
 def of_file(

@@ -5,7 +5,7 @@ Nothing here imports PyTorch: it comes as an argument from where it is known to 
 
 import copy
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,7 @@ import numpy as np
 from rsjax.classifiers import normalization, torch_inside
 from rsjax.classifiers.classifier import some
 from rsjax.classifiers.torch_inside import Answer
-from rsjax.data import named
-from rsjax.errors import InputError
+from rsjax.errors import InputError, warn
 
 
 def shape_of(given: Sequence[int]) -> tuple[int, ...]:
@@ -38,18 +37,22 @@ def in_evaluation(torch: Any, module: Any) -> Any:
     raise InputError(f"module must be a torch.nn.Module, got {type(module).__name__}")
   if isinstance(module, torch.jit.ScriptModule):
     raise InputError("module must be the torch.nn.Module itself, before torch.jit")
-  module = getattr(module, "_orig_mod", module)  # torch.compile's wrapper holds it
   for name, layer in module.named_modules():
-    if isinstance(vars(layer).get("forward"), types.FunctionType):  # a copy would run the original's layers
+    replaced = isinstance(vars(layer).get("forward"), types.FunctionType)
+    if replaced and not hasattr(layer, "_orig_mod"):  # a copy would run the original's layers
       raise InputError(f"forward of {name or 'the module'} was replaced by a function: define it in a class")
   try:
-    wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
-    module = _plain(torch, _copied(module, wrappers).cpu().eval()).requires_grad_(False)
+    module = _copied(torch, module)
+    module.eval()  # whatever it returns: some forget `return self`
+    module = _plain(torch, module.cpu()).requires_grad_(False)
+  except InputError:
+    raise
   except Exception as error:
     if "deepcopy protocol" in str(error):
       raise InputError(
-        "the module holds weights that PyTorch cannot copy, such as those of pruning or of an old weight_norm: "
-        "call torch.nn.utils.prune.remove or torch.nn.utils.remove_weight_norm on these layers first"
+        "the module holds weights that PyTorch cannot copy, such as those of pruning, or of an old weight_norm "
+        "or spectral_norm: call prune.remove, remove_weight_norm or remove_spectral_norm of torch.nn.utils on "
+        "these layers first"
       ) from error
     raise InputError(f"the module cannot be copied to the CPU: {first_line(error)}") from error
   training = [name or "the module itself" for name, layer in module.named_modules() if layer.training]
@@ -67,13 +70,14 @@ def in_evaluation(torch: Any, module: Any) -> Any:
   return module
 
 
-def _copied(module: Any, wrappers: tuple[Any, ...]) -> Any:
+def _copied(torch: Any, module: Any) -> Any:
   """A copy of the module, in which each wrapper is replaced by a copy of the module that it holds."""
+  wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
   copies: dict[int, Any] = {}  # what deepcopy takes for the objects that have these ids
   for layer in reversed(list(module.modules())):
-    if isinstance(layer, wrappers):
-      wrapped: Any = layer
-      copies[id(layer)] = copy.deepcopy(wrapped.module, copies)
+    held: Any = layer.module if isinstance(layer, wrappers) else getattr(layer, "_orig_mod", None)
+    if held is not None:  # "_orig_mod": of torch.compile
+      copies[id(layer)] = copy.deepcopy(held, copies)
   return copy.deepcopy(module, copies)
 
 
@@ -82,9 +86,13 @@ def _plain(torch: Any, module: Any) -> Any:
 
   PyTorch's remove_parametrizations would also change the module that this one is a copy of: they share a class.
   """
-  for layer in module.modules():
+  for place, layer in module.named_modules():
     if torch.nn.utils.parametrize.is_parametrized(layer):
       weights = {name: getattr(layer, name).detach() for name in layer.parametrizations}
+      if odd := [name for name, weight in weights.items() if not torch.equal(weight, getattr(layer, name))]:
+        raise InputError(
+          f"{place}.{odd[0]} is another tensor each time: its parametrization is random in evaluation mode"
+        )
       del layer.parametrizations
       layer.__class__ = layer.__class__.__bases__[0]
       for name, weight in weights.items():
@@ -103,30 +111,35 @@ def normalization_of(module: Any, given: Any, shape: tuple[int, ...], answer: An
         f"normalization is for images, but example_shape is {shape}: normalise within the module"
       )
     return None
-  if given == "inside":
-    return None
   channels = shape[-1]
-  inside, grey = torch_inside.normalising(module, answer, shape, dtype)
-  if grey and given is None:
+  inside = torch_inside.normalising(module, answer, shape, dtype)
+  if inside.grey and given in (None, "inside"):
     raise InputError(
-      f"the module gets pixels in [0, 1], which {some(grey)} cannot be for: divide means and deviations "
+      f"the module gets pixels in [0, 1], which {some(inside.grey)} cannot be for: divide means and deviations "
       "of grey levels by 255, or let the module multiply its input by 255 first"
     )
-  if inside and given is None:
+  if given == "inside" or (given is None and inside.normalising):
     return None
-  if inside:
+  if inside.normalising:
     raise InputError(
-      f"the module normalises its input itself, by {some(inside)}: leave out normalization, or images are "
-      "normalised twice; if it was trained with both, put both into the module"
+      f"the module normalises its input itself, by {some(inside.normalising)}: leave out normalization, or "
+      "images are normalised twice; if it was trained with both, put both into the module"
     )
-  statistics = {name: entry.statistics for name, entry in named.SETS.items() if entry.statistics}
+  if given == "none":
+    raise InputError('normalization="none" is called "inside" here: the module takes pixels in [0, 1]')
+  statistics = normalization.NAMED
   if given is None or (isinstance(given, str) and given not in statistics):
-    idle = [name for name, _ in _named_tensors(module, channels)]
+    told = f"its logits do not depend on {some(inside.idle)}" if inside.idle else ""
+    told = f'if {some(inside.suspects)} normalise its input, give "inside"' if inside.suspects else told
     raise InputError(
       'normalization must be "inside", if the module takes pixels in [0, 1], '
-      f"{' or '.join(map(repr, statistics))}, or (mean, std) with one number per channel: weights work only "
-      f"with the one that they were trained with; got {given!r}"
-      + (f" ({some(idle)}: its input is not normalised by them)" if idle else "")
+      f"{', '.join(map(repr, statistics))}, or (mean, std) with one number per channel: weights work only "
+      f"with the one that they were trained with; got {given!r}" + (f" ({told})" if told else "")
+    )
+  if inside.suspects:
+    warn(
+      f"the module's logits depend on {some(inside.suspects)}: if its input is normalised by them, it is now "
+      'normalised twice, and normalization must be "inside"'
     )
   try:
     mean, std = (tuple(map(float, part)) for part in (statistics[given] if isinstance(given, str) else given))
@@ -135,15 +148,9 @@ def normalization_of(module: Any, given: Any, shape: tuple[int, ...], answer: An
       f"normalization must be (mean, std), one number per channel each, got {given!r}"
     ) from error
   normalization.check(mean, std, "normalization", channels)
+  if (odd := normalization.swapped(mean, std)) is not None:
+    warn(f"normalization: {odd}")
   return np.array(mean, np.float32), np.array(std, np.float32)
-
-
-def _named_tensors(module: Any, channels: int) -> Iterator[tuple[str, Any]]:
-  """(name, tensor) of those that are called a mean or a standard deviation, one number or one per channel."""
-  for place, layer in module.named_modules():
-    for name, value in {**vars(layer), **layer._buffers, **layer._parameters}.items():
-      if normalization.is_one(name) and getattr(value, "numel", int)() in (1, channels):
-        yield f"{place}.{name}".removeprefix("."), value
 
 
 def dtype_of(torch: Any, module: Any) -> str:

@@ -9,7 +9,9 @@ JAX compiles what torchax traced.
 
 import contextlib
 import functools
+import random
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,7 +48,7 @@ def from_torch(
       of its mode, changes nothing.
     example_shape: (h, w, c) of an image, or the shape of another input, as rsjax gets it, without the batch.
     normalization: for images: "inside", if the module takes pixels in [0, 1], because it normalises them itself
-      or was trained on them; the name of a data set, "cifar10" or "imagenet"; or (mean, std), one number per
+      or was trained on them; a name of `normalization.NAMED`, such as "cifar10"; or (mean, std), one number per
       channel, in units of [0, 1] pixels. It may be left out if the module itself normalises by numbers that it
       holds, under any name (`torch_inside`).
     channels_first: whether the last axis comes before the others in the module's input; None: for images.
@@ -106,7 +108,8 @@ def _prepared(x: np.ndarray, pair: Any, moved: bool) -> np.ndarray:
 def _by_pytorch(torch: Any, module: Any, x: np.ndarray, dtype: str) -> np.ndarray:
   """The module's logits by PyTorch, float32[inputs, classes], which must be the same when asked again."""
   inputs = torch.from_numpy(x).to(getattr(torch, dtype))
-  found = []
+  found: list[np.ndarray] = []
+  states: list[Any] = []
   for _ in range(2):
     try:
       with torch.no_grad():
@@ -117,12 +120,22 @@ def _by_pytorch(torch: Any, module: Any, x: np.ndarray, dtype: str) -> np.ndarra
         f"{given.first_line(error)}"
       ) from error
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(x):
-      what = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-      raise InputError(f"the module must return logits [{len(x)}, classes] for {len(x)} inputs, got {what}")
+      what, mend = (
+        (list(logits.shape), "")
+        if isinstance(logits, torch.Tensor)
+        else (
+          type(logits).__name__,
+          ": give a module whose forward calls this one and returns its logits alone",
+        )
+      )
+      raise InputError(
+        f"the module must return logits [{len(x)}, classes] for {len(x)} inputs, got {what}{mend}"
+      )
     found.append(logits.float().numpy())
+    states.append(_random_states(torch))
   if not np.isfinite(found).all():
     raise InputError("the module's logits are not finite in PyTorch")
-  if np.abs(found[0] - found[1]).max() > 1e-4 * np.abs(found[0]).max():
+  if states[0] != states[1] or np.abs(found[0] - found[1]).max() > 1e-4 * np.abs(found[0]).max():
     raise InputError(
       "the module answers differently each time in evaluation mode: something in it is random, such as "
       "torch.nn.functional.dropout without training=self.training"
@@ -135,11 +148,17 @@ def _by_pytorch(torch: Any, module: Any, x: np.ndarray, dtype: str) -> np.ndarra
   return found[0]
 
 
+def _random_states(torch: Any) -> tuple[Any, ...]:
+  """The states of the generators of PyTorch, Python and NumPy, which a random function changes."""
+  return torch.get_rng_state().numpy().tobytes(), random.getstate(), str(np.random.get_state())
+
+
 def _answer(torch: Any, module: Any, x: np.ndarray, dtype: str) -> np.ndarray | None:
   """The module's logits by PyTorch, or None where it fails, or where they are not finite."""
   try:
     with torch.no_grad():
-      logits = _logits(module(torch.from_numpy(x).to(getattr(torch, dtype)))).float().numpy()
+      inputs = torch.from_numpy(x.copy()).to(getattr(torch, dtype))  # which the module may change
+      logits = _logits(module(inputs)).float().numpy()
   except Exception:  # of any kind, by what the module's numbers were changed to
     return None
   return logits if np.isfinite(logits).all() else None
@@ -191,11 +210,13 @@ def _by_jax(
         + (f"; unknown: {some(odd)}" if odd else "")
       )
     with (
+      warnings.catch_warnings(),
       jax.numpy_dtype_promotion("standard"),
       jax.numpy_rank_promotion("allow"),
       torch.no_grad(),
       torchax.default_env().override_property(prng=jax.random.key(0)),  # else a key of the trace outlives it
     ):
+      warnings.filterwarnings("ignore", "Explicitly requested dtype")  # int64, which PyTorch has everywhere
       return run({names[name]: jnp.asarray(value) for name, value in variables.items()}, (jnp.asarray(x),))
 
   return apply, variables
@@ -251,7 +272,8 @@ def _trace(apply: Apply, variables: Any, x: np.ndarray, place: Callable[[], str]
   except Exception as error:  # PyTorch has run the module on the same inputs
     if "mixed math between" in str(error):
       raise InputError(
-        f"{place()} uses layers or tensors that are not registered with it, such as layers in a Python list or "
-        "a lambda: use torch.nn.ModuleList, or register_buffer for a tensor"
+        f"{place()} uses layers or tensors that torchax does not find, such as layers in a Python list or a "
+        "lambda, an nn.ParameterList, or tensors by torch.from_numpy or new_tensor: use nn.ModuleList, an "
+        "nn.Parameter or register_buffer under a name, and torch.tensor"
       ) from error
     raise InputError(f"torchax cannot run {place()}: {given.first_line(error)}") from error

@@ -198,7 +198,7 @@ def _check_answers(outfile: Any, manifest: Manifest) -> None:
   if inspection.different(before, now, same):
     differ = f"its logits for image {manifest.indices[0]} differ"
   elif same and None not in held and held[0] != held[1]:
-    differ = "arrays that `apply` holds itself differ, such as weights in a closure"
+    differ = "numbers that `apply` holds itself differ, such as weights in a closure"
   else:
     return
   raise InputError(

@@ -1,4 +1,4 @@
-"""A digest of the arrays that a function holds itself: weights in a closure, which its variables do not show.
+"""A digest of the numbers that a function holds itself: weights in a closure, which its variables do not show.
 
 >>> weights = np.eye(3, dtype=np.float32)
 >>> digest(jax.jit(lambda x: x @ weights), np.zeros((2, 3), np.float32))[:8]
@@ -14,9 +14,10 @@ import numpy as np
 
 
 def digest(jitted: Any, *arguments: Any) -> str:
-  """SHA-256 of the arrays that a jitted function holds; numbers that stand in its code are none.
+  """SHA-256 of the arrays, and of the floating-point numbers, that a jitted function holds or that stand in it.
 
-  Each array counts once, in whatever order JAX finds them. The trace is that of a call with such arguments.
+  0 and 1 do not count: the same function may be written with and without them.
+  Each of them counts once, in whatever order JAX finds them. The trace is that of a call with such arguments.
 
   Args:
     jitted: what `jax.jit` returned.
@@ -33,13 +34,12 @@ def _of(array: np.ndarray) -> str:
 
 def _arrays(program: Any) -> Iterator[np.ndarray]:
   """The arrays in a jaxpr, and in those within it."""
-  for constant in getattr(program, "consts", ()):
-    if np.ndim(constant):
-      yield _array(constant)
+  yield from map(_array, getattr(program, "consts", ()))
   for equation in getattr(program, "jaxpr", program).eqns:
     for operand in equation.invars:
-      if np.ndim(getattr(operand, "val", 0)):  # a literal's
-        yield _array(operand.val)
+      literal = _array(getattr(operand, "val", 0))
+      if literal.ndim or (jax.dtypes.issubdtype(literal.dtype, np.floating) and float(literal) not in (0, 1)):
+        yield literal
     for inner in jax.tree_util.tree_leaves([*equation.params.values()], is_leaf=_is_program):
       if _is_program(inner):
         yield from _arrays(inner)

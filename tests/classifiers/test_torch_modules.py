@@ -1,5 +1,6 @@
 """PyTorch modules as base classifiers, through torchax: the same logits, evaluation mode, refusals."""
 
+import random
 import re
 import sys
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import rsjax
-from rsjax.errors import InputError
+from rsjax.errors import InputError, ResultWarning
 
 pytest.importorskip("torchax", reason="torchax is not installed: PyTorch's modules are not tried on JAX")
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: its modules are not tried")
@@ -227,6 +228,41 @@ def pruned():
   return net
 
 
+def spectral():
+  """An old spectral norm, after a step of training."""
+  net = flat(nn.utils.spectral_norm(nn.Conv2d(3, 3, 1)))
+  net(torch.zeros(1, 3, 8, 8))
+  return net
+
+
+def rarely(x):
+  """An augmentation that was left on, and changes few batches."""
+  return x.flip(-1) if random.random() < 0.01 else x
+
+
+class Dropped(nn.Module):
+  def forward(self, weight):
+    return nn.functional.dropout(weight, 0.5)
+
+
+def dropped():
+  """A layer whose weights are random in evaluation mode, too."""
+  layer = nn.Conv2d(3, 3, 1)
+  nn.utils.parametrize.register_parametrization(layer, "weight", Dropped())
+  return layer
+
+
+class Listed(nn.Module):
+  """A network with a ParameterList."""
+
+  def __init__(self):
+    super().__init__()
+    self.net, self.factors = flat(), nn.ParameterList([torch.ones(4)])
+
+  def forward(self, x):
+    return self.net(x) * self.factors[0]
+
+
 airy = lambda x: torch.special.airy_ai(x)
 by_value = lambda x: x if x.sum() > 0 else -x
 
@@ -255,10 +291,18 @@ by_value = lambda x: x if x.sum() > 0 else -x
     ),
     (
       lambda: flat(Function((lambda conv: lambda x: conv(x))(nn.Conv2d(3, 3, 1)))),
-      r"layer 0 \(Function\) uses layers or tensors .* lambda: use torch.nn.ModuleList",
+      r"layer 0 \(Function\) uses layers or tensors .* lambda, .*: use nn.ModuleList",
     ),
     (lambda: flat(Function(in_bfloat16)), "differ from PyTorch's by .* or forward enters torch.autocast"),
-    (pruned, "call torch.nn.utils.prune.remove or torch.nn.utils.remove_weight_norm"),
+    (
+      lambda: Listed(),
+      "the module uses layers or tensors .* an nn.ParameterList, .*: use nn.ModuleList, an nn.Param",
+    ),
+    (pruned, "call prune.remove, remove_weight_norm or remove_spectral_norm of torch.nn.utils"),
+    (lambda: spectral(), "remove_spectral_norm"),
+    (lambda: nn.Sequential(flat(), Function(lambda y: {"logits": y})), "got dict: give a module whose forward"),
+    (lambda: flat(Function(rarely)), "differently each time"),
+    (lambda: flat(dropped()), r"0\.weight is another tensor each time"),
     (
       lambda: nn.Sequential(Function(lambda x: x.view(4, 192)), nn.Linear(192, 4)),
       "4 inputs, but fails with 3",
@@ -298,8 +342,9 @@ def test_statistics_of_the_batch_are_found_by_the_check_at_the_start():
 @pytest.mark.parametrize(
   ("shape", "settings", "message"),
   [
-    (SHAPE, {}, "normalization must be \"inside\".*'cifar10' or .*got None"),
+    (SHAPE, {}, "normalization must be \"inside\".*'cifar10', .*got None"),
     (SHAPE, {"normalization": "mine"}, "got 'mine'"),
+    (SHAPE, {"normalization": "none"}, 'is called "inside" here'),
     (SHAPE, {"normalization": (0.5, 0.5)}, r"must be \(mean, std\)"),
     (SHAPE, {"normalization": ((125.0,) * 3, (60.0,) * 3)}, "divide it by 255"),
     (
@@ -319,13 +364,13 @@ def test_arguments_that_cannot_be_used_are_refused(shape, settings, message):
     rsjax.from_torch(flat(), shape, **settings)
 
 
-def test_a_normalisation_in_grey_levels_is_refused_unless_it_is_said_to_be_right():
+def test_a_normalisation_in_grey_levels_is_refused_unless_the_module_multiplies_first():
   grey = Normalize((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-  with pytest.raises(InputError, match=r"\[0, 1\], which .* cannot be for: divide means .* by 255"):
-    rsjax.from_torch(nn.Sequential(grey, flat()), SHAPE)
   module = nn.Sequential(Function(lambda x: 255 * x), grey, flat())
   x = np.random.default_rng(0).random((2, *SHAPE), np.float32)
   for settings in ({}, {"normalization": "inside"}):
+    with pytest.raises(InputError, match=r"\[0, 1\], which .* cannot be for: divide means .* by 255"):
+      rsjax.from_torch(nn.Sequential(grey, flat()), SHAPE, **settings)
     apply, variables = rsjax.from_torch(module, SHAPE, **settings)
     np.testing.assert_allclose(apply(variables, x), by_pytorch(module, np.moveaxis(x, -1, 1)), atol=1e-4)
 
@@ -383,12 +428,83 @@ NORMALISING = {
 }
 
 
+class OfClass(Inside):
+  mean, std = MEAN, STD
+
+
+class Apart:
+  """Normalises, and is no module."""
+
+  def __init__(self, mean, std):
+    self.mean, self.std = mean, std
+
+  def __call__(self, x):
+    return by_list(self, x)
+
+
+class Ensemble(nn.Module):
+  """Members that each normalise their input."""
+
+  def __init__(self):
+    super().__init__()
+    self.a, self.b = (nn.Sequential(Normalize(MEAN, STD), flat()) for _ in range(2))
+
+  def forward(self, x):
+    return self.a(x) + self.b(x)
+
+
+def in_place(self, x):
+  return x.sub_(self.mean).div_(self.std)
+
+
+apart = Apart([*MEAN], [*STD])
+NORMALISING |= {
+  "mean, std of the class": lambda: OfClass(by_list),
+  "mean, std in place": lambda: Inside(in_place, mean=channels(*MEAN), std=channels(*STD)),
+  "mean, std of integers": lambda: Inside(
+    lambda self, x: by_list(self, 255 * x), mean=[125, 123, 114], std=[62] * 3
+  ),
+  "mean, std of int64": lambda: Inside(
+    lambda self, x: (255 * x - self.mean) / self.std,
+    mean=channels(125, 123, 114),
+    std=channels(62, 63, 64),
+  ),
+  "a.0.means, a.0.sds, b.0.means, b.0.sds": Ensemble,
+  "stats.0, stats.1": lambda: Inside(
+    lambda self, x: (x - self.stats[0, :, None, None]) / self.stats[1, :, None, None],
+    stats=torch.tensor([MEAN, STD]),
+  ),
+  "norm.0, norm.1": lambda: Inside(
+    lambda self, x: by_list(Apart(*self.norm), x),
+    norm=(MEAN, STD),
+  ),
+  "cfg.mean, cfg.std": lambda: Inside(
+    lambda self, x: by_list(Apart(**self.cfg), x), cfg={"mean": MEAN, "std": STD}
+  ),
+  "numbers.mean, numbers.std": lambda: Inside(
+    lambda self, x: (x - self.numbers["mean"]) / self.numbers["std"],
+    numbers=nn.ParameterDict({"mean": channels(*MEAN), "std": channels(*STD)}),
+  ),
+  "transform.mean, transform.std": lambda: Inside(lambda self, x: self.transform(x), transform=apart),
+  "m0, m1": lambda: Inside(
+    lambda self, x: torch.stack([(x[:, 0] - self.m0) / 0.2, (x[:, 1] - self.m1) / 0.3, x[:, 2]], 1),
+    m0=0.4,
+    m1=0.5,
+  ),
+  "q": lambda: Inside(lambda self, x: x * self.q - 1, q=2),
+  "mean, std after rounding": lambda: Inside(
+    lambda self, x: by_list(self, (x * 15).round() / 15), mean=MEAN, std=STD
+  ),
+}
+
+
 @pytest.mark.parametrize("names", NORMALISING)
 def test_a_module_that_normalises_is_not_normalised_twice_whatever_its_numbers_are_called(names):
   torch.manual_seed(0)
   module = NORMALISING[names]()
   kept = {name: value.clone() for name, value in module.state_dict().items()}
-  with pytest.raises(InputError, match=re.escape(f"itself, by {names}: leave out normalization")):
+  named = re.escape(re.sub(" (of|in|after) .*", "", names))
+  with pytest.raises(InputError, match=f"itself, by {named}: leave out normalization"):
     rsjax.from_torch(module, SHAPE, normalization="cifar10")
   apply, variables = rsjax.from_torch(module, SHAPE)
   x = np.random.default_rng(0).random((2, *SHAPE), np.float32)
@@ -410,7 +526,11 @@ class OneChannel(nn.Module):
 
 
 NOT_NORMALISING = {
-  "a mean of features": (OneChannel, (8, 8, 1)),
+  "an offset that is 0": (
+    lambda: Inside(lambda self, x: x - self.b, b=nn.Parameter(torch.zeros(3, 1, 1))),
+    SHAPE,
+  ),
+  "a factor that is 1": (lambda: Inside(lambda self, x: x * self.a, a=nn.Parameter(torch.ones(1))), SHAPE),
   "a temperature": (lambda: Inside(lambda self, x: x, after=lambda self, y: y / self.t, t=0.5), SHAPE),
   "a temperature of a network without biases": (
     lambda: Inside(
@@ -461,7 +581,7 @@ class Holds(nn.Module):
 @pytest.mark.parametrize("used_in_training", [False, True])
 def test_statistics_that_the_module_does_not_use_are_no_normalisation(used_in_training):
   module = Holds(used_in_training)
-  with pytest.raises(InputError, match=r'must be "inside".*mean, std: its input is not normalised by them'):
+  with pytest.raises(InputError, match=r'must be "inside".*its logits do not depend on mean, std'):
     rsjax.from_torch(module, SHAPE)
   apply, variables = rsjax.from_torch(module, SHAPE, normalization=([0.4] * 3, [0.2] * 3))
   x = np.random.default_rng(0).random((2, *SHAPE), np.float32)
@@ -469,6 +589,47 @@ def test_statistics_that_the_module_does_not_use_are_no_normalisation(used_in_tr
     wanted = module.eval()(torch.from_numpy(np.moveaxis((x - 0.4) / 0.2, -1, 1).copy())).numpy()
   np.testing.assert_allclose(apply(variables, x), wanted, rtol=1e-3, atol=1e-4)
   assert module.mean.tolist() == pytest.approx([0.4] * 3)
+
+
+class TwoBranches(nn.Module):
+  """One branch normalises its input, the other takes it as it is."""
+
+  def __init__(self):
+    super().__init__()
+    self.one, self.other = flat(), flat()
+    self.register_buffer("mean", channels(*MEAN))
+    self.register_buffer("std", channels(*STD))
+
+  def forward(self, x):
+    return self.one((x - self.mean) / self.std) + self.other(x)
+
+
+SUSPECT = {"of features": (OneChannel, (8, 8, 1)), "of one of two branches": (TwoBranches, SHAPE)}
+
+
+@pytest.mark.parametrize("kind", SUSPECT)
+def test_a_mean_and_a_deviation_that_may_normalise_are_asked_about_or_told(kind):
+  torch.manual_seed(0)
+  make, shape = SUSPECT[kind]
+  with pytest.raises(InputError, match='std normalise its input, give "inside"'):
+    rsjax.from_torch(make(), shape)
+  with pytest.warns(ResultWarning, match="logits depend on .*mean, .*std: if its input is normalised by them"):
+    rsjax.from_torch(make(), shape, normalization=([0.4] * shape[2], [0.2] * shape[2]))
+
+
+def test_a_mean_and_a_deviation_that_were_swapped_are_told():
+  with pytest.warns(ResultWarning, match="is below std .* in every channel: are they swapped"):
+    rsjax.from_torch(flat(), SHAPE, normalization=(STD, MEAN))
+
+
+class Forgetful(nn.Sequential):
+  def train(self, mode=True):
+    super().train(mode)  # and does not return itself
+
+
+def test_a_train_that_returns_nothing_is_no_matter():
+  _, variables = rsjax.from_torch(Forgetful(nn.Flatten(), nn.Linear(192, 4)), SHAPE, normalization="inside")
+  assert set(variables) == {"1.weight", "1.bias"}
 
 
 def test_a_forward_that_was_replaced_is_refused_and_the_module_left_as_it_was():
@@ -495,6 +656,9 @@ def test_compiled_and_scripted_modules():
   module = flat().eval()
   _, variables = rsjax.from_torch(torch.compile(module), SHAPE, normalization="inside")
   assert set(variables) == set(dict(module.state_dict()))
+  inner = nn.Sequential(torch.compile(module), nn.Identity())
+  _, variables = rsjax.from_torch(inner, SHAPE, normalization="inside")
+  assert set(variables) == {f"0.{name}" for name in module.state_dict()}
   with pytest.raises(InputError, match=r"before torch\.jit"):
     rsjax.from_torch(torch.jit.trace(module, torch.zeros(1, 3, *SHAPE[:2])), SHAPE, normalization="inside")
 

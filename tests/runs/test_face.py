@@ -377,8 +377,12 @@ def test_a_file_is_of_one_classifier(linear_variables, images, tmp_path):
   for transformed in (lambda apply: apply, jax.jit, jax.checkpoint):
     again = run(rsjax.smooth(transformed(within(w, b)), (), sigma=0.25, name="mine"), file=path)
     assert again.radius.tolist() == found.radius.tolist()
-    with pytest.raises(rsjax.InputError, match="arrays that `apply` holds itself differ"):
+    with pytest.raises(rsjax.InputError, match="numbers that `apply` holds itself differ"):
       run(rsjax.smooth(transformed(within(last, b)), (), sigma=0.25, name="mine"), file=path)
+  voting = lambda c: lambda _, x: jax.nn.one_hot((linear((w, b), x - c)[:, 1] > 0).astype(int), 2)
+  run(rsjax.smooth(voting(0.4), (), sigma=0.25, name="mine"), file=tmp_path / "voting.tsv")
+  with pytest.raises(rsjax.InputError, match="numbers that `apply` holds itself differ"):
+    run(rsjax.smooth(voting(0.401), (), sigma=0.25, name="mine"), file=tmp_path / "voting.tsv")
   both = [found.results, run(rsjax.smooth(within(w, b), (), sigma=0.25, name="yours")).results]
   assert "mine" in analysis.table(both, [0.0]) and "yours" in analysis.table(both, [0.0])
   for name in ("", " ", 3):
