@@ -111,7 +111,11 @@ def _body(args: argparse.Namespace) -> None:
       f"{args.checkpoint} holds its normalisation, mean and std {file.normalization}: leave out --normalization"
     )
   chosen = given or file.normalization
-  for warning in _warnings(file, chosen):
+  if args.noise_sd is None and file.noise_sd is not None:
+    print(f"{args.checkpoint}: noise_sd = {file.noise_sd:g}, as the file says", file=sys.stderr)
+    args.noise_sd = file.noise_sd
+    noise = Gaussian(sigma if args.sigma is not None else args.noise_sd or sigma)
+  for warning in _warnings(file, chosen, args.noise_sd):
     print(f"warning: {warning}", file=sys.stderr)
   if args.check:
     named = chosen is None or any(_close(chosen, pair) for pair in candidates.values())
@@ -127,7 +131,7 @@ def _body(args: argparse.Namespace) -> None:
   print(f"{out}: {file.arch}, {file.num_classes} classes, mean {list(chosen[0])}, std {list(chosen[1])}")
 
 
-def _warnings(file: Any, normalization: Any) -> Iterator[str]:
+def _warnings(file: Any, normalization: Any, noise_sd: float | None) -> Iterator[str]:
   """What a user should know before the weights are used."""
   from rsjax.classifiers import normalization as pairs
   from rsjax.classifiers import torch_files
@@ -140,6 +144,9 @@ def _warnings(file: Any, normalization: Any) -> Iterator[str]:
       f"{file.path} also holds tensors that are not converted: {some(places)}. If they are averaged weights "
       "(EMA), which are usually the ones to certify, save a file of them"
     )
+  yield from file.unread
+  if file.noise_sd not in (None, noise_sd):
+    yield f"{file.path} says that it was trained with noise_sd = {file.noise_sd:g}, not {noise_sd:g}"
   if torch_files.untouched(file):
     yield (
       "all batch norms have their initial statistics, means 0 and variances 1: either the network was "
@@ -259,7 +266,10 @@ def _check(args: argparse.Namespace, file: Any, variables: Any, candidates: dict
     > bounds.interval(found[second][1], len(chosen), 0.95)[1]
   )
   told = "" if clear else ": too close to tell; give more images (--max), or ask whoever trained it"
-  print(f"\nbest with noise: {best}, ahead of {second} by {margin:.3f}{told}")
+  ahead = (
+    f"best with noise: {best}, ahead of {second} by {margin:.3f}" if margin else "no difference with noise"
+  )
+  print(f"\n{ahead}{told}")
 
 
 def _to_torch(args: argparse.Namespace) -> None:

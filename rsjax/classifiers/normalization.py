@@ -83,12 +83,36 @@ def of_file(
   return None
 
 
+def unread(path: pathlib.Path, facts: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
+  """A sentence for each dictionary of a file with a mean and a deviation that `of_file` does not read."""
+  found = []
+  for place, values in facts:
+    pair = {
+      key: value for key, value in values.items() if isinstance(key, str) and _word(key) in _MEANS + _STDS
+    }
+    if are_both(map(_word, pair)) and _told(path, place, values) is None:
+      told = ", ".join(f"{key} {str(value)[:40]}" for key, value in pair.items())
+      found.append(
+        f"{path}: its {place or 'dictionary'} holds {told}, which is not read: does it normalise images?"
+      )
+  return found
+
+
+def _word(key: Any) -> str:
+  """A key without what it is the mean or the standard deviation of: image_mean, data_std."""
+  first, _, last = str(key).lower().rpartition("_")
+  return last if first in ("image", "img", "images", "data", "dataset", "pixel", "input") else str(key)
+
+
 def _told(path: pathlib.Path, place: str, values: dict[str, Any]) -> tuple[Any, Any] | None:
   """(mean, std) of a dictionary such as {"mean": ..., "std": ...}; None if it is not of a normalisation.
 
   What is called a normalisation must be one; of other dictionaries only three numbers each are taken for one.
   """
-  pair = [[value for key, value in values.items() if key in words] for words in (_MEANS, _STDS)]
+  for key, value in values.items():
+    if "norm" in key.lower() and isinstance(value, str) and value.lower() in NAMED:
+      return NAMED[value.lower()]
+  pair = [[value for key, value in values.items() if _word(key) in words] for words in (_MEANS, _STDS)]
   if [len(found) for found in pair] != [1, 1]:
     return None
   try:

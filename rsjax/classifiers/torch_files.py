@@ -40,6 +40,8 @@ class File:
     tensors: name without prefix to torch tensor: those of the network.
     normalization: (mean, std) if the file holds it, else None.
     about: what else the file records: epoch, arch; the key of the network if the file holds several.
+    noise_sd: that of the training, if the file says it, else None.
+    unread: sentences about what may be a normalisation, and is not read.
     unused: {place in the file: number} of tensors that are part of no network, and of no optimiser.
   """
 
@@ -51,6 +53,8 @@ class File:
   tensors: dict
   normalization: tuple | None
   about: dict
+  noise_sd: float | None
+  unread: list[str]
   unused: dict[str, int]
 
 
@@ -79,10 +83,19 @@ def read(path: str | pathlib.Path, key: str | None = None) -> File:
       f"{path} holds a network with one output, which is no classifier: it must have two or more"
     )
   _check_shapes(path, own, rest, arch, num_classes, image_shape)
-  pair = normalization.of_file(path, rest, torch_states.facts(content))
-  digest = hashlib.sha256(path.read_bytes()).hexdigest()
+  facts = [*torch_states.facts(content)]
   return File(
-    str(path), digest, arch, num_classes, image_shape, own, pair, about, torch_states.elsewhere(content)
+    str(path),
+    hashlib.sha256(path.read_bytes()).hexdigest(),
+    arch,
+    num_classes,
+    image_shape,
+    own,
+    normalization.of_file(path, rest, facts),
+    about,
+    _noise_sd(facts),
+    normalization.unread(path, facts),
+    torch_states.elsewhere(content),
   )
 
 
@@ -151,6 +164,13 @@ def _about(content):
   if torch_states.is_state(content) or not isinstance(content, dict):
     return {}
   return {key: content[key] for key in ("arch", "epoch") if isinstance(content.get(key), str | int)}
+
+
+def _noise_sd(facts):
+  """The noise_sd that dictionaries of the file say; None if they say none, or several."""
+  said = {values["noise_sd"] for _, values in facts if isinstance(values.get("noise_sd"), int | float)}
+  found = {float(value) for value in said if 0 <= value < math.inf}
+  return found.pop() if len(found) == 1 else None
 
 
 def _copies(path, content):

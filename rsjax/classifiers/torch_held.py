@@ -1,7 +1,7 @@
 """The numbers that a PyTorch module holds, wherever they are, and the module with some of them changed.
 
-A number may be a tensor, an array, a float or a list of them. It may be an attribute of a layer or of its class,
-or within a dictionary, a list or an object that is one. Nothing here imports PyTorch.
+A number may be a tensor, an array, a float or a list of them. It may be an attribute of a layer or of its
+class, or within a dictionary, a list or an object that is one. Nothing here imports PyTorch.
 """
 
 import contextlib

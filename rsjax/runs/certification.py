@@ -86,6 +86,8 @@ def dry_run(
     InputError: for anything that `into_file` cannot use.
   """
   _check_identified(job)
+  for text in job.notes:
+    progress.note(text)
   manifest = job.manifest()
   done = results.rows_done(outfile, manifest, results.columns_of(job.procedure))
   draws = (len(job.indices) - done) * job.procedure.most_draws

@@ -260,12 +260,13 @@ def _check_member(dataset: data.Dataset, classifier: Classifier, resized: bool) 
       f"but the checkpoint is for {_by(spec.image_shape)}"
     )
   if dataset.num_classes != spec.num_classes:
-    mend = (
-      " (a .npz of only some of the classes needs class_names, one string per class; labels are counted from 0)"
-    )
+    mend = ""
+    if dataset.name.endswith(".npz"):
+      mend = " (a .npz of only some of the classes needs class_names, a string per class; labels count from 0)"
+    elif dataset.classes is not None and dataset.num_classes < spec.num_classes:
+      mend = " (a folder of only some of the classes needs a train/ beside it with at least one image of each)"
     raise InputError(
-      f"{dataset.name} has {dataset.num_classes} classes, but the checkpoint has {spec.num_classes}"
-      + (mend if dataset.name.endswith(".npz") else "")
+      f"{dataset.name} has {dataset.num_classes} classes, but the checkpoint has {spec.num_classes}{mend}"
     )
   names = classifier.metadata.get("classes")
   if names and dataset.classes and tuple(names) != dataset.classes:

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 import pytest
 from helpers import contents, refused, without_time
+from PIL import Image
 
-from rsjax import analyze, certify, models, predict, quickstart, results, train
+from rsjax import analyze, certify, data, models, predict, quickstart, results, train
 from rsjax.classifiers import checkpoint
 from rsjax.cli import progress
 
@@ -86,9 +87,9 @@ def test_labels_do_not_change_certificates(in_colour, tmp_path):
   path, model = in_colour
   other = helpers.write_npz(tmp_path / "other.npz", shape=(8, 8, 3), y_test=(np.arange(40) + 1) % 3)
   columns = []
-  for i, data in enumerate((path, other)):
+  for i, dataset in enumerate((path, other)):
     out = tmp_path / f"{i}.tsv"
-    argv = [data, model, "0.5", out, "--max", "5", "--N", "300", "--batch", "64"]
+    argv = [dataset, model, "0.5", out, "--max", "5", "--N", "300", "--batch", "64"]
     assert certify.main([str(a) for a in argv]) == 0
     columns.append(results.read(out).columns)
   for name in ("predict", "radius", "votes0", "votes"):
@@ -194,6 +195,7 @@ def test_a_dry_run_says_what_a_run_takes_and_writes_nothing(trained, tmp_path, c
   said = capsys.readouterr().out
   assert "3 of them already done" in said and "nothing to do" in said
   assert certify.main(["digits", trained, "0.5", *argv[3:], "--dry-run"]) == 2
+  assert "note: the classifier was trained with noise_sd = 0.25, not 0.5" in capsys.readouterr().err
   assert contents(tmp_path) == before
 
 
@@ -274,6 +276,18 @@ def test_checkpoints_for_other_data_are_refused(
   arrays, said, trained, tmp_path, capsys, no_compilation, write_npz
 ):
   refused(certify.main, [write_npz(**arrays), trained, 0.5, tmp_path / "o"], capsys, *said, folder=tmp_path)
+
+
+def test_a_folder_of_some_of_the_classes_is_refused_with_the_mend(trained, tmp_path, capsys, no_compilation):
+  for split, classes in (("test", "01"), ("train", "0123456789")):
+    if split == "train":
+      said = ["has 2 classes, but the checkpoint has 10", "needs a train/ beside it"]
+      refused(certify.main, [tmp_path, trained, 0.5, tmp_path / "o"], capsys, *said)
+    for name in classes:
+      (tmp_path / split / name).mkdir(parents=True)
+      level = np.full((8, 8), 100 + 10 * int(name) + (split == "test"), np.uint8)
+      Image.fromarray(level).save(tmp_path / split / name / "0.png")
+  assert data.load(str(tmp_path), "test").num_classes == 10
 
 
 def test_an_output_file_of_another_run_is_refused(trained, tmp_path, capsys, request):

@@ -122,6 +122,29 @@ def test_a_normalisation_that_cannot_be_used_is_refused(tmp_path, capsys):
   assert not (tmp_path / "out").exists()
 
 
+def test_what_else_a_file_says_of_its_training_is_read_or_told(tmp_path, capsys):
+  state = published("cifar_resnet8", 10)[1]
+
+  def said(beside, *flags):
+    torch.save({"state_dict": state, **beside}, tmp_path / "c")
+    out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+    assert convert.main([str(tmp_path / "c"), str(out), *flags]) == 0
+    return checkpoint.load(out).metadata, capsys.readouterr().err
+
+  half = ("--normalization", "half")
+  metadata, _ = said({"normalization": "ImageNet"})
+  assert metadata["mean"] == [0.485, 0.456, 0.406]
+  metadata, err = said({"args": {"noise_sd": 0.5}}, *half)
+  assert metadata["noise_sd"] == 0.5 and "noise_sd = 0.5, as the file says" in err
+  metadata, err = said({"noise_sd": 0.5}, "--noise", "0.25", *half)
+  assert metadata["noise_sd"] == 0.25 and "trained with noise_sd = 0.5, not 0.25" in err
+  for pair in ({"mean": 0.5, "std": 0.5}, {"mean": "0.5,0.5,0.5", "std": "0.5,0.5,0.5"}):
+    _, err = said({"args": pair}, *half)
+    assert "its args holds mean 0.5" in err and "which is not read: does it normalise images?" in err
+  _, err = said({"avg_acc_model": [torch.zeros(3), torch.ones(3)]}, *half)
+  assert "tensors that are not converted: avg_acc_model (2 tensors)" in err
+
+
 SOME = torch.tensor([0.1, 0.2, 0.3])
 
 
@@ -146,6 +169,7 @@ def test_a_normalisation_of_any_clear_form_is_read(change, found, tmp_path):
     {"normalize": {"mean": [0.1, 0.2, 0.3], "std": STD}},
     {"config": {"data": {"transform": {"mean": SOME, "std": torch.tensor(STD)}}}},
     {"mean": SOME.tolist(), "std": list(STD)},
+    {"args": {"image_mean": SOME.tolist(), "image_std": list(STD)}},
   ],
 )
 def test_a_normalisation_beside_the_network_is_read_wherever_it_is(beside, tmp_path, capsys):
