@@ -266,10 +266,9 @@ def _check(args: argparse.Namespace, file: Any, variables: Any, candidates: dict
     > bounds.interval(found[second][1], len(chosen), 0.95)[1]
   )
   told = "" if clear else ": too close to tell; give more images (--max), or ask whoever trained it"
-  ahead = (
-    f"best with noise: {best}, ahead of {second} by {margin:.3f}" if margin else "no difference with noise"
-  )
-  print(f"\n{ahead}{told}")
+  tied = [name for name in found if found[name][1] == found[best][1]]
+  ahead = "all equal" if len(tied) > 1 else f"ahead of {second} by {margin:.3f}"
+  print(f"\nbest with noise: {', '.join(tied)}, {ahead}{told}")
 
 
 def _to_torch(args: argparse.Namespace) -> None:
