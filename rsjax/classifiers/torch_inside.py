@@ -77,10 +77,12 @@ def normalising(module: Any, answer: Answer, shape: tuple[int, ...], dtype: str)
     return any(undo(x, (unit, _more)) for x in _brighter(plain, unit))
 
   held = [*torch_held.numbers(module, {1, _RGB, shape[-1], int(np.prod(shape))})]
-  used = [one for one in held if any(gap(plain, ((one,), change)) > 0 for change in (_more, _double))]
+  matters = lambda unit: any(0 < gap(plain, (unit, change)) < np.inf for change in (_more, _double))
+  groups = [group for group in _alike(held) if matters(group)]  # most numbers of a network are not used
+  used = [one for group in groups for one in group if len(group) == 1 or matters((one,))]
   found: set[Held] = set()
   grey: set[Held] = set()
-  units: list[Unit] = [*((one,) for one in used), *_alike(used)]
+  units: list[Unit] = [*((one,) for one in used), *(group for group in _alike(used) if len(group) > 1)]
   for unit in units:
     if {*unit} <= found:
       continue
@@ -115,11 +117,11 @@ def _brighter(x: np.ndarray, unit: Unit) -> list[np.ndarray]:
 
 
 def _alike(held: list[Held]) -> list[Unit]:
-  """Numbers that several layers hold under one name, as the members of an ensemble do."""
+  """The numbers, those of one name together: several layers may hold them, as the members of an ensemble do."""
   groups: dict[Any, list[Held]] = {}
   for one in held:
     groups.setdefault((one.key, one.path), []).append(one)
-  return [tuple(group) for group in groups.values() if len(group) > 1]
+  return [tuple(group) for group in groups.values()]
 
 
 def _may_be_pair(one: Unit, other: Unit, units: list[Unit]) -> bool:
