@@ -179,7 +179,7 @@ def _certify(files, args, left_out, gap, odd):
     table = analysis.markdown(rows, args.intervals)
     _write(out, "certified_accuracy.md", f"{table}\n\n{caption}\n{_listed(warnings)}")
     first, *lines = analysis.latex(rows, args.intervals).splitlines()
-    lines = [first, *(f"% warning: {text}" for text in warnings), *lines]
+    lines = [first, *(f"% warning: {results.harmless(text)}" for text in warnings), *lines]
     _write(out, "certified_accuracy.tex", "\n".join(lines) + "\n")
     _write(out, "certified_accuracy.csv", analysis.csv(rows))
     _write(out, "certified_accuracy.json", json.dumps(said, indent=1) + "\n")
@@ -214,7 +214,7 @@ def _certify(files, args, left_out, gap, odd):
 
 def _predict(files, args, left_out):
   from rsjax import analysis, results
-  from rsjax.analysis import cells, looks, statistics
+  from rsjax.analysis import cells, looks, referee, statistics
   from rsjax.analysis.columns import fitted
 
   reference = args.reference and results.read_any(args.reference)
@@ -235,6 +235,7 @@ def _predict(files, args, left_out):
   categories = list(shares)
   drawn = any(row["stop"] for row in rows)  # else n says it
   warnings = left_out + analysis.warnings(files, names, [])
+  warnings += referee.of_reference(reference, files, names) if reference else []
   if args.out:
     out = _folder(args.out)
     _write(out, "predictions.json", json.dumps({"files": rows, "warnings": warnings}, indent=1) + "\n")

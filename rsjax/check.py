@@ -107,9 +107,9 @@ def _contradictions(path: str, args: argparse.Namespace) -> int:
 
 def _left_out(file: Any, loaded: dict[str, Any]) -> str:
   """What was not looked at, because data set or classifier were not given."""
-  from rsjax.analysis import contradictions
+  from rsjax.analysis import said
 
-  named = file.settings.get("split") is not None or contradictions.is_of_a_split(file)
+  named = file.settings.get("split") is not None or said.is_of_a_split(file)
   left = [
     f"{what}{f' ({flag} does)' if named else ''}"
     for part, flag, what in (
@@ -123,11 +123,11 @@ def _left_out(file: Any, loaded: dict[str, Any]) -> str:
 
 def _loaded(path: str, args: argparse.Namespace, file: Any) -> dict[str, Any]:
   """The data set, and the classifier, that were given or that the manifest names."""
-  from rsjax.analysis import contradictions
+  from rsjax.analysis import said
 
   if args.data is None and args.checkpoint is None:
     return {}
-  if file.settings.get("split") is None and contradictions.is_of_a_split(file):
+  if file.settings.get("split") is None and said.is_of_a_split(file):
     raise InputError(f"the manifest of {path} lacks split: it is not known which images it is of")
   if file.settings.get("split") is None:
     raise InputError(

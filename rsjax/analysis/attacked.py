@@ -19,10 +19,12 @@ from rsjax.analysis import statistics
 from rsjax.analysis.labels import facts
 from rsjax.errors import InputError
 from rsjax.noise import parameter_names
-from rsjax.procedures import ABSTAIN
+from rsjax.procedures import ABSTAIN, Attack
 from rsjax.results import Results, command_of, plural
 
 _ROUNDED = 1e-6  # what rounding up may add to a distance
+# What the manifest of an attack has besides the settings of all files.
+SETTINGS = ("plan", "norm", "radii", "method", "iterations", "noise_vectors", "verifications")
 _SHOWN = 3  # contradictions that are told one by one
 # What must be the same for a certificate and an attack to be about one smoothed classifier and its images.
 _SAME = ("checkpoint", "classifier", "dataset", "split", "dtype", "precision")
@@ -128,13 +130,38 @@ def called(attacked: Results) -> str:
   return f"{method}, {plural(steps, 'step')}, {plural(draws, 'draw')}"
 
 
+def of_settings(f: Results) -> Iterator[str]:
+  """Settings of an attack that do not go together, such as too few points that share alpha."""
+  try:
+    due = {} if (procedure := _procedure(f)) is None else procedure.settings()
+  except InputError as error:
+    yield f"its attack is not possible: {error}"
+    return
+  for name in ("norm", "verifications"):
+    if name in due and f.settings[name] != due[name]:
+      yield f"its manifest says {name} {f.settings[name]}, but for its radii and method it is {due[name]}"
+
+
+def _procedure(f: Results) -> Attack | None:
+  """The attack that a manifest describes; None if it does not say all of it.
+
+  Raises:
+    InputError: if there is no such attack.
+  """
+  s = f.settings
+  if any(s.get(name) is None for name in (*SETTINGS, "n", "alpha")):
+    return None
+  return Attack(tuple(s["radii"]), s["method"], s["iterations"], s["noise_vectors"], s["n"], s["alpha"])
+
+
 def of_rows(f: Results) -> Iterator[str]:
   """Rows of an attack that contradict themselves or its settings; its votes are checked elsewhere."""
   columns, index = f.columns, f.columns["idx"]
   epsilon, norm, predict = columns["epsilon"], columns["norm"], columns["predict"]
   found = np.isfinite(epsilon)
-  radii = [0.0, *(r for r in f.settings.get("radii") or () if isinstance(r, int | float))]
+  radii = [0.0, *(f.settings.get("radii") or ())]
   wrong = (
+    ("a number of draws that its radii cannot have taken", ~_possible_draws(f)),
     ("a radius at which nothing was searched", found & ~np.isin(epsilon, radii)),
     ("an example outside its radius", found & ~(norm <= epsilon + _ROUNDED)),
     ("a radius without a norm, or the reverse", found != np.isfinite(norm)),
@@ -145,6 +172,21 @@ def of_rows(f: Results) -> Iterator[str]:
     if rows.any():
       number = plural(int(rows.sum()), "row has", "rows have")
       yield f"{number} {what}; the first is of image {index[rows][0]}"
+
+
+def _possible_draws(f: Results) -> NDArray[np.bool_]:
+  """bool[rows]: whether as many draws were made as the radii that were searched may take, with all points."""
+  draws, n = f.columns["draws"], f.columns["n"]
+  try:
+    procedure = _procedure(f)
+  except InputError:
+    procedure = None
+  if procedure is None:
+    return draws >= n
+  searched = np.searchsorted(procedure.radii, f.columns["epsilon"]) + 1
+  searched = np.minimum(searched, len(procedure.radii))
+  gradients, points = searched * procedure.gradient_draws, 1 + searched * len(procedure.methods)
+  return (draws >= gradients + n) & (draws <= gradients + points * procedure.n)
 
 
 def _right(f: Results) -> NDArray[np.bool_]:

@@ -18,14 +18,15 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from rsjax.analysis import contradictions, looks, statistics
+from rsjax.analysis import contradictions, looks, said, statistics
 from rsjax.analysis.exact import is_closed
 from rsjax.analysis.labels import facts, norm_words
 from rsjax.errors import InputError
 from rsjax.results import Results, manifest_path, plural
 
 _NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
-_CLAIM = re.compile(rf"\s*{_NUMBER}\s*(%?)\s*(?:at|@)\s*(?:(?:l2\s+)?radius\s+)?{_NUMBER}\s*", re.IGNORECASE)
+_NORM = r"(?:(?:(l1|l2|linf)\s+)?radius\s+|(patch)\s+width\s+)?"
+_CLAIM = re.compile(rf"\s*{_NUMBER}\s*(%?)\s*(?:at|@)\s*{_NORM}{_NUMBER}\s*", re.IGNORECASE)
 _COARSEST = Fraction(1, 200)  # half a point: what rounding may take off a claim, however few its digits
 USUAL_ALPHA, USUAL_RHO = statistics.USUAL_ALPHA, 0.001  # where a file records no alpha, a user gives no rho
 
@@ -39,12 +40,14 @@ class Claim:
     accuracy: a fraction from 0 to 1, exact.
     radius: at which radius.
     half: half a unit of the last digit that was given, at most half a point: what rounding may account for.
+    norm: that of the radius, as it was given; None: the claim names none.
   """
 
   text: str
   accuracy: Fraction
   radius: float
   half: Fraction
+  norm: str | None = None
 
   @property
   def least(self) -> Fraction:
@@ -83,14 +86,15 @@ def parse(text: str) -> Claim:
   form = 'a claim must be ACCURACY at RADIUS, such as "0.61 at 0.25" or "61% at 0.25"'
   if not (found := _CLAIM.fullmatch(text)):
     raise InputError(f"{form}, got {text[:60]!r}")
-  number, percent, radius = found.groups()
+  number, percent, norm, width, radius = found.groups()
   scale = 100 if percent else 1
   accuracy = Fraction(number) / scale
   if accuracy > 1:
     mend = f"for per cent give {number}% at {radius}" if not percent and accuracy <= 100 else form
     raise InputError(f"the accuracy of the claim {text!r} is above {'100 %' if percent else '1'}: {mend}")
   digits = len(number.partition(".")[2])
-  return Claim(text, accuracy, float(radius), min(Fraction(1, 2 * scale * 10**digits), _COARSEST))
+  half = min(Fraction(1, 2 * scale * 10**digits), _COARSEST)
+  return Claim(text, accuracy, float(radius), half, (norm or width or "").lower() or None)
 
 
 def judge(
@@ -117,7 +121,8 @@ def judge(
     rho: None: the correction is told, at 0.001, and does not decide.
 
   Raises:
-    InputError: for a file of PREDICT, or one without rows or labels.
+    InputError: for a file of PREDICT, one without rows or labels, or one with radii in another norm than that
+      of the claim.
   """
   [verdict] = judge_all([results], [name or results.path], [claim], rule=rule, confidence=confidence, rho=rho)
   return verdict
@@ -152,10 +157,7 @@ def contradicting(results: Results) -> list[str]:
     return [
       f"it is a file of rsjax without its manifest {manifest_path(results.path).name}: nothing is checked"
     ]
-  if "votes" not in results.columns:
-    return [*contradictions.of_images(results), *contradictions.of_rows(results)]
-  said = (text for part in contradictions.checked(results) for text in part.contradictions)
-  return list(dict.fromkeys(said))
+  return contradictions.everything(results)
 
 
 def _judge(
@@ -167,8 +169,14 @@ def _judge(
   confidence: float,
   rho: float | None,
 ) -> Verdict:
-  hits = int(statistics.certified(results, [claim.radius], rule)[0])
   images, known = len(results), facts(results)
+  norm = known["norm"]
+  if claim.norm not in (None, norm):
+    raise InputError(
+      f"the claim {claim.text.strip()!r} names the {norm_words(claim.norm)}, but {name} is shown by "
+      f"{norm_words(norm)}: give `norm`, if that one follows, or another claim"
+    )
+  hits = int(statistics.certified(results, [claim.radius], rule)[0])
   missing = max(0, (results.expected or 0) - images)
   total = images + missing  # of every share: what is missing is not certified
   alpha = known["alpha"] or USUAL_ALPHA
@@ -189,9 +197,14 @@ def _judge(
   right = "are right" if k is None else f"have their label among the top {k}"
   head = (
     f'claim "{claim.text.strip()}": {verdict} by {name}: {hits:,} of {plural(total, "image")} '
-    f"{right} with a certified {norm_words(known['norm'])} {sign} {claim.radius:g}{less}, {compared}"
+    f"{right} with a certified {norm_words(norm)} {sign} {claim.radius:g}{less}, {compared}"
   )
-  details = [_interval(hits, images, missing, confidence)]
+  details = []
+  if claim.norm is None and norm != "l2":
+    details.append(
+      f"the claim names no norm: its radius was taken for the {norm_words(norm)}, as the file has it"
+    )
+  details.append(_interval(hits, images, missing, confidence))
   if known["exact"]:
     details.append("the certificates are exact: none is wrong by chance")
   else:
@@ -207,7 +220,8 @@ def _judge(
       f"accuracy would be {share(hits)} to {share(hits + missing)}"
     )
   if (of := results.manifest["about"].get("images")) and of > total:
-    details.append(f"a subset, {total:,} of the split's {of:,} images{_of_others(results)}")
+    whose = "the split's" if said.is_of_a_split(results) else "the given"
+    details.append(f"a subset, {total:,} of {whose} {of:,} images{_of_others(results)}")
   elif results.expected is None:
     details.append("no manifest: whether images are missing is not known")
   details += [lower_bound] if lower_bound else []
@@ -248,6 +262,8 @@ def _of_others(results: Results) -> str:
   """What a subset says of the images that are not in it."""
   if results.settings.get("indices") is not None:
     return ", chosen one by one (--indices): it says nothing of the others"
+  if not said.is_of_a_split(results):
+    return ", chosen one by one (`indices`): it says nothing of the others"
   return ": of the others it says what the interval says, if these are a fair choice, such as every 20th"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rsjax import bounds, noise
-from rsjax.analysis import contradictions, looks
+from rsjax.analysis import contradictions, looks, said
 from rsjax.analysis.deciding import check_has_votes
 from rsjax.analysis.exact import check_random
 from rsjax.analysis.labels import as_results
@@ -203,7 +203,7 @@ def _results(
   settings |= {key: first.settings[key] for key in _OF_IMAGES if key in first.settings}
   settings |= {"norm": noise.from_settings(first.settings).norm}
   for f in files:
-    told = (*f.notes, *contradictions.of_images(f), *contradictions.of_settings(f), *contradictions.of_rows(f))
+    told = (*f.notes, *contradictions.everything(f), *said.of_sessions(f))
     notes += [f"{f.path}: {text}" for text in told]
     if looks.is_by_looks(f.settings) and (f.columns["n"] < f.settings["n"]).any():
       settings["ended_early"] = True

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from rsjax import bounds, noise
-from rsjax.analysis import attacked, looks, said
+from rsjax.analysis import attacked, draws, looks, said
 from rsjax.analysis.deciding import decided_anew, lacking_settings
 from rsjax.analysis.exact import is_exact, shape_of, wrong_passes
 from rsjax.data import Dataset, Selection
-from rsjax.data.named import SETS
+from rsjax.data.known import meant_by
 from rsjax.errors import InputError
 from rsjax.procedures import AUTO
 from rsjax.results import Results, command_of, parse_column, plural
@@ -44,8 +44,9 @@ def checked(f: Results) -> list[Checked]:
   """Everything that a file and its manifest say about themselves, checked against each other."""
   wrong = (*of_settings(f), *of_whole_manifest(f))
   told = "" if wrong else f": {procedure_words(f)}, seed {f.settings['seed']}"
+  notes = [*f.notes, *said.chosen(f)]
   incomplete = f"incomplete, {len(f)} of {plural(f.expected or 0, 'image')}"
-  notes = [*f.notes, *([] if f.complete or len(f) > (f.expected or 0) else [incomplete])]
+  notes += [] if f.complete or len(f) > (f.expected or 0) else [incomplete]
   if "votes" in f.columns and not wrong:
     notes += looks.ended_before(f)
   bound = "radius, nA and pABar" if "radius" in f.columns else "pvalue"
@@ -54,6 +55,12 @@ def checked(f: Results) -> list[Checked]:
     Checked(f"images: {plural(len(f), 'row')} of {f.expected}{_as_asked(f)}", (*of_images(f),), (*notes,)),
     Checked(f"votes: predict, {bound} follow from them in {plural(len(f), 'row')}", (*of_rows(f),)),
   ]
+
+
+def everything(f: Results) -> list[str]:
+  """All that contradicts itself in a file, one sentence each; of a file of another tool, its images alone."""
+  whole = of_whole_manifest(f) if "votes" in f.columns else ()
+  return list(dict.fromkeys((*of_images(f), *of_settings(f), *whole, *of_rows(f))))
 
 
 def selection_of(f: Results) -> Selection | None:
@@ -74,6 +81,7 @@ def of_images(f: Results) -> Iterator[str]:
   images, about = f.manifest["about"].get("images"), f.manifest["about"]
   if len(np.unique(index)) < len(index):
     yield "some images occur twice"
+  yield from said.of_given(f)
   try:
     selection = selection_of(f)
     if selection is None or not isinstance(images, int):
@@ -153,10 +161,13 @@ def of_whole_manifest(f: Results) -> Iterator[str]:
   yield from said.of_about(f)
   selects = f.settings.get("command") == "certify" and not is_exact(f.settings)
   needed = [*_ALWAYS, *(["n0"] if selects else [])]
-  needed += _OF_A_SPLIT if is_of_a_split(f) else ()
+  needed += _OF_A_SPLIT if said.is_of_a_split(f) else ()
+  needed += attacked.SETTINGS if attacked.is_attack(f) else ()
   if lacking := [name for name in needed if f.settings.get(name) is None]:
     yield f"its manifest lacks {', '.join(lacking)}"
-  if is_of_a_split(f) and f.manifest["about"].get("images") is None:
+  if attacked.is_attack(f):
+    yield from attacked.of_settings(f)
+  if said.is_of_a_split(f) and f.manifest["about"].get("images") is None:
     yield "its manifest lacks about.images: it is not known which images its rows should be of"
   command = command_of(f.columns)
   if f.settings.get("command") not in (None, command):
@@ -177,18 +188,12 @@ def about_checkpoint(f: Results) -> dict[str, Any]:
   return told if isinstance(told, dict) else {}
 
 
-def is_of_a_split(f: Results) -> bool:
-  """Whether a file is of a split of a data set and a checkpoint, not of arrays in Python."""
-  return "checkpoint" in f.manifest["about"] or any(
-    f.settings.get(name) is not None for name in ("split", "skip")
-  )
-
-
 def of_rows(f: Results) -> Iterator[str]:
   """Rows that do not follow from their votes under the manifest's settings."""
   if "votes" not in f.columns or not len(f) or lacking_settings(f):
     return
   yield from _of_classes(f)
+  yield from draws.of_rows(f)
   columns, index = f.columns, f.columns["idx"]
   try:
     if looks.is_by_looks(f.settings):
@@ -240,7 +245,7 @@ def of_data(f: Results, dataset: Dataset) -> Iterator[str]:
   """A digest, a number of images or labels that differ from those of the data set."""
   images, index = f.manifest["about"].get("images"), f.columns["idx"]
   named = f.manifest["about"].get("dataset")
-  if named != dataset.name and {named, dataset.name} & {"digits", *SETS}:
+  if named != dataset.name and meant_by(named) != meant_by(dataset.name):
     yield f"its manifest names the data set {named}, not {dataset.name}"
   if f.settings.get("dataset") != dataset.digest:
     yield f"its data set has digest {f.settings.get('dataset')}, but {dataset.name} has {dataset.digest}"

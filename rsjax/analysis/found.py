@@ -174,8 +174,7 @@ class Found:
 
   def contradictions(self) -> list[str]:
     """What contradicts itself: images, settings, rows that do not follow from votes; one sentence each."""
-    f = self.results
-    return [*contradictions.of_images(f), *contradictions.of_settings(f), *contradictions.of_rows(f)]
+    return contradictions.everything(self.results)
 
   def warnings(self, radii: Sequence[float] | None = None) -> list[str]:
     """What a referee would ask about these results and their table at some radii; one sentence each."""

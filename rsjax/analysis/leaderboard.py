@@ -7,15 +7,14 @@ Source: the SoK "Certified Robustness for Deep Neural Networks" (Li, Xie, Li, IE
 has l2 columns at 0.25, 1 and 2 for CIFAR-10, and at 1 and 2 for ImageNet.
 """
 
-import re
 from collections.abc import Sequence
 
 from rsjax.analysis.labels import facts
+from rsjax.data.known import named_in
 from rsjax.errors import InputError
 from rsjax.results import Results
 
 RADII = {"cifar10": (0.25, 1.0, 2.0), "imagenet": (1.0, 2.0)}
-_NAMES = {"cifar10": r"cifar-?_?10(?!\d)", "imagenet": "imagenet"}
 
 
 def radii_of(files: Sequence[Results]) -> tuple[float, ...]:
@@ -35,7 +34,7 @@ def radii_for(names: Sequence[str]) -> tuple[float, ...]:
   """The leaderboard's radii for data sets of these names or paths; errors as for `radii_of`."""
   found = {}
   for name in names:
-    known = [key for key, pattern in _NAMES.items() if re.search(pattern, name, re.IGNORECASE)]
+    known = [key for key in named_in(name) if key in RADII]
     if len(known) != 1:
       raise InputError(
         f"the leaderboard has columns for cifar10 and imagenet, and {name!r} names neither: give radii as "

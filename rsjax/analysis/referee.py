@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rsjax import bounds
-from rsjax.analysis import contradictions, looks
+from rsjax.analysis import contradictions, looks, said
 from rsjax.analysis.labels import all_facts, as_results, bound_called, rows_there, some
 from rsjax.analysis.spacing import looks_cut, order_and_gaps
 from rsjax.analysis.statistics import (
@@ -34,22 +34,31 @@ def warnings(
 ) -> list[str]:
   """Sentences about the files, which are called `names`; radii are those of the table."""
   files = as_results(files)
-  said: list[tuple[str, str]] = []
+  told: list[tuple[str, str]] = []
   for f, name, cut in zip(files, names, looks_cut(files)):
     check_labels(f)
-    said += [(name, text) for text in _about_one(f, radii)]
-    said += [(name, cut)] if cut else []
-  found = _told_once(said)
+    told += [(name, text) for text in _about_one(f, radii)]
+    told += [(name, cut)] if cut else []
+  found = _told_once(told)
   found += _about_all(files, names)
   if all("radius" in f.columns and len(f) for f in files):
     found += _too_close(files, names, radii, rule, confidence)
   return found
 
 
-def _told_once(said: Sequence[tuple[str, str]]) -> list[str]:
+def of_reference(reference: Results, files: Sequence[Results], names: Sequence[str]) -> list[str]:
+  """Sentences about the file that counts as the truth for `files`: what contradicts it, and other labels."""
+  of_it = [*reference.notes, *contradictions.everything(reference), *said.of_sessions(reference)]
+  found = [f"{reference.path}: {text}" for text in of_it]
+  for f, name in zip(files, names):
+    found += _other_labels([f, reference], all_facts([f, reference]), [name, reference.path])
+  return found
+
+
+def _told_once(told: Sequence[tuple[str, str]]) -> list[str]:
   """Each text with the names that it is said of; one for many that differ in their numbers alone."""
   alike: dict[str, dict[str, list[str]]] = {}
-  for name, text in said:
+  for name, text in told:
     alike.setdefault(re.sub(r"[0-9][0-9.,e-]*", "0", text), {}).setdefault(text, []).append(name)
   found = []
   for texts in alike.values():
@@ -83,18 +92,13 @@ def _about_one(f: Results, radii: Sequence[float]) -> Iterator[str]:
     yield told
   if f.settings.get("indices") is not None:
     yield "its images were chosen one by one (--indices): the numbers are of these, not of the data set"
+  yield from said.chosen(f)
   if not _images_are_listed(f):
     yield from order_and_gaps(f.columns["idx"])
-  yield from contradictions.of_images(f)
-  yield from contradictions.of_settings(f)
-  yield from contradictions.of_whole_manifest(f) if "votes" in f.columns else ()
-  yield from contradictions.of_rows(f)
+  yield from contradictions.everything(f)
   if "votes" in f.columns and not [*contradictions.of_settings(f)]:
     yield from looks.told(f, radii)
-  for setting in ("rsjax", "jax", "device"):
-    values = {str(session.get(setting)) for session in f.manifest["sessions"]}
-    if len(values) > 1:
-      yield f"its rows were computed with more than one {setting}: {', '.join(sorted(values))}"
+  yield from said.of_sessions(f)
 
 
 def _classes(f: Results) -> int:
@@ -107,7 +111,9 @@ def _classes(f: Results) -> int:
 
 def _images_are_listed(f: Results) -> bool:
   """Whether the images were asked for one by one, or are of some shards: in any order, and with gaps."""
-  return f.settings.get("indices") is not None or "joined" in f.manifest["about"]
+  about = f.manifest["about"]
+  by_indices = about.get("selected") is not None and not said.is_of_a_split(f)
+  return by_indices or f.settings.get("indices") is not None or "joined" in about
 
 
 def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 
 from rsjax.analysis.exact import shape_of
 from rsjax.data import SPLITS
+from rsjax.data.known import meant_by
 from rsjax.data.named import SETS
-from rsjax.results import Results
+from rsjax.results import Results, plural
 
 _DIGITS = {"train": 1437, "test": 360}
 _SHARED = ("dataset", "images", "image_shape", "checkpoint")  # what `about` has alike in all shards of a run
@@ -28,21 +29,65 @@ def of_about(f: Results) -> Iterator[str]:
     digest = f.settings.get(name)
     if digest is not None and not re.fullmatch("[0-9a-f]{64}", digest):
       yield f"its manifest says {digest[:40]!r} for the digest of its {name}, which is no SHA-256"
+  shape = about.get("image_shape")
+  if f.settings.get("inputs") is None and shape is not None and len(shape_of(f) or ()) != 3:
+    yield (
+      f"its manifest lacks inputs, as if it were of images, but says {str(shape)[:40]} for image_shape, not "
+      "[height, width, channels]"
+    )
   yield from _of_known_set(f)
+
+
+def is_of_a_split(f: Results) -> bool:
+  """Whether a file is of a split of a data set and a checkpoint, not of arrays in Python."""
+  return "checkpoint" in f.manifest["about"] or any(
+    f.settings.get(name) is not None for name in ("split", "skip")
+  )
+
+
+def of_given(f: Results) -> Iterator[str]:
+  """Images that cannot be among those that were given in Python, by their number, and too many rows of them."""
+  images = _given(f)
+  if images is None:
+    return
+  outside = f.columns["idx"][f.columns["idx"] >= images]
+  if len(outside):
+    given = plural(images, "image was", "images were")
+    yield f"image {outside[0]} cannot be: its manifest says that {given} given"
+  if (f.expected or 0) > images:
+    yield f"its manifest expects {plural(f.expected or 0, 'row')} of {plural(images, 'image')}"
+
+
+def chosen(f: Results) -> Iterator[str]:
+  """A note on a file that holds a part of the images that were given in Python."""
+  images = _given(f)
+  if images is None or f.expected is None or f.expected >= images:
+    return
+  part = f"it is of {f.expected:,} of the {plural(images, 'image')} that were given"
+  if f.manifest["about"].get("selected") is None:
+    yield f"{part}: chosen by `indices`, or cut afterwards, which files of earlier versions do not show"
+  else:
+    yield f"{part}, chosen one by one (`indices`): the numbers are of these, not of all"
+
+
+def _given(f: Results) -> int | None:
+  """How many images a run from Python was given; None for other files, and where it is not known."""
+  images = f.manifest["about"].get("images")
+  return images if isinstance(images, int) and not is_of_a_split(f) else None
 
 
 def _of_known_set(f: Results) -> Iterator[str]:
   about, split = f.manifest["about"], f.settings.get("split")
-  name = about.get("dataset")
+  name = meant_by(about.get("dataset"))
+  if name is None:
+    return
   if name == "digits":
     shape, classes, images = [8, 8, 1], 10, _DIGITS.get(str(split))
-  elif name in SETS:
+  else:
     shape, classes = [*SETS[name].image_shape], SETS[name].num_classes
     images = SETS[name].images(split) if split in SPLITS else None
     if any(note.startswith(f"{name}: ") for note in f.notes):  # was prepared from other originals
       images = None
-  else:
-    return
   checkpoint = about.get("checkpoint")
   told = checkpoint.get("num_classes") if isinstance(checkpoint, dict) else None
   for what, said, is_ in (
@@ -51,7 +96,15 @@ def _of_known_set(f: Results) -> Iterator[str]:
     ("number of classes", told, classes),
   ):
     if None not in (said, is_) and said != is_:
-      yield f"its manifest names the data set {name}, whose {what} is {is_}, but says {said}"
+      yield f"its manifest names the data set {about['dataset']}, whose {what} is {is_}, but says {said}"
+
+
+def of_sessions(f: Results) -> Iterator[str]:
+  """Versions and devices, of which more than one computed the rows."""
+  for setting in ("rsjax", "jax", "device"):
+    values = {str(session.get(setting)) for session in f.manifest["sessions"]}
+    if len(values) > 1:
+      yield f"its rows were computed with more than one {setting}: {', '.join(sorted(values))}"
 
 
 def of_shards(f: Results, check: Callable[[Results], Iterator[str]]) -> Iterator[str]:

@@ -176,13 +176,7 @@ def _of_one(attack: Any) -> list[str]:
   from rsjax.analysis import contradictions
   from rsjax.analysis.labels import rows_there
 
-  of = (
-    contradictions.of_images,
-    contradictions.of_settings,
-    contradictions.of_whole_manifest,
-    contradictions.of_rows,
-  )
-  found = [*attack.notes, *(text for check in of for text in check(attack))]
+  found = [*attack.notes, *contradictions.everything(attack)]
   if not attack.complete:
     found.append(f"{rows_there(attack, 'incomplete, ')}; the numbers are of those that are there")
   if attack.settings.get("indices") is not None:

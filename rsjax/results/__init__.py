@@ -33,7 +33,7 @@ from rsjax.results.rows import (
 )
 from rsjax.results.shards import join
 from rsjax.results.votes import INVALID, format_counts, format_votes, parse_column, parse_votes
-from rsjax.results.wording import plural
+from rsjax.results.wording import harmless, plural
 from rsjax.results.writing import ResultWriter, open_for_append, rows_done, save
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
   "command_of",
   "format_counts",
   "format_votes",
+  "harmless",
   "join",
   "manifest_path",
   "of_command",

@@ -10,6 +10,7 @@ from typing import Any
 from rsjax import files
 from rsjax.errors import InputError
 from rsjax.procedures import AUTO
+from rsjax.results.wording import harmless
 
 FORMAT = "rsjax-results-2"
 _EARLIER = ("rsjax-results-1",)  # without a noise, which was always Gaussian
@@ -25,6 +26,7 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     ("noise", "split", "dtype", "dataset", "checkpoint", "norm", "procedure", "bound"),
     lambda v: isinstance(v, str),
   ),
+  "inputs": lambda v: v == "arrays",
   "method": lambda v: v in ("pgd", "ddn", "both"),
   **dict.fromkeys(
     ("sigma", "band", "dimension", "noise_lambda", "noise_scale", "noise_bits", "noise_guard"),
@@ -96,7 +98,7 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
       "one, if they have the paper's columns"
     )
   try:
-    manifest = json.loads(manifest_path(path).read_text())
+    manifest = json.loads(manifest_path(path).read_text(), object_pairs_hook=_object)
   except OSError as error:
     raise InputError(f"{manifest_path(path)}, the manifest of {path}, cannot be read: {error}") from error
   except ValueError as error:
@@ -129,6 +131,22 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     manifest["settings"] = manifest["settings"] | {"noise": "gaussian"}
     manifest["format"] = FORMAT  # it may be saved again
   return manifest
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  """An object of JSON, whose names must differ, with its text made harmless."""
+  names = [name for name, _ in pairs]
+  if len(set(names)) < len(names):
+    twice = next(name for name in names if names.count(name) > 1)
+    raise ValueError(f"it names {twice[:40]!r} twice")
+  return {harmless(name): _harmless(value) for name, value in pairs}
+
+
+def _harmless(value: Any) -> Any:
+  """A value with its text made harmless; of objects, that was done before."""
+  if isinstance(value, list):
+    return [_harmless(one) for one in value]
+  return harmless(value) if isinstance(value, str) else value
 
 
 def _is_count(value: Any) -> bool:

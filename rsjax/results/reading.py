@@ -25,6 +25,7 @@ from rsjax.results.rows import (
   with_n,
 )
 from rsjax.results.votes import parse_votes
+from rsjax.results.wording import harmless
 
 if TYPE_CHECKING:
   import pandas
@@ -146,7 +147,7 @@ def read_rows(path: str | pathlib.Path, torn: bool = True) -> tuple[list[str], l
       if line == [""]:
         raise InputError(f"{path}: line {number} is empty: delete it")
       raise InputError(f"{path}: line {number} has {len(line)} columns, but the header has {len(lines[0])}")
-  return lines[0], lines[1:], end
+  return [harmless(name) for name in lines[0]], lines[1:], end
 
 
 def check_rows(
