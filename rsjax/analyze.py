@@ -156,7 +156,7 @@ def _certify(files, args, left_out, gap, odd):
     files, radii, names=args.label, rule=args.rule, confidence=args.confidence, rho=args.rho
   )
   names = [row["name"] for row in rows]
-  warnings = left_out + analysis.warnings(whole, names, radii, args.rule, args.confidence) + gap.warnings
+  warnings = left_out + analysis.warnings(whole, names, radii, args.rule, args.confidence, files) + gap.warnings
   if args.rho and (unknown := [row["name"] for row in rows if row["alpha"] is None and not row["exact"]]):
     warnings.append(f"alpha is not recorded in {analysis.some(unknown)}: --rho assumes 0.001")
   verdicts = reporting.verdicts_on(whole, names, args, odd, gap.inside())

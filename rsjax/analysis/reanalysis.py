@@ -31,11 +31,14 @@ def with_alpha(results: Results, alpha: float) -> Results:
   """The file's certificates (or PREDICT's answers) at another failure probability, from its votes.
 
   Raises:
-    InputError: for a file that keeps no votes, or whose number of draws depended on them.
+    InputError: for a file that keeps no votes, or, at another alpha than its own, whose number of draws depended
+      on them.
   """
   check_has_votes(results)
-  looks.check_fixed(results, "at another alpha")
   bounds.check_alpha(alpha)
+  if looks.is_by_looks(results.settings) and alpha == results.settings["alpha"]:
+    return results
+  looks.check_fixed(results, "at another alpha")
   return _decide(_noted(results), {"alpha": float(alpha)}, {})
 
 

@@ -22,6 +22,7 @@ from rsjax.results import Results, plural
 
 _FEW = 100  # images
 _APART = 3  # sentences that differ in their numbers alone, at most
+_OF_A_RUN = ("checkpoint", "dataset", "split", "seed", "dtype", "sigma", "n", "alpha")  # settings
 _CONSTANT = 0.98  # the share of the answers that are one class
 
 
@@ -31,18 +32,26 @@ def warnings(
   radii: Sequence[float],
   rule: str = "open",
   confidence: float = 0.95,
+  shown: Sequence[Results] | None = None,
 ) -> list[str]:
-  """Sentences about the files, which are called `names`; radii are those of the table."""
+  """Sentences about the files, which are called `names`.
+
+  Args:
+    files, names: what the sentences are about.
+    radii, rule, confidence: those of the table.
+    shown: the files with the rows that the table is of; None: all of their rows.
+  """
   files = as_results(files)
+  shown = files if shown is None else as_results(shown)
   told: list[tuple[str, str]] = []
-  for f, name, cut in zip(files, names, looks_cut(files)):
+  for f, name, cut, rows in zip(files, names, looks_cut(files), shown):
     check_labels(f)
-    told += [(name, text) for text in _about_one(f, radii)]
+    told += [(name, text) for text in (*_about_one(f, radii), *_about_few(rows))]
     told += [(name, cut)] if cut else []
   found = _told_once(told)
   found += _about_all(files, names)
   if all("radius" in f.columns and len(f) for f in files):
-    found += _too_close(files, names, radii, rule, confidence)
+    found += _too_close(shown, names, radii, rule, confidence)
   return found
 
 
@@ -77,10 +86,6 @@ def _about_one(f: Results, radii: Sequence[float]) -> Iterator[str]:
     yield f"{rows_there(f, 'incomplete, ')}; the numbers are of those that are there"
   if not len(f):
     return
-  if len(f) < _FEW:
-    _, high = accuracy_interval(len(f) // 2, len(f))
-    few, reach = plural(len(f), "image"), high - 0.5
-    yield f"with {few}, the 95 % interval of an accuracy of one half reaches {reach:.2f} to each side"
   predict, label = f.columns["predict"], f.columns["label"]
   answers = predict[predict >= 0]
   if len(answers) > 10:
@@ -99,6 +104,13 @@ def _about_one(f: Results, radii: Sequence[float]) -> Iterator[str]:
   if "votes" in f.columns and not [*contradictions.of_settings(f)]:
     yield from looks.told(f, radii)
   yield from said.of_sessions(f)
+
+
+def _about_few(f: Results) -> Iterator[str]:
+  if 0 < len(f) < _FEW:
+    _, high = accuracy_interval(len(f) // 2, len(f))
+    few, reach = plural(len(f), "image"), high - 0.5
+    yield f"with {few}, the 95 % interval of an accuracy of one half reaches {reach:.2f} to each side"
 
 
 def _classes(f: Results) -> int:
@@ -181,13 +193,19 @@ def _same_data(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def _given_twice(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
   """Of files that hold the rows of another one."""
-  rows: dict[int, list[str]] = {}
+  rows: dict[int, list[tuple[str, Results]]] = {}
   for f, name in zip(files, names):
     own = tuple(tuple(f.columns[c]) for c in ("idx", "label", "predict", "radius", "votes") if c in f.columns)
-    rows.setdefault(hash(own), []).append(name)
+    rows.setdefault(hash(own), []).append((name, f))
   for same in rows.values():
-    if len(same) > 1:
-      yield f"{some(same)} hold the same rows: one run was given {len(same)} times"
+    if len(same) < 2:
+      continue
+    told = f"{some([name for name, _ in same])} hold the same rows"
+    differing = [key for key in _OF_A_RUN if len({f.settings.get(key) for _, f in same} - {None}) > 1]
+    if differing:
+      yield f"{told}, but differ in {', '.join(differing)}: are they copies of one run?"
+    else:
+      yield f"{told}: one run was given {len(same)} times"
 
 
 def _too_close(

@@ -86,9 +86,10 @@ def exit_code(results: Any) -> int:
     return code
   interrupts.check()
   if not results.complete:
+    others = "the others" if len(results) else "any of them"
     raise UnfinishedError(
       f"{results.path} has {len(results)} of {results.expected} images; the time was too short for a first "
-      "look at the others: the same command continues"
+      f"look at {others}: the same command continues"
     )
   return 0
 

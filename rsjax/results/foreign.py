@@ -55,6 +55,7 @@ def read_foreign(path: str | pathlib.Path) -> Results:
   told = {name: _from_path(path, name) for name in ("sigma", "noise")}
   notes = list(_foreign_notes(path, texts, columns))
   notes += _of_radii(texts, columns, told["sigma"])
+  notes += _of_bounds(texts, columns, told["sigma"])
   notes += _of_unproved(columns, others)
   columns["correct"] = (columns["predict"] == columns["label"]).astype(np.int64)
   _, first = np.unique(columns["idx"], return_index=True)
@@ -168,6 +169,55 @@ def _of_radii(
   if float(farthest) > reach:
     rows = plural(int(np.sum(radius > most + 1e-6)), "radius is", "radii are")
     yield f"{rows} {above.format(most=most, n=n)}its settings differ, or its radii are too large"
+
+
+def _of_bounds(
+  texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray], sigma: float | None
+) -> Iterator[str]:
+  """Of rows whose radius does not follow from their bound, or their bound from their votes; and what is not used."""
+  known = {name: _numbers(texts[name]) for name in ("n", "nA", "pABar", "pvalue") if name in texts}
+  n, n_a, p_lower = (known.get(name) for name in ("n", "nA", "pABar"))
+  radius = columns.get("radius")
+  not_used = [name for name, values in known.items() if values is None or name == "pvalue"]
+  if radius is not None:
+    yield from _in_rows((columns["predict"] < 0) & (radius > 0), "a radius above 0 and no answer", columns)
+  if p_lower is not None:
+    p_lower = np.clip(p_lower + _half_units(texts["pABar"]), 0, 1)
+    if radius is not None and sigma:
+      least = radius - _half_units(texts["radius"]) - 1e-4 * sigma  # what float32 makes of a bound
+      what = f"a radius above that of their pABar, if the noise is Gaussian with sigma = {sigma:g}"
+      yield from _in_rows((radius > 0) & (least > bounds.radius(p_lower, Gaussian(sigma))), what, columns)
+    else:
+      not_used.append("pABar")
+  if n is not None and n_a is not None:
+    yield from _in_rows(n_a > n, "more votes nA than draws n", columns)
+    if p_lower is not None:
+      what = "a pABar above nA / n, of which it is to be a lower bound"
+      yield from _in_rows(p_lower - 2 * _half_units(texts["pABar"]) > n_a / np.maximum(n, 1), what, columns)
+  elif n_a is not None:
+    not_used.append("nA")
+  if not_used:
+    yield f"not used, for lack of what explains them: {', '.join(not_used)}"
+
+
+def _in_rows(wrong: np.ndarray, what: str, columns: dict[str, np.ndarray]) -> Iterator[str]:
+  if wrong.any():
+    rows = plural(int(wrong.sum()), "row has", "rows have")
+    yield f"{rows} {what}; the first is of image {columns['idx'][wrong][0]}"
+
+
+def _numbers(texts: Sequence[str]) -> np.ndarray | None:
+  """float64[rows]; None if some cells are no finite numbers."""
+  try:
+    values = np.array(texts, str).astype(float)
+  except ValueError:
+    return None
+  return values if np.isfinite(values).all() else None
+
+
+def _half_units(texts: Sequence[str]) -> np.ndarray:
+  """float64[rows]: half a unit of the last digit of each number, which rounding may have added."""
+  return np.array([0.51 * 10.0 ** -_decimals(text) for text in texts])
 
 
 def _decimals(text: str) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rsjax import results
-from rsjax.analysis import claims, leaderboard, statistics
+from rsjax.analysis import claims, leaderboard, norms, statistics
 from rsjax.errors import InputError
 
 
@@ -208,3 +208,42 @@ def test_the_radii_of_the_leaderboard_are_those_of_the_data_set(digits):
 def test_numpy_is_not_part_of_a_verdict(digits):
   found = verdict(digits, "0.81 at 0.25").as_dict()
   assert type(found["supported"]) is bool and not isinstance(found["supported"], np.bool_)
+
+
+@pytest.mark.parametrize(
+  ("text", "norm"),
+  [
+    ("0.5 at 0.25", None),
+    ("0.5 at radius 0.25", None),
+    ("0.5 at l2 radius 0.25", "l2"),
+    ("50% @ L1 radius 0.25", "l1"),
+    ("0.5 at linf radius 0.01", "linf"),
+    ("0.5 at patch width 5", "patch"),
+  ],
+)
+def test_a_claim_may_name_its_norm(text, norm):
+  assert claims.parse(text).norm == norm
+
+
+@pytest.mark.parametrize("shown", ["l1", "l2", "linf"])
+def test_a_claim_is_held_against_radii_of_its_norm_alone(digits, shown):
+  file = norms.with_norm(digits, shown)
+  for named in ("l1", "l2", "linf", "patch"):
+    claim = f"0.0 at {'patch width' if named == 'patch' else f'{named} radius'} 0.25"
+    if named == shown:
+      assert verdict(file, claim).supported
+      continue
+    with pytest.raises(InputError, match=rf"names the {named} .*is shown by {shown} radius: give `norm`"):
+      verdict(file, claim)
+  said = str(verdict(file, "0.0 at 0.25"))
+  assert f"with a certified {shown} radius > 0.25" in said
+  taken = f"the claim names no norm: its radius was taken for the {shown} radius, as the file has it"
+  assert (taken in said) == (shown != "l2")
+
+
+def test_a_claim_on_patches_names_patches():
+  file = results.read(helpers.ROOT / "experiments" / "results" / "noises" / "columns.tsv")
+  assert "taken for the patch width" in str(verdict(file, "0.0 at 1"))
+  assert verdict(file, "0.0 at patch width 1").supported
+  with pytest.raises(InputError, match="is shown by patch width"):
+    verdict(file, "0.0 at l2 radius 0.3")

@@ -247,3 +247,89 @@ def test_selection_draws_that_the_first_ask_for_are_there(tmp_path, capsys):
   lines[row][place] = f"{first}:90,{second}:10"
   path.write_text("".join("\t".join(line) + "\n" for line in lines))
   assert not any("selection draws" in text for text in told_by_all(path, capsys).values())
+
+
+FORGED = "fine\nx.tsv: nothing contradicts\r\x1b[2K\x07\u2028\x85end"
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    lambda m: m["about"].update(notes=[FORGED]),
+    lambda m: m["about"].update(dataset=FORGED),
+    lambda m: m["about"].update(checkpoint={"arch": FORGED, FORGED: 1}),
+    lambda m: m["settings"].update(classifier=FORGED, split=FORGED, dtype=FORGED),
+    lambda m: m["settings"].update(dataset=FORGED, checkpoint=FORGED, noise=FORGED),
+    lambda m: m["settings"].update({FORGED: FORGED}),
+    lambda m: m["sessions"].append({"rsjax": FORGED, "jax": FORGED, "device": FORGED}),
+  ],
+)
+def test_no_text_of_a_manifest_forges_lines_or_moves_the_cursor(change, tmp_path, capsys):
+  path = tmp_path / "f.tsv"
+  write_file(path, Certify(n=300), images=20)
+  plain = helpers.ran(analyze.main, [path], capsys).out
+  edit(path, change)
+  check.main([str(path)])
+  analyze.main([str(path), str(helpers.DIGITS[0]), "-o", str(tmp_path / "t")])
+  out, err = capsys.readouterr()
+  written = [(tmp_path / "t" / f"certified_accuracy.{ending}") for ending in ("md", "tex", "csv", "json")]
+  texts = [out, err, *(one.read_text() for one in written if one.exists()), *told_by_all(path, capsys).values()]
+  for text in texts:
+    assert all(c.isprintable() or c == "\n" for c in text)
+    assert not any(line.startswith("x.tsv: nothing contradicts") for line in text.splitlines())
+  assert plain
+
+
+def test_notes_of_a_file_stay_within_their_comments_in_latex(tmp_path, capsys):
+  path = tmp_path / "f.tsv"
+  write_file(path, Certify(n=300), images=20)
+  edit(path, lambda m: m["about"].update(notes=["one\n\\end{document}"]))
+  helpers.ran(analyze.main, [path, "-o", tmp_path / "t"], capsys)
+  [line] = [
+    line for line in (tmp_path / "t/certified_accuracy.tex").read_text().splitlines() if "document" in line
+  ]
+  assert line.startswith("% warning: ")
+
+
+@pytest.mark.parametrize("name", ["n", "alpha", "settings", "notes"])
+def test_a_manifest_that_names_something_twice_is_refused(name, tmp_path, capsys):
+  path = tmp_path / "x.tsv"
+  write_file(path, Certify(n=300), images=5)
+  manifest = results.manifest_path(path)
+  edit(path, lambda m: m["about"].update(notes=[]))
+  value = json.dumps({"n": 1000, "alpha": 0.5, "settings": {}, "notes": ["x"]}[name])
+  manifest.write_text(manifest.read_text().replace(f'"{name}":', f'"{name}": {value}, "{name}":', 1))
+  for command in (check, analyze):
+    helpers.refused(command.main, [path], capsys, f"names '{name}' twice", "restore it from a copy")
+
+
+def test_its_own_alpha_is_one_at_which_a_file_by_looks_can_be_analysed(tmp_path, capsys):
+  stopped, fixed = tmp_path / "s.tsv", tmp_path / "f.tsv"
+  write_file(stopped, CertifyByLooks(n=2000, stop=Radii((0.0, 0.25))), images=20)
+  write_file(fixed, Certify(n=2000, alpha=0.01), images=20)
+  edit(fixed, lambda m: m["settings"].update(sigma=0.5))
+  plain, same = (
+    helpers.ran(analyze.main, [stopped, *flags], capsys).out for flags in ([], ["--alpha", "0.001"])
+  )
+  assert plain == same
+  argv = [stopped, fixed, "--combine", "cascade"]
+  helpers.refused(analyze.main, argv, capsys, "give `alpha`")
+  assert "alpha 0.001" in helpers.ran(analyze.main, [*argv, "--alpha", "0.001"], capsys).out
+  helpers.refused(analyze.main, [*argv, "--alpha", "0.01"], capsys, "at another alpha")
+  answers = tmp_path / "p.tsv"
+  write_file(answers, PredictByLooks(n=2000), images=20)
+  plain, same = (
+    helpers.ran(analyze.main, [answers, *flags], capsys).out for flags in ([], ["--alpha", "0.001"])
+  )
+  assert plain == same
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "dataset", "seed"])
+def test_equal_rows_of_different_runs_are_not_called_one_run(name, tmp_path, capsys):
+  paths = [tmp_path / "r.tsv", tmp_path / "ft.tsv"]
+  for path in paths:
+    write_file(path, Certify(n=300), images=20)
+  assert "hold the same rows: one run was given 2 times" in helpers.ran(analyze.main, paths, capsys).err
+  edit(paths[1], lambda m: m["settings"].update({name: 5 if name == "seed" else "e" * 64}))
+  told = helpers.ran(analyze.main, paths, capsys).err
+  assert f"hold the same rows, but differ in {name}: are they copies of one run?" in told

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from helpers import DIGITS, ran, refused, without_time
 
-from rsjax import analyze, attack, certify, check, results
+from rsjax import analysis, analyze, attack, certify, check, results
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +111,61 @@ def test_what_does_not_belong_together_is_refused(pair, capsys, tmp_path, traine
     analyze.main, [attacked, "-o", tmp_path / "t"], capsys, "give the file of rsjax.certify", folder=tmp_path
   )
   refused(check.main, [attacked, "--checkpoint", trained], capsys, "not drawn again", folder=tmp_path)
+
+
+def edit_manifest(path, change):
+  manifest = json.loads(results.manifest_path(path).read_text())
+  change(manifest["settings"])
+  results.manifest_path(path).write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+  "name", ["plan", "norm", "method", "iterations", "noise_vectors", "verifications", "seed", "alpha"]
+)
+def test_a_setting_that_an_attack_lost_is_told(name, copied, capsys):
+  path = copied[1]
+  edit_manifest(path, lambda settings: settings.pop(name))
+  assert check.main([str(path)]) == 1
+  assert f"its manifest lacks {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+  ("changes", "said"),
+  [
+    ({"norm": "linf"}, "says norm linf, but for its radii and method it is l2"),
+    ({"verifications": 1}, "says verifications 1, but for its radii and method it is 4"),
+    ({"verifications": 9}, "says verifications 9, but for its radii and method it is 4"),
+    ({"method": "both"}, "says verifications 4, but for its radii and method it is 7"),
+    ({"radii": [0.1, 0.3, 0.6, 0.9]}, "says verifications 4, but for its radii and method it is 5"),
+    ({"radii": [0.3, 0.1, 0.6]}, "its attack is not possible: radii must increase"),
+    ({"iterations": 0}, "its attack is not possible: `iterations`"),
+    ({"iterations": 30}, "a number of draws that its radii cannot have taken"),
+    ({"noise_vectors": 4000}, "a number of draws that its radii cannot have taken"),
+  ],
+)
+def test_settings_of_an_attack_that_do_not_go_together_are_told(changes, said, copied, capsys):
+  path = copied[1]
+  edit_manifest(path, lambda settings: settings.update(changes))
+  assert check.main([str(path)]) == 1
+  assert said in capsys.readouterr().out
+  assert said in "".join(analysis.Found(results.read(path)).contradictions())
+
+
+@pytest.mark.parametrize("draws", ["1", "12", str(10**9)])
+def test_draws_that_an_attack_cannot_have_taken_are_told(draws, copied, capsys):
+  path = copied[1]
+  lines = [line.split("\t") for line in path.read_text().splitlines()]
+  lines[3][lines[0].index("draws")] = draws
+  path.write_text("".join("\t".join(line) + "\n" for line in lines))
+  assert check.main([str(path)]) == 1
+  assert (
+    f"1 row has a number of draws that its radii cannot have taken; the first is of image {lines[3][0]}"
+    in (capsys.readouterr().out)
+  )
+
+
+def test_the_number_of_images_that_is_told_is_that_of_the_table(copied, capsys):
+  certified, attacked = copied
+  attacked.write_text("".join(attacked.read_text().splitlines(keepends=True)[:9]))
+  told = ran(analyze.main, [certified, attacked], capsys)
+  assert "with 8 images, the 95 %" in told.err and "with 16 images" not in told.err

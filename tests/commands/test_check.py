@@ -457,7 +457,10 @@ def test_selection_draws_that_were_not_asked_for_are_found(copy, trained, tmp_pa
     votes0, votes = drawn(trained, tmp_path / f"{row}.tsv", row, other, 2000)
     path = copy("looks.tsv")
     consistent(path, row, votes0, votes, as_looks(other, 2000))
-    assert "nothing contradicts" in ran(0, capsys, path)
+    if other == 1000:
+      assert "nothing contradicts" in ran(0, capsys, path)
+    else:  # these votes are the first ones, and leave two classes close
+      assert "1 row has fewer selection draws than n0 = auto asks for" in ran(1, capsys, path)
     out = ran(1, capsys, path, "--checkpoint", trained, "--rows", 6)
     assert f"image {60 * row}: its first draws ask for another number of selection draws" in out
 

@@ -73,7 +73,7 @@ def test_a_time_budget_ends_with_what_there_is(run, monkeypatch):
 def test_a_budget_for_no_look_says_so_and_is_continued(run, trained, tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(certification, "_ending", lambda job, seconds: lambda: True)
   assert certify.main(argv(trained, tmp_path / "short", "--time-budget", "1s")) == 1
-  assert "0 of 9 images; the time was too short for a first look at the others" in capsys.readouterr().err
+  assert "0 of 9 images; the time was too short for a first look at any of them" in capsys.readouterr().err
   monkeypatch.undo()
   assert run("short", "--time-budget", "30s").complete
 

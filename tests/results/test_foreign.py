@@ -119,3 +119,48 @@ def test_a_run_that_was_only_begun_has_no_rows(tmp_path):
 def test_sigma_is_taken_from_the_path(name, sigma, tmp_path):
   path = foreign(tmp_path / name, "idx,label,predict,radius", [0, 1, 1, 0.1])
   assert results.read_any(path).settings["sigma"] == sigma
+
+
+WHOLE = dict(idx=0, label=1, predict=1, radius="0.841621", n=1000, nA=997, pABar="0.9900000000")
+
+
+@pytest.mark.parametrize(
+  ("changes", "said"),
+  [
+    ({}, None),
+    ({"radius": "0.841622"}, None),  # a part of a float32
+    (
+      {"radius": "0.9", "pABar": "0.9900000000"},
+      "a radius above that of their pABar, if the noise is Gaussian",
+    ),
+    ({"pABar": "0.5"}, "a radius above that of their pABar"),
+    ({"predict": -1}, "a radius above 0 and no answer"),
+    ({"nA": 1001}, "more votes nA than draws n"),
+    ({"nA": 900}, "a pABar above nA / n"),
+    ({"pABar": "x"}, "not used, for lack of what explains them: pABar"),
+  ],
+)
+def test_bounds_and_votes_that_a_file_has_are_held_against_its_radii(changes, said, tmp_path):
+  sigma = 0.841621 / 2.326347
+  for extra in ([], ["n"], ["nA"], ["pABar"]):
+    row = {name: value for name, value in (WHOLE | changes).items() if name not in extra}
+    path = foreign(tmp_path / f"sigma_{sigma:.6f}", ",".join(row), [*row.values()])
+    told = notes(path)
+    if said is None:
+      assert "row has" not in told
+    elif not extra:
+      assert said in told
+    assert ("not used" in told) == (extra == ["n"] or (changes.get("pABar") == "x" and extra != ["pABar"]))
+
+
+def test_bounds_that_nothing_explains_are_named(tmp_path):
+  path = foreign(tmp_path / "f.tsv", ",".join(WHOLE), [*WHOLE.values()])
+  assert "not used, for lack of what explains them: pABar" in notes(path)
+  row = {"idx": 0, "label": 1, "predict": 1, "pvalue": 0.01}
+  path = foreign(tmp_path / "p.tsv", ",".join(row), [*row.values()])
+  assert "not used, for lack of what explains them: pvalue" in notes(path)
+
+
+def test_names_of_columns_that_move_the_cursor_are_escaped(tmp_path):
+  path = foreign(tmp_path / "f.tsv", "idx,label,predict,radius,\x1b[1Ax", [0, 1, 1, 0.5, 0])
+  assert "its columns \\x1b[1Ax are not read" in notes(path) and "\x1b" not in notes(path)

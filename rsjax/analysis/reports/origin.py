@@ -4,7 +4,7 @@ import shlex
 from typing import Any
 
 from rsjax import bounds, noise
-from rsjax.analysis import looks
+from rsjax.analysis import looks, said
 from rsjax.analysis.exact import is_exact
 from rsjax.analysis.labels import bound_called, unit
 from rsjax.analysis.tables import common
@@ -103,6 +103,8 @@ def _images(f: Results) -> str | None:
   total = f.expected or len(f)
   if not isinstance(about, int):
     return None
+  if not said.is_of_a_split(f):
+    return f"all {about:,} that were given" if total == about else f"{total:,} of the {about:,} that were given"
   return f"all {about:,} of the split" if total == about else f"{total:,} of the split's {about:,}"
 
 
