@@ -31,8 +31,8 @@ def with_alpha(results: Results, alpha: float) -> Results:
   """The file's certificates (or PREDICT's answers) at another failure probability, from its votes.
 
   Raises:
-    InputError: for a file that keeps no votes, or, at another alpha than its own, whose number of draws depended
-      on them.
+    InputError: for a file that keeps no votes, or whose number of draws depended on them; that may be analysed
+      at its own alpha alone.
   """
   check_has_votes(results)
   bounds.check_alpha(alpha)

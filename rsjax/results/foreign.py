@@ -174,7 +174,7 @@ def _of_radii(
 def _of_bounds(
   texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray], sigma: float | None
 ) -> Iterator[str]:
-  """Of rows whose radius does not follow from their bound, or their bound from their votes; and what is not used."""
+  """Of rows whose radius does not follow from their bound, or that from their votes; and what is not used."""
   known = {name: _numbers(texts[name]) for name in ("n", "nA", "pABar", "pvalue") if name in texts}
   n, n_a, p_lower = (known.get(name) for name in ("n", "nA", "pABar"))
   radius = columns.get("radius")

@@ -20,7 +20,6 @@ from rsjax.analysis import Found, FoundValues
 from rsjax.errors import InputError
 from rsjax.noise import check_image, check_seed
 from rsjax.procedures import CertifyMedian, Predict, PredictByLooks, Procedure, StopRule
-from rsjax.results import harmless
 from rsjax.runs import attack, attackable, certification, given, values
 from rsjax.runs.progress import Noted, Shown
 from rsjax.smoothing import Execution, Smoothed, tuning
@@ -53,9 +52,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
   def __post_init__(self) -> None:
     given.check_apply(self.apply)
     super().__post_init__()
-    name = self.name
-    if name is not None and not (isinstance(name, str) and name.strip() and harmless(name) == name):
-      raise InputError(f"name must be a non-empty string of one line, got {name!r}")
+    given.check_name(self.name)
     given.check_variables(self.variables)
 
   def check(self, images: Any, labels: ArrayLike | None = None, *, most: int = 256) -> Look:

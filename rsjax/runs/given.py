@@ -13,6 +13,7 @@ from rsjax.data import arrays, pixels
 from rsjax.errors import InputError, warn
 from rsjax.noise import WORD, Gaussian, Noise, grey_levels, is_exact
 from rsjax.procedures import Anytime, Certify, CertifyByLooks, Exact, Procedure, Radii, StopRule, Tolerance
+from rsjax.results import harmless
 from rsjax.smoothing import Smoothed
 from rsjax.smoothing.inputs import IMAGES, Inputs, checked
 
@@ -107,6 +108,12 @@ def check_apply(apply: Any) -> None:
     raise InputError(
       "apply is a PyTorch module: apply, variables = rsjax.from_torch(module, example_shape) gives a function"
     )
+
+
+def check_name(name: Any) -> None:
+  """Refuses what is no name of a classifier in a file: text of one line."""
+  if name is not None and not (isinstance(name, str) and name.strip() and harmless(name) == name):
+    raise InputError(f"name must be a non-empty string of one line, got {name!r}")
 
 
 def odd_inputs(smoothed: Smoothed, some: Sequence[np.ndarray]) -> Iterable[str]:

@@ -156,7 +156,7 @@ def test_what_needs_a_fixed_n_is_refused_by_name(name, files):
   file = files[name]
   for call in (
     lambda: analysis.with_alpha(file, 0.01),
-    lambda: analysis.with_alpha(file, 0.001),
+    lambda: analysis.with_alpha(file, 1e-5),
     lambda: analysis.with_draws(file, 100),
     lambda: analysis.as_predictions(file),
   ):

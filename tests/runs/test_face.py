@@ -385,7 +385,7 @@ def test_a_file_is_of_one_classifier(linear_variables, images, tmp_path):
     run(rsjax.smooth(voting(0.401), (), sigma=0.25, name="mine"), file=tmp_path / "voting.tsv")
   both = [found.results, run(rsjax.smooth(within(w, b), (), sigma=0.25, name="yours")).results]
   assert "mine" in analysis.table(both, [0.0]) and "yours" in analysis.table(both, [0.0])
-  for name in ("", " ", 3):
+  for name in ("", " ", 3, "a\nb", "\x1b[1A"):
     with pytest.raises(rsjax.InputError, match="name must be a non-empty string"):
       rsjax.smooth(linear, linear_variables, sigma=0.25, name=name)
 
