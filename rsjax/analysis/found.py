@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from rsjax import bounds
 from rsjax.analysis import attacked, contradictions, labels, looks, plots, referee, reports, statistics, tables
 from rsjax.analysis.exact import is_exact
+from rsjax.analysis.unusual import unusual
 from rsjax.errors import InputError, warn
 from rsjax.results import Results, plural, save
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
   from matplotlib.axes import Axes
   from matplotlib.figure import Figure
 
-_USUAL_ALPHA = 0.001
 _SHOWN = 10  # rows of the HTML form
 
 
@@ -189,24 +189,18 @@ class Found:
   def table(self, radii: float | Sequence[float] | None = None) -> str:
     """Certified accuracy at some radii with its intervals, ACR and abstentions, as text.
 
-    A last line has the norm of radii that are not l2, their unit if it is not that of pixels, and an alpha
-    other than 0.001.
+    A last line has the norm of radii that are not l2, their unit if it is not that of pixels, an alpha other
+    than 0.001, and an n below 1,000.
     """
     statistics.check_labels(self.results)
     statistics.check_radii(self.results)
     chosen = statistics.grid(self.results) if radii is None else np.atleast_1d(_numbers(radii)).tolist()
-    told = tables.text(tables.summarize([self.results], chosen))
-    return "\n".join([told, *filter(None, [", ".join(self._unusual())])])
+    return tables.text(tables.summarize([self.results], chosen))
 
   def _unusual(self) -> list[str]:
-    """What of radii and alpha a reader would else take for granted."""
-    told = []
-    if "radius" in self.columns:
-      norm, unit = labels.facts(self.results)["norm"], labels.unit(self.results)
-      told += [] if norm == "l2" else [labels.norm_words(norm)]
-      told += [] if unit == labels.PIXELS else [f"radii {unit}"]
-    alpha = self.settings.get("alpha")
-    return told + ([] if alpha in (None, _USUAL_ALPHA) else [f"alpha = {alpha:g}"])
+    """What of radii, alpha and n a reader would else take for granted."""
+    norm = labels.facts(self.results)["norm"] if "radius" in self.columns else None
+    return unusual({**self.settings, "norm": norm, "unit": labels.unit(self.results)})
 
   def _one(self) -> str:
     """What one of the inputs is called."""

@@ -536,7 +536,7 @@ def test_radii_of_another_norm_say_so_and_words_are_no_radii(images, linear_vari
   found = rsjax.smooth(linear, linear_variables, noise=rsjax.noise.Laplace(0.25)).certify(
     images, LABELS, n=200, progress=False
   )
-  assert ", l1 radius: " in repr(found) and found.table().endswith("\nl1 radius")
+  assert ", l1 radius, n = 200: " in repr(found) and found.table().endswith("\nl1 radius, n = 200")
   for use in (found.certified_accuracy, found.table):
     with pytest.raises(rsjax.InputError, match=r"radii must be numbers, such as .* got 'a'"):
       use("a")
