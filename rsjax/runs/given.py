@@ -154,7 +154,7 @@ def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGE
     ) from error
   if known.shape != (len(images),) or not np.issubdtype(known.dtype, np.integer):
     if known.dtype.kind in "USO":
-      mend = ": give the number of each image's class"
+      mend = ": give the number of each image's class, as np.unique(labels, return_inverse=True)[1] does"
     else:
       whole = known.shape == (len(images),) and arrays.are_whole(known)
       mend = ": give labels.astype(int)" if whole else arrays.how_to_flatten(known, len(images), "labels")
@@ -164,6 +164,20 @@ def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGE
   if known.min(initial=0) < 0:
     raise InputError(f"labels must be 0 or more, got {known.min()}")
   return known
+
+
+def check_below(labels: NDArray[np.int64] | None, classes: int) -> None:
+  """Refuses labels that are no class of the classifier's; the mend is judged by which labels there are."""
+  if labels is None or labels.max(initial=0) < classes:
+    return
+  highest, mend = int(labels.max()), ""
+  if highest == classes and labels.min() >= 1:
+    mend = ": subtract 1 from each label if they are counted from 1"
+  elif highest == np.iinfo(np.uint8).max and labels[labels < highest].max(initial=0) < classes:
+    mend = (
+      ": 255 is what -1 becomes as uint8, so subtract from labels.astype(int), and leave out what is below 0"
+    )
+  raise InputError(f"labels must be below the classifier's {classes} classes, got {highest}{mend}")
 
 
 def chosen(count: int, indices: Iterable[int] | None) -> list[int]:

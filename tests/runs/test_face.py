@@ -286,7 +286,7 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
     (dict(images=None), "images must be a sequence"),
     (dict(images=data.load("digits", "test")), r"got Dataset: give its \.images, and its \.labels"),
     (dict(images="photos"), "images must be a sequence of arrays, or an array, got str"),
-    (dict(labels=list("abcdef")), "give the number of each image's class"),
+    (dict(labels=list("abcdef")), r"class, as np.unique\(labels, return_inverse=True\)\[1\] does"),
     (dict(images=np.zeros((6, 4, 4, 1), np.int64)), r"give .astype\(np.uint8\) if its values are 0 to 255"),
     (dict(images=[np.zeros((4, 4), np.uint8)] * 6), r"give image\[..., None\] if channels are missing"),
     (dict(n="100"), "n must be an integer of at least 1, got '100'"),
@@ -470,6 +470,12 @@ def test_labels_that_are_none_of_the_classes_are_refused(g, images):
       rsjax.InputError, match=r"labels must be below the classifier's 2 classes, got 2: subtract 1"
     ):
       use(images, LABELS + 1)
+    wrapped = (LABELS - 1).astype(np.uint8)  # subtracting again would make 254 of it
+    for labels in (wrapped, np.where(wrapped == 0, np.uint8(1), wrapped)):
+      with pytest.raises(rsjax.InputError, match=r"got 255: 255 is what -1 becomes as uint8"):
+        use(images, labels)
+    with pytest.raises(rsjax.InputError, match=r"got 7$"):
+      use(images, LABELS + 6)
 
 
 def test_a_checkpoint_is_used_as_it_was_made_for_or_told(trained, images):
