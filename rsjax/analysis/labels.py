@@ -30,6 +30,14 @@ def as_results(files: Any) -> list[Results]:
   return found
 
 
+def as_one(file: Any) -> Results:
+  """One result, also in the form that certify and predict return it; refuses several, and a path."""
+  found = as_results(file)
+  if len(found) != 1:
+    raise InputError(f"one result is asked for, got {len(found)}: give each by itself")
+  return found[0]
+
+
 def facts(results: Results) -> dict[str, Any]:
   """{setting: value} of a file, None if not known: the settings in which files of certificates may differ."""
   settings, about = results.settings, results.manifest["about"]

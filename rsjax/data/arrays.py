@@ -198,7 +198,7 @@ def _how_to_convert(images: np.ndarray, name: str) -> str:
 
 def digest_of(images: np.ndarray, labels: np.ndarray, num_classes: int) -> str:
   """SHA-256 of a split in memory: images uint8[len, h, w, c], labels int64[len]."""
-  digest = hashlib.sha256(np.ascontiguousarray(images))
+  digest = hashlib.sha256(np.ascontiguousarray(images).data)
   digest.update(repr((images.shape, labels.tolist(), num_classes)).encode())
   return digest.hexdigest()
 

@@ -20,8 +20,8 @@ from rsjax.analysis import Found, FoundValues
 from rsjax.errors import InputError
 from rsjax.noise import check_image, check_seed
 from rsjax.procedures import CertifyMedian, Predict, PredictByLooks, Procedure, StopRule
-from rsjax.runs import attack, attackable, certification, given, trained, values
-from rsjax.runs.progress import Noted, Shown
+from rsjax.runs import attack, attackable, finding, given, trained, values
+from rsjax.runs.job import Job
 from rsjax.smoothing import Execution, Smoothed, tuning
 from rsjax.smoothing.inputs import check_shape
 from rsjax.smoothing.inspection import Look
@@ -273,7 +273,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
       raise InputError("a result file needs labels: give `labels`")
     if not chosen and file is not None:
       raise InputError("a result file needs at least one image, but no image is given, or chosen by `indices`")
-    job = certification.Job(
+    job = Job(
       self,
       images,
       known,
@@ -287,13 +287,5 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     if chosen:
       self._check_fit(job.first_image(), known)
     job, execution = attack.of_job(job, execution)
-    told = Shown() if progress else Noted()
-    try:
-      if file is None:
-        return Found(certification.into_memory(job, execution, told, seconds))
-      written = certification.into_file(job, file, execution, told, seconds)
-    finally:
-      told.close()
-    if written is None:
-      return None  # type: ignore[return-value]  # said in the docstring: only the first process has it
-    return Found(written)
+    # Only the first process has it, as the docstring of `certify` says.
+    return finding.found(job, file, execution, progress, seconds)  # type: ignore[return-value]

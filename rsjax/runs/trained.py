@@ -39,7 +39,7 @@ def told(sets: Sequence[tuple[str, int]], images: Any, labels: NDArray[np.int64]
 def noted(
   sets: Sequence[tuple[str, int]], images: Any, labels: NDArray[np.int64] | None, notes: Sequence[str]
 ) -> dict[str, list[str]]:
-  """What a file's manifest notes: the `notes`, and what is `told`, of which it warns; {} if there is nothing."""
+  """What a manifest notes: the `notes`, and what is `told`, of which it warns; {} if there is nothing."""
   found = told(sets, images, labels)
   for text in found:
     warn(text)

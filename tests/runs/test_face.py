@@ -562,6 +562,8 @@ def test_drawing_stops_when_it_is_settled(g, images, linear_variables):
     UserWarning, match="at grid radii, so that certified accuracy at others, such as 0.1, is a lower"
   ):
     several.certified_accuracy([0.1, 0.3])
+  with pytest.warns(ResultWarning, match="at grid radii, so that the ACR is a lower bound"):
+    assert several.acr() <= fixed.acr() + 1e-9
   near = g.certify(images, LABELS, tolerance=0.1, n0="auto", **settings)
   assert (near.radius <= fixed.radius + 0.05).all() and near.n.sum() < fixed.n.sum()
   as_rule = g.certify(images, LABELS, stop=procedures.Radii((0.0, 0.3)), **settings)
@@ -580,6 +582,15 @@ def test_drawing_stops_when_it_is_settled(g, images, linear_variables):
   both = (looks.predict >= 0) & (paper.predict >= 0)
   assert (looks.predict == paper.predict)[both].all()
   assert g.draws_per_second(images[0]) > 100
+
+
+@pytest.mark.parametrize("in_a_file", [False, True])
+def test_a_budget_that_is_over_before_the_first_look_says_so(g, images, in_a_file, tmp_path, monkeypatch):
+  monkeypatch.setattr("rsjax.runs.certification._Budget.__call__", lambda self: True)
+  file = tmp_path / "x.tsv" if in_a_file else None
+  with pytest.warns(ResultWarning, match="was over when 0 of 6 images had a first look: give more time"):
+    found = g.certify(images, LABELS, n=10**6, time_budget=0.25, file=file, progress=False)
+  assert len(found) == 0 and "0 of 6 images" in repr(found)
 
 
 @pytest.mark.parametrize(
