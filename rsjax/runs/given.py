@@ -1,5 +1,6 @@
 """Checks what the Python interface is given: noise, images, labels, indices and the rule for stopping."""
 
+import dataclasses
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from rsjax.bounds import ONE_SIDED, BoundKind
 from rsjax.data import arrays, pixels
 from rsjax.errors import InputError, warn
-from rsjax.noise import WORD, Gaussian, Noise, grey_levels, is_exact
+from rsjax.noise import KINDS, WORD, Gaussian, Noise, grey_levels, is_exact
 from rsjax.procedures import Anytime, Certify, CertifyByLooks, Exact, Procedure, Radii, StopRule, Tolerance
 from rsjax.smoothing import Smoothed
 from rsjax.smoothing.inputs import IMAGES, Inputs, checked
@@ -27,12 +28,24 @@ def noise_of(sigma: float | None, noise: Noise | None, inputs: Inputs = IMAGES) 
   """
   if (sigma is None) == (noise is None):
     raise InputError("give either `sigma`, for Gaussian noise, or `noise`")
+  if noise is not None and (isinstance(noise, type) or not hasattr(noise, "perturb")):
+    raise InputError(f"noise must be a noise with its parameters, got {noise!r}{_mend_of_noise(noise)}")
   chosen = Gaussian(sigma) if noise is None else noise  # type: ignore[arg-type]
   if is_exact(chosen) and inputs != IMAGES:
     raise InputError(f"{chosen.name} noise is for images, not for other arrays")
   if not is_exact(chosen) and inputs == IMAGES and (told := grey_levels(getattr(chosen, "sigma", 0.0))):
     warn(told)
   return chosen
+
+
+def _mend_of_noise(noise: Any) -> str:
+  """What to give instead of a noise's name or class, or of a number."""
+  if isinstance(noise, int | float):
+    return f": give sigma={noise}"
+  kind = KINDS.get(noise.lower()) if isinstance(noise, str) else noise if noise in KINDS.values() else None
+  if kind is None:
+    return ": give one such as rsjax.Uniform(0.25)"
+  return f": give rsjax.{kind.__name__}({dataclasses.fields(kind)[0].name})"
 
 
 def certification(
@@ -86,8 +99,11 @@ def rule(
     raise InputError(f"{' and '.join(given)} are different rules for stopping: give one of them")
   own = {} if give_up is None else {"give_up": give_up}
   if radii is not None:
-    several = radii if isinstance(radii, Iterable) else (radii,)
-    return Radii(tuple(several), **own)
+    return Radii(several(radii), **own)
+  if isinstance(tolerance, str):
+    raise InputError(
+      f"tolerance must be a number, the share of a radius, such as 0.05 for 5 %, got {tolerance!r}"
+    )
   if tolerance is not None:
     if tolerance == 0:
       raise InputError("a tolerance of 0 never stops drawing: give a larger one, or none")
@@ -99,6 +115,13 @@ def rule(
   if isinstance(stop, str) or (stop is None and time_budget is not None):
     return Anytime()
   return stop  # type: ignore[return-value]
+
+
+def several(radii: float | Iterable[float]) -> tuple[float, ...]:
+  """One or several radii as a tuple; refuses a text, which a command would take."""
+  if isinstance(radii, str):
+    raise InputError(f"radii must be numbers, such as [0.25, 0.5], got {radii!r}")
+  return tuple(radii) if isinstance(radii, Iterable) else (radii,)
 
 
 def check_apply(apply: Any) -> None:
