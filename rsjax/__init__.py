@@ -9,6 +9,7 @@
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -76,8 +77,16 @@ def read(path: Any) -> Any:
   from rsjax import analysis, results
   from rsjax.errors import InputError, warn
 
-  if isinstance(path, Iterable) and not isinstance(path, str | bytes):
-    joined = results.join([results.read_any(one) for one in path])
+  one_path = not isinstance(path, Iterable) or isinstance(path, str | bytes)
+  paths = [path] if one_path else [*path]
+  for one in paths:
+    name = os.fsdecode(one) if isinstance(one, str | bytes | os.PathLike) else ""
+    if name.endswith(".tsv.json"):
+      raise InputError(f"{name} is the manifest of a result file: give {name.removesuffix('.json')}")
+    if os.path.isdir(name):
+      raise InputError(f"{name} is a folder: give a result file; rsjax.load takes the folder of a classifier")
+  if not one_path:
+    joined = results.join([results.read_any(one) for one in paths])
     if len(joined) != 1:
       runs = f"{len(joined)} runs" if joined else "none"
       raise InputError(f"several paths must be of the shards of one run, got {runs}: read each run by itself")

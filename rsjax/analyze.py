@@ -197,7 +197,7 @@ def _certify(files, args, left_out, gap, odd):
     )
   name = called(row["top_k"] for row in rows)[0]
   print(f"{name} of the smoothed classifier at {analysis.norm_words(rows[0]['norm'])}\n")
-  print(analysis.text(rows))
+  print(analysis.text(rows, with_caption=True))
   print(f"\n{_wrapped(analysis.caption(rows))}")
   if differing:
     cases = results.plural(differing, "case")

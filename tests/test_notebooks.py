@@ -14,6 +14,7 @@ import sys
 
 import jax
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from helpers import DIGITS
 
@@ -244,16 +245,38 @@ def jax_as_users_have_it():
     yield
 
 
-@pytest.mark.usefixtures("jax_as_users_have_it")
-def test_abstentions_and_another_sigma_are_right_in_the_theorems_cells(monkeypatch, capsys):
+@pytest.fixture
+def theorem(monkeypatch, jax_as_users_have_it):
+  """theorem(sigma) -> (the notebook's cells by the heading above them, its names after training)."""
   monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
   monkeypatch.setenv("RSJAX_NOTEBOOK_SHORT", "1")
-  parts = [source(cell) for cell in cells(FOLDER / "theorem_in_two_dimensions.ipynb")]
-  [certifies] = [part for part in parts if "certify(as_images(certified)" in part]
-  [compares] = [part for part in parts if "p_at(a, [first])" in part]
-  names = {}
-  for part in (*parts[: parts.index(certifies) + 1], "first = certified[0]", compares):
-    exec(part.replace("SIGMA, STEPS = 0.1,", "SIGMA, STEPS = 0.6,"), names)
+
+  def begun(sigma):
+    parts, heading = {}, ""
+    for cell in json.loads((FOLDER / "theorem_in_two_dimensions.ipynb").read_text())["cells"]:
+      if cell["cell_type"] == "markdown":
+        heading = source(cell).splitlines()[0].lstrip("# ")
+      else:
+        parts.setdefault(heading, []).append(
+          source(cell).replace("SIGMA, STEPS = 0.1,", f"SIGMA, STEPS = {sigma},")
+        )
+    names = {}
+    for heading in ("Why it works: the theorem in two dimensions", "A base classifier f"):
+      exec("\n".join(parts[heading]), names)
+    assert names["SIGMA"] == sigma
+    return parts, names
+
+  return begun
+
+
+ON_THE_GRID, CERTIFICATES = "What noise makes of it: g", "The certificate of three points"
+
+
+def test_abstentions_and_another_sigma_are_right_in_the_theorems_cells(theorem, capsys):
+  parts, names = theorem(0.6)
+  [blurs], [certifies, _], [compares] = parts[ON_THE_GRID], parts[CERTIFICATES], parts["The theorem"]
+  for part in (blurs, certifies, compares):
+    exec(part, names)
   assert -1 in names["found"].predict
   printed = capsys.readouterr().out
   for row, (x, y) in enumerate(names["chosen"]):
@@ -272,6 +295,53 @@ def test_abstentions_and_another_sigma_are_right_in_the_theorems_cells(monkeypat
     names["grid_of"] = now
     with pytest.raises(AssertionError, match="since the cell under 'The certificate of three points' ran"):
       exec(compares, names)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.4])
+def test_the_theorems_probabilities_are_right_up_to_the_edge_of_the_square(theorem, sigma):
+  parts, names = theorem(sigma)
+  exec(parts[ON_THE_GRID][0], names)
+  noise = sigma * np.random.default_rng(0).normal(size=(200_000, 2))
+  for point in ((0, 0), (1, 1), (0, 1), (1, 0.5), (0.5, 0.5)):
+    answers = np.argmax(names["apply"](names["variables"], names["as_images"](point + noise)), 1)
+    for c in range(3):
+      assert names["p_at"](c, [point])[0] == pytest.approx(float(np.mean(answers == c)), abs=0.006), (point, c)
+
+
+def test_certificates_that_were_refused_or_interrupted_stop_the_theorems_later_cells(theorem, monkeypatch):
+  parts, names = theorem(0.1)
+  certifies, draws_discs = parts[CERTIFICATES]
+  for part in (parts[ON_THE_GRID][0], certifies, draws_discs, parts["The theorem"][0]):
+    exec(part, names)
+  old = names["found"]
+  refused = certifies.replace("[[0.55, 0.75]", "[[0.55, 1.75]")
+  other = certifies.replace("[[0.55, 0.75]", "[[0.15, 0.25]")
+
+  def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+  with pytest.raises(names["rsjax"].InputError, match=r"\[0, 1\]"):
+    exec(refused, names)
+  stopped_by_hand = pytest.raises(KeyboardInterrupt)
+  for _ in range(2):
+    assert names["found"] is old
+    for part in (draws_discs, parts["The theorem"][0]):
+      with pytest.raises(AssertionError, match="'The certificate of three points' ran: run it again"):
+        exec(part, names)
+    with monkeypatch.context() as patch, stopped_by_hand:
+      patch.setattr("rsjax.runs.face.SmoothedClassifier.certify", interrupt)
+      exec(other, names)
+
+
+def test_the_theorem_is_shown_at_the_first_certified_point_whatever_ran_before(theorem):
+  parts, names = theorem(0.1)
+  certifies, draws_discs = parts[CERTIFICATES]
+  for part in (parts[ON_THE_GRID][0], certifies, draws_discs):
+    exec(part, names)
+  exec(certifies.replace("[[0.55, 0.75]", "[[0.35, 0.25]"), names)
+  exec(parts["The theorem"][0], names)
+  assert names["p_a"] == names["p_at"](names["selected_class"](0), [(0.35, 0.25)])[0]
+  assert [line[0] for line in names["lines"]] == pytest.approx([names["p_a"]] * len(names["lines"]))
 
 
 def test_a_cell_that_fails_fails_the_run(write_notebook, tmp_path):

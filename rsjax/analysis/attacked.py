@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rsjax.analysis import statistics
-from rsjax.analysis.labels import facts
+from rsjax.analysis.labels import as_one, facts
 from rsjax.errors import InputError
 from rsjax.noise import parameter_names
 from rsjax.procedures import ABSTAIN, Attack
@@ -25,6 +25,7 @@ from rsjax.results import Results, command_of, plural
 _ROUNDED = 1e-6  # what rounding up may add to a distance
 # What the manifest of an attack has besides the settings of all files.
 SETTINGS = ("plan", "norm", "radii", "method", "iterations", "noise_vectors", "verifications")
+_OTHER_IMAGES = "it is of other images or labels: give both the same images, labels and `indices`"
 _SHOWN = 3  # contradictions that are told one by one
 # What must be the same for a certificate and an attack to be about one smoothed classifier and its images.
 _SAME = ("checkpoint", "classifier", "dataset", "split", "dtype", "precision")
@@ -78,14 +79,22 @@ def attacked_accuracy(results: Results, radii: ArrayLike) -> NDArray[np.float64]
 def compare(certified: Results, attacked: Results) -> Gap:
   """The two files on the images that both have, and what contradicts itself.
 
+  Args:
+    certified, attacked: as read, or what `certify` and `attack` returned.
+
   Raises:
     InputError: if they are of different smoothed classifiers or images, or of other norms than l2; the message
       names the setting that differs.
   """
+  certified, attacked = as_one(certified), as_one(attacked)
+  if "norm" not in attacked.columns:
+    raise InputError(f"{attacked.path} is not a file of rsjax.attack: give the certificates, then the attack")
+  statistics.check_radii(certified)
   if differing := _differing(certified, attacked):
-    raise InputError(
-      f"{attacked.path} does not fit {certified.path}: {differing[0]}; give files of one smoothed classifier"
-    )
+    names = attacked.path, certified.path
+    one, other = names if names[0] != names[1] else ("the attack", "the certificates")
+    mend = "" if _OTHER_IMAGES in differing else "; give files of one smoothed classifier"
+    raise InputError(f"{one} does not fit {other}: {differing[0]}{mend}")
   index, ours, theirs = np.intersect1d(certified.columns["idx"], attacked.columns["idx"], return_indices=True)
   if not len(index):
     raise InputError(f"{attacked.path} and {certified.path} have no image in common: attack the same images")
@@ -201,7 +210,11 @@ def _differing(certified: Results, attacked: Results) -> list[str]:
     one, other = ours.get(name), theirs.get(name)
     if name == "split" and ours.get("dataset") and ours["dataset"] == theirs.get("dataset"):
       continue  # a digest is of one split, whatever it is called
-    if None not in (one, other) and one != other:
+    if None in (one, other) or one == other:
+      continue
+    if name == "dataset" and "split" not in {**ours, **theirs}:  # from Python: a digest of the chosen images
+      texts.append(_OTHER_IMAGES)
+    else:
       texts.append(f"its {name} is {_short(other)}, not {_short(one)}")
   norms = [facts(f)["norm"] for f in (certified, attacked)]
   if norms[0] != norms[1]:

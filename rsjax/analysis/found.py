@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from rsjax import bounds
 from rsjax.analysis import attacked, contradictions, labels, looks, plots, referee, reports, statistics, tables
 from rsjax.analysis.exact import is_exact
+from rsjax.analysis.unusual import unusual
 from rsjax.errors import InputError, warn
 from rsjax.results import Results, plural, save
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
   from matplotlib.axes import Axes
   from matplotlib.figure import Figure
 
-_USUAL_ALPHA = 0.001
 _SHOWN = 10  # rows of the HTML form
 
 
@@ -77,6 +77,8 @@ class Found:
   def certified_accuracy(self, radii: ArrayLike) -> NDArray[np.float64]:
     """The fraction of the images that are right and certified beyond each radius: float64, shaped as `radii`.
 
+    Beyond the largest radius that the votes of n draws can certify, it is 0.
+
     Raises:
       InputError: without labels, or for predictions, which have no radius.
     """
@@ -93,24 +95,28 @@ class Found:
   def attacked_accuracy(self, radii: ArrayLike) -> NDArray[np.float64]:
     """The fraction of the images without a verified adversarial example up to each radius: float64, as `radii`.
 
-    Robust accuracy is at most this, up to the last radius of the attack.
+    Robust accuracy is at most this. Beyond the last radius of the attack nothing was searched, and it warns.
 
     Raises:
       InputError: for results other than those of `attack`.
     """
-    return attacked.attacked_accuracy(self.results, radii)
+    found, searched = attacked.attacked_accuracy(self.results, radii), self.settings["radii"][-1]
+    if (farthest := np.max(radii, initial=0.0)) > searched:
+      warn(f"nothing was searched beyond the attack's last radius, {searched:g}, but {farthest:g} is asked for")
+    return found
 
   def acr(self) -> float:
     """The average certified radius, counting 0 for a wrong answer or none.
 
-    If images stopped at grid radii, it is a lower bound of what all draws would have given.
+    If images stopped at grid radii, it is a lower bound of what all draws would have given, and it warns.
 
     Raises:
       InputError: without labels, or for predictions.
     """
     statistics.check_labels(self.results)
-    if "radius" not in self.columns:
-      raise InputError("predictions have no radius: give the results of certify")
+    statistics.check_radii(self.results)
+    if looks.grid_radii(self.settings):
+      warn(f"{self.results.path}: images {looks.AT_GRID}, so that the ACR is a lower bound")
     return statistics.average_certified_radius(self.results)
 
   def to_pandas(self) -> "pandas.DataFrame":
@@ -188,24 +194,18 @@ class Found:
   def table(self, radii: float | Sequence[float] | None = None) -> str:
     """Certified accuracy at some radii with its intervals, ACR and abstentions, as text.
 
-    A last line has the norm of radii that are not l2, their unit if it is not that of pixels, and an alpha
-    other than 0.001.
+    A last line has the norm of radii that are not l2, their unit if it is not that of pixels, an alpha other
+    than 0.001, and an n below 1,000.
     """
     statistics.check_labels(self.results)
     statistics.check_radii(self.results)
     chosen = statistics.grid(self.results) if radii is None else np.atleast_1d(_numbers(radii)).tolist()
-    told = tables.text(tables.summarize([self.results], chosen))
-    return "\n".join([told, *filter(None, [", ".join(self._unusual())])])
+    return tables.text(tables.summarize([self.results], chosen))
 
   def _unusual(self) -> list[str]:
-    """What of radii and alpha a reader would else take for granted."""
-    told = []
-    if "radius" in self.columns:
-      norm, unit = labels.facts(self.results)["norm"], labels.unit(self.results)
-      told += [] if norm == "l2" else [labels.norm_words(norm)]
-      told += [] if unit == labels.PIXELS else [f"radii {unit}"]
-    alpha = self.settings.get("alpha")
-    return told + ([] if alpha in (None, _USUAL_ALPHA) else [f"alpha = {alpha:g}"])
+    """What of radii, alpha and n a reader would else take for granted."""
+    norm = labels.facts(self.results)["norm"] if "radius" in self.columns else None
+    return unusual({**self.settings, "norm": norm, "unit": labels.unit(self.results)})
 
   def _one(self) -> str:
     """What one of the inputs is called."""
@@ -230,13 +230,15 @@ class Found:
     text += "".join(f", {told}" for told in self._unusual())
     if self.results.manifest["about"].get("manifest") == "missing":
       text += " (no manifest: it is not known whether all images are there)"
+    whole = "" if self.results.complete else f" ({labels.rows_there(self.results, 'only ')})"
     if not len(self):
-      return text
+      return f"{text}{whole}"
     parts = []
     if "correct" in self.columns and certified:
       bound = "" if looks.grid_radii(self.settings) is None else f" (a lower bound: {looks.AT_GRID})"
       accuracy = float(statistics.certified_accuracy(self.results, 0.0))
-      parts += [f"certified accuracy {accuracy:.2f} at radius 0, ACR {self.acr():.3f}{bound}"]
+      acr = statistics.average_certified_radius(self.results)
+      parts += [f"certified accuracy {accuracy:.2f} at radius 0, ACR {acr:.3f}{bound}"]
     elif attack:
       last = self.settings["radii"][-1]
       ends = [float(self.attacked_accuracy(radius)) for radius in (0.0, last)]
@@ -252,7 +254,6 @@ class Found:
       parts += [f"{statistics.mean_draws(self.results):,.0f} draws per {self._one()}"]
     if ended := int(looks.undecided(self.results).sum()):
       parts += [f"{plural(ended, self._one())} ended before drawing was done"]
-    whole = "" if self.results.complete else f" ({labels.rows_there(self.results, 'only ')})"
     return f"{text}{whole}: {', '.join(parts)}"
 
   def _repr_html_(self) -> str:

@@ -1,12 +1,12 @@
 """The name of a file in tables and plots: those of its settings that distinguish it from the other files."""
 
-import collections
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from rsjax import noise
 from rsjax.analysis import looks
+from rsjax.analysis.apart import apart
 from rsjax.analysis.exact import is_exact
 from rsjax.bounds import MULTI, ONE_SIDED
 from rsjax.data import Selection
@@ -16,7 +16,6 @@ from rsjax.procedures import EXACT
 from rsjax.results import Results, plural
 
 PIXELS = "pixels in [0, 1]"  # the unit of the radii of images
-_PARTS = 3  # of a path, at most, by which a file is named
 _SHOWN = 3  # names, at most, that a sentence lists
 _CALLED: dict[str, str] = {MULTI: "multi-class"}  # bounds, where not as in the settings
 
@@ -29,6 +28,14 @@ def as_results(files: Any) -> list[Results]:
     if isinstance(f, str | pathlib.PurePath):
       raise InputError(f"files must be results as read, got the path {str(f)!r}: give rsjax.results.read(path)")
   return found
+
+
+def as_one(file: Any) -> Results:
+  """One result, also in the form that certify and predict return it; refuses several, and a path."""
+  found = as_results(file)
+  if len(found) != 1:
+    raise InputError(f"one result is asked for, got {len(found)}: give each by itself")
+  return found[0]
 
 
 def facts(results: Results) -> dict[str, Any]:
@@ -131,7 +138,7 @@ def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list
   """One text per file: sigma, what else differs among the files, and whether it is incomplete, or a shard.
 
   The text always says if images stopped at grid radii, because the radii are then lower bounds, and if the
-  radii are multi-class ones.
+  radii are multi-class ones. Files of different runs have different texts.
 
   Args:
     files: `results.Results`.
@@ -147,11 +154,7 @@ def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list
     raise InputError(f"names must be one per file: got {len(names)} for {plural(len(files), 'file')}")
   else:
     texts = _with_sigma(files, [" ".join(name.split()) for name in names])
-  counts = collections.Counter(texts)
-  short = dict(zip((f.path for f in files), _short([f.path for f in files])))
-  if len(short) > 1:
-    texts = [f"{text} ({short[f.path]})" if counts[text] > 1 else text for text, f in zip(texts, files)]
-  return [text + _part(f) for text, f in zip(texts, files)]
+  return [text + _part(f) for text, f in zip(apart(files, texts), files)]
 
 
 def _part(f: Results) -> str:
@@ -250,16 +253,6 @@ def some(names: Sequence[str]) -> str:
   """The names; if there are many, the first few and how many more there are."""
   more = len(names) - _SHOWN
   return "; ".join(names) if more <= 0 else f"{'; '.join(names[:_SHOWN])} and {more:,} more"
-
-
-def _short(paths: Sequence[str]) -> list[str]:
-  """The ends of the paths, as long as it takes to tell them apart, with ... for what lies between."""
-  parts = [pathlib.PurePath(path).parts for path in paths]
-  different, longest = len(set(parts)), max(map(len, parts))
-  length = next((k for k in range(1, longest) if len({p[-k:] for p in parts}) == different), longest)
-  ends = [p[-length:] for p in parts]
-  shorter = ["/".join(p if len(p) <= _PARTS else (p[0], "...", p[-1])) for p in ends]
-  return shorter if len(set(shorter)) == different else [str(pathlib.PurePath(*p)) for p in ends]
 
 
 def _name(path: str) -> str:

@@ -12,6 +12,8 @@ import numpy as np
 from rsjax import bounds, noise
 from rsjax.analysis import looks
 from rsjax.analysis.exact import shape_of
+from rsjax.analysis.labels import as_one
+from rsjax.analysis.statistics import check_radii
 from rsjax.errors import InputError
 from rsjax.results import Results
 
@@ -23,15 +25,15 @@ def with_norm(results: Results, norm: str) -> Results:
   is taken to be of Gaussian noise.
 
   Args:
-    results: a file of CERTIFY.
+    results: a file of CERTIFY, as read, or what `certify` returned.
     norm: "l1", "l2" or "linf".
 
   Raises:
     InputError: for a norm of which the noise proves nothing, a file that does not record the size of its images
       where that is needed, or one whose images stopped at grid radii, which are in the norm of its noise.
   """
-  if "radius" not in results.columns:
-    raise InputError(f"{results.path} is of PREDICT, which has no radii: give a file of CERTIFY")
+  results = as_one(results)
+  check_radii(results, "is of PREDICT, which has no radii: give a file of CERTIFY")
   settings, columns = results.settings, results.columns
   kind = noise.Gaussian(1.0) if noise.lacking(settings) else noise.from_settings(settings)
   now = settings.get("norm", kind.norm)

@@ -16,6 +16,7 @@ from rsjax.analysis.attacked import attacked_accuracy, reach_of
 from rsjax.analysis.attacked import called as called_attack
 from rsjax.analysis.labels import as_results, check_norms, facts, labels, radius_words
 from rsjax.analysis.tables import called
+from rsjax.analysis.unusual import chance
 from rsjax.errors import InputError
 from rsjax.results import Results
 
@@ -50,7 +51,7 @@ def plot(
     title: the title above the plot.
     ax: Matplotlib's Axes to draw into; None: a new figure.
     names: names for the legend, one per file, to which sigma is added if the files differ in it; None:
-    `labels`.
+    `labels`. An alpha other than 0.001, and an n below 1,000, are added.
     panels: "sigma" or "noise" (of training): one panel per value, side by side; None: one panel.
     rule: as for `statistics.certified_accuracy`.
     band: confidence of a shaded interval about each curve; None: none.
@@ -74,7 +75,7 @@ def plot(
   check_norms(files)
   for f in files:
     statistics.check_rows(f)
-  names = [_drawable(name) for name in labels(files, names)]
+  names = [_drawable(_with_chance(name, f)) for name, f in zip(labels(files, names), files)]
   values = [facts(f)[panels] for f in files] if panels else [None] * len(files)
   shown = sorted(set(values), key=lambda v: (v is None, v))
   if ax is None:
@@ -142,6 +143,11 @@ def plot(
     except OSError as error:
       raise local_files.unwritable(path, error) from error
   return figure
+
+
+def _with_chance(name: str, f: Results) -> str:
+  """A curve's name, with an alpha or an n that a reader would not expect."""
+  return ", ".join([name, *(text for text in chance(facts(f)) if text not in name)])
 
 
 def check_matplotlib() -> None:

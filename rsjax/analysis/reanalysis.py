@@ -8,7 +8,7 @@
 alpha, n and the bound must be chosen without looking at the result: a bound holds for one look. Files of other
 tools do not keep the votes and cannot be analysed again. If votes decided when the images of a file ended, only
 the bound can be changed, and top-k radii computed, because the bounds of its plan's looks hold whatever ended
-the images.
+the images. Each function takes a file as read, or what `certify` returned.
 """
 
 import dataclasses
@@ -21,6 +21,8 @@ from rsjax import bounds
 from rsjax.analysis import contradictions, looks
 from rsjax.analysis.deciding import check_has_votes, decided_anew
 from rsjax.analysis.exact import check_random
+from rsjax.analysis.labels import as_one
+from rsjax.analysis.statistics import check_radii
 from rsjax.bounds import BoundKind
 from rsjax.errors import InputError
 from rsjax.procedures import Counts
@@ -34,6 +36,7 @@ def with_alpha(results: Results, alpha: float) -> Results:
     InputError: for a file that keeps no votes, or whose number of draws depended on them; that may be analysed
       at its own alpha alone.
   """
+  results = as_one(results)
   check_has_votes(results)
   bounds.check_alpha(alpha)
   if looks.is_by_looks(results.settings) and alpha == results.settings["alpha"]:
@@ -51,6 +54,7 @@ def at_share(results: Results, share: float) -> Results:
   Raises:
     InputError: for a file that keeps no votes, or has no valid plan of looks where it needs one.
   """
+  results = as_one(results)
   check_has_votes(results)
   check_random(results, "at another alpha")
   settings: dict[str, Any] = {"alpha": share * results.settings["alpha"]}
@@ -73,6 +77,7 @@ def with_draws(results: Results, n: int, seed: int = 0) -> Results:
   Raises:
     InputError: for an n out of range, and as for `with_alpha`.
   """
+  results = as_one(results)
   check_has_votes(results)
   looks.check_fixed(results, "with fewer draws")
   fewest = int(results.columns["n"].min(initial=results.settings["n"]))
@@ -110,10 +115,10 @@ def with_bound(results: Results, bound: BoundKind) -> Results:
       one that cannot be.
   """
   bounds.check_bound(bound)
+  results = as_one(results)
   check_has_votes(results)
   check_random(results, "with another bound")
-  if "radius" not in results.columns:
-    raise InputError(f"{results.path} is of PREDICT, which has no such bound: give a file of CERTIFY")
+  check_radii(results, "is of PREDICT, which has no such bound: give a file of CERTIFY")
   if looks.lacks_plan(results):
     raise InputError(
       f"{results.path} cannot be analysed with another bound: its images ended after different numbers of "
@@ -149,8 +154,8 @@ def with_top_k(results: Results, k: int) -> Results:
   """
   if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
     raise InputError(f"k of top-k must be an integer of at least 1, got {k!r}")
-  if "radius" not in results.columns:
-    raise InputError(f"{results.path} is of PREDICT, which certifies no radius: give a file of CERTIFY")
+  results = as_one(results)
+  check_radii(results, "is of PREDICT, which certifies no radius: give a file of CERTIFY")
   check_has_votes(results)
   check_random(results, "for top-k")
   if "label" not in results.columns:
@@ -190,6 +195,7 @@ def as_predictions(results: Results, alpha: float | None = None) -> Results:
   Raises:
     InputError: as for `with_alpha`.
   """
+  results = as_one(results)
   check_has_votes(results)
   looks.check_fixed(results, "as PREDICT")
   kept = ("idx", "label", "predict", "correct", "n", "votes")

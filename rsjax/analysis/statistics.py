@@ -20,7 +20,7 @@ from rsjax.analysis import looks
 from rsjax.analysis.exact import is_closed, is_exact
 from rsjax.errors import InputError
 from rsjax.noise import Columns
-from rsjax.results import Results
+from rsjax.results import Results, command_of
 
 RULES = ("open", "paper")
 USUAL_ALPHA = 0.001  # taken where a file does not record it
@@ -187,10 +187,15 @@ def check_rows(results: Results) -> None:
     raise InputError(f"{results.path} has no rows yet{of}")
 
 
-def check_radii(results: Results) -> None:
-  """Raises InputError for results of PREDICT."""
-  if "radius" not in results.columns:
-    raise InputError(f"{results.path} is from PREDICT, which certifies no radius: give a file from CERTIFY")
+def check_radii(
+  results: Results, why: str = "is from PREDICT, which certifies no radius: give a file from CERTIFY"
+) -> None:
+  """Raises InputError for results of PREDICT, with `why`, or of an attack."""
+  if "radius" in results.columns:
+    return
+  if command_of(results.columns) == "attack":
+    why = "is from an attack, which certifies no radius: use attacked_accuracy, or give a file from CERTIFY"
+  raise InputError(f"{results.path} {why}")
 
 
 def check_labels(results: Results) -> None:

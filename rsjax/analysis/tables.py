@@ -27,6 +27,7 @@ from rsjax.analysis.labels import (
   norm_words,
   unit,
 )
+from rsjax.analysis.unusual import below_a_table
 from rsjax.noise import Columns
 from rsjax.procedures import EXACT
 from rsjax.results import Results
@@ -95,12 +96,16 @@ def summarize(
 
 
 def table(files: Sequence[Results], radii: Sequence[float]) -> str:
-  """The certified-accuracy table as text: one line per file, one column per radius."""
+  """The certified-accuracy table as text: one line per file, one column per radius; see `text`."""
   return text(summarize(files, radii), intervals=False)
 
 
-def text(rows: list[dict[str, Any]], intervals: bool = True) -> str:
-  """The table for a terminal of 80 columns; with `intervals`, the ends of intervals below each line."""
+def text(rows: list[dict[str, Any]], intervals: bool = True, *, with_caption: bool = False) -> str:
+  """The table for a terminal of 80 columns; with `intervals`, the ends of intervals below each line.
+
+  A last line has what is unusual: a norm other than l2, a unit other than that of pixels, an alpha other than
+  0.001, an n below 1,000. It is left out if the table is shown `with_caption`, which says it.
+  """
   radii = cells.radii(rows)
   drawn = has_draws(rows)
   heads = [*radii, "ACR", "abstain", *["draws"] * drawn, "images"]
@@ -118,14 +123,16 @@ def text(rows: list[dict[str, Any]], intervals: bool = True) -> str:
         )
     if "rho" in row:
       lines.append((f"  {cells.for_all(row)}", [cells.at_least(row, v) for v in row["high_probability"]]))
-  return fitted("patch width" if rows[0]["norm"] == Columns.norm else "radius", heads, widths, lines)
+  body = fitted("patch width" if rows[0]["norm"] == Columns.norm else "radius", heads, widths, lines)
+  return body if with_caption else "\n".join([body, *below_a_table(rows)])
 
 
 def markdown(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The table in Markdown, the best of each column in bold."""
   body = marked(rows, lambda value: f"**{value}**", "{} ({}–{})" if intervals else None)  # noqa: RUF001
   drawn = has_draws(rows)
-  heads = [norm_words(rows[0]["norm"]), *cells.radii(rows), "ACR", "abstained"]
+  unit = f", {rows[0]['unit']}" if "unit" in rows[0] else ""
+  heads = [norm_words(rows[0]["norm"]) + unit, *cells.radii(rows), "ACR", "abstained"]
   heads += [*["draws"] * drawn, "images"]
   lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
   lines += [
@@ -219,6 +226,7 @@ def intervals_of(rows: list[dict[str, Any]]) -> str:
 def csv(rows: list[dict[str, Any]]) -> str:
   """Long CSV: one line per file, quantity and radius, with the ends of its interval if it has one.
 
+  The last columns are the norm and the unit of the radii.
   The quantity is `ACR, stopped at grid radii` if the ACR is a lower bound; draws are the mean per image.
   """
   import csv as csv_module
@@ -226,18 +234,24 @@ def csv(rows: list[dict[str, Any]]) -> str:
   out = io.StringIO()
   writer = csv_module.writer(out, lineterminator="\n")
   writer.writerow(["file", "name", "sigma", "training_noise", "images", "expected", "quantity", "radius"]
-                  + ["value", "low", "high"])  # fmt: skip
+                  + ["value", "low", "high", "norm", "unit"])  # fmt: skip
   for row in rows:
     head = [row["file"], row["name"], row["sigma"], row["noise"], row["images"], row["expected"]]
-    for radius, value, (low, high) in zip(row["radii"], row["certified_accuracy"], row["interval"]):
-      writer.writerow([*head, "certified_accuracy", radius, value, low, high])
-    for radius, value in zip(row["radii"], row.get("high_probability", ())):
-      writer.writerow([*head, "high_probability", radius, value, "", ""])
     acr = f"ACR, {looks.AT_GRID}" if row["ACR_is_lower_bound"] else "ACR"
-    writer.writerow([*head, acr, "", row["ACR"], *row["ACR_interval"]])
-    writer.writerow([*head, "abstained", "", row["abstained"], "", ""])
-    if row["draws"] is not None:
-      writer.writerow([*head, "draws", "", row["draws"], "", ""])
+    lines = [
+      *(
+        ("certified_accuracy", radius, value, low, high)
+        for radius, value, (low, high) in zip(row["radii"], row["certified_accuracy"], row["interval"])
+      ),
+      *(
+        ("high_probability", radius, value, "", "")
+        for radius, value in zip(row["radii"], row.get("high_probability", ()))
+      ),
+      (acr, "", row["ACR"], *row["ACR_interval"]),
+      ("abstained", "", row["abstained"], "", ""),
+      *([] if row["draws"] is None else [("draws", "", row["draws"], "", "")]),
+    ]
+    writer.writerows([*head, *line, row["norm"], row.get("unit", PIXELS)] for line in lines)
   return out.getvalue()
 
 

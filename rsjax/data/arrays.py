@@ -196,7 +196,13 @@ def _how_to_convert(images: np.ndarray, name: str) -> str:
   return f"{within}, which are no pixels of 8 bits: scale them to 0..255"
 
 
-def _in_memory(name, split, images, labels, num_classes, classes, notes=()):
-  digest = hashlib.sha256(np.ascontiguousarray(images))
+def digest_of(images: np.ndarray, labels: np.ndarray, num_classes: int) -> str:
+  """SHA-256 of a split in memory: images uint8[len, h, w, c], labels int64[len]."""
+  digest = hashlib.sha256(np.ascontiguousarray(images).data)
   digest.update(repr((images.shape, labels.tolist(), num_classes)).encode())
-  return Dataset(name, split, images, labels, num_classes, classes, digest.hexdigest(), notes=notes)
+  return digest.hexdigest()
+
+
+def _in_memory(name, split, images, labels, num_classes, classes, notes=()):
+  digest = digest_of(images, labels, num_classes)
+  return Dataset(name, split, images, labels, num_classes, classes, digest, notes=notes)

@@ -14,6 +14,7 @@ that no point is verified by draws for which it was optimised.
 
 import collections
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -41,7 +42,8 @@ class AttackJob(Job):
   """A `Job` whose procedure is an `Attack`.
 
   Raises:
-    InputError: for noise other than Gaussian noise, for inputs that are no images, or without labels.
+    InputError: for noise other than Gaussian noise, for inputs that are no images, without labels, or for radii
+      that no two images of this size have between them.
   """
 
   procedure: Attack
@@ -57,6 +59,13 @@ class AttackJob(Job):
       raise InputError('attacks are on images, whose pixels stay in [0, 1]: leave out inputs="arrays"')
     if self.labels is None:
       raise InputError("an attack searches for an answer other than the label: give `labels`")
+    shape, farthest = self.first_image().shape if self.indices else (), self.procedure.radii[-1]
+    if shape and farthest > math.sqrt(math.prod(shape)):
+      raise InputError(
+        f"radii must be at most {math.sqrt(math.prod(shape)):.6g}, which is how far images of "
+        f"{'x'.join(map(str, shape))} pixels in [0, 1] can be apart, got {farthest:g}: divide radii in grey "
+        "levels by 255"
+      )
 
   def outcomes(
     self,

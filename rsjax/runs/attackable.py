@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from rsjax.analysis import Found
 from rsjax.errors import InputError
 from rsjax.procedures import Attack
+from rsjax.runs import given
 from rsjax.smoothing import Execution
 
 
@@ -63,6 +64,5 @@ class Attackable:
     """
     if labels is None:
       raise InputError("an attack searches for an answer other than the label: give `labels`")
-    several = tuple(radii) if isinstance(radii, Iterable) else (radii,)
-    procedure = Attack(several, method, iterations, noise_vectors, n, alpha)
+    procedure = Attack(given.several(radii), method, iterations, noise_vectors, n, alpha)
     return self._run(procedure, images, labels, seed, indices, file, progress, execution)

@@ -128,7 +128,8 @@ def _ending(job: Job, seconds: float | None) -> Callable[[], bool] | None:
     if not job.procedure.n_varies:
       raise InputError("a fixed number of draws cannot end early: give a rule for stopping, or no time budget")
     if not (isinstance(seconds, numbers.Real) and 0 < seconds < math.inf):
-      raise InputError(f"a time budget must be a positive number of seconds, got {seconds!r}")
+      mend = ": give 600 for ten minutes" if isinstance(seconds, str) else ""
+      raise InputError(f"a time budget must be a positive number of seconds, got {seconds!r}{mend}")
     return _Budget(seconds)
   return (lambda: False) if procedures.is_anytime(job.procedure) else None
 

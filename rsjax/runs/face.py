@@ -20,8 +20,8 @@ from rsjax.analysis import Found, FoundValues
 from rsjax.errors import InputError
 from rsjax.noise import check_image, check_seed
 from rsjax.procedures import CertifyMedian, Predict, PredictByLooks, Procedure, StopRule
-from rsjax.runs import attack, attackable, certification, given, values
-from rsjax.runs.progress import Noted, Shown
+from rsjax.runs import attack, attackable, finding, given, trained, values
+from rsjax.runs.job import Job
 from rsjax.smoothing import Execution, Smoothed, tuning
 from rsjax.smoothing.inputs import check_shape
 from rsjax.smoothing.inspection import Look
@@ -38,6 +38,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     image_shape: (h, w, c) of the images that it takes; None: not known.
     dtype: what it computes in, as files record it; None: not known.
     notes: what a reader of its files must know.
+    trained_on: what `trained.sets_of` knows of its training.
 
   Raises:
     InputError: as for `smoothing.Smoothed`, for a name that is empty or not a string, and for variables that
@@ -48,6 +49,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
   image_shape: tuple[int, int, int] | None = None
   dtype: str | None = None
   notes: tuple[str, ...] = ()
+  trained_on: tuple[tuple[str, int], ...] = ()
 
   def __post_init__(self) -> None:
     given.check_apply(self.apply)
@@ -79,7 +81,8 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     coupled = self.inspector.independence(first)
     chosen = [self.checked((int(i), images[i]), first)[1] for i in places]
     look = self.inspector.look(chosen, None if known is None else known[places])
-    odd = (*filter(None, [coupled]), *given.odd_inputs(self, chosen))
+    odd = (*filter(None, [coupled]), *trained.told(self.trained_on, images, known))
+    odd += (*given.odd_inputs(self, chosen),)
     return dataclasses.replace(look, warnings=(*odd, *look.warnings))
 
   def _check_image(self, first: NDArray[Any]) -> None:
@@ -92,9 +95,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     """As `_check_image`; also refuses labels that are none of its classes."""
     self._check_image(first)
     classes = class_count(self.apply, self.variables, first.shape)
-    if labels is not None and labels.max(initial=0) >= classes:
-      mend = ": subtract 1 from each label if they are counted from 1" if labels.min() >= 1 else ""
-      raise InputError(f"labels must be below the classifier's {classes} classes, got {labels.max()}{mend}")
+    given.check_below(labels, classes)
 
   def draws_per_second(self, image: Any, *, execution: Execution = Execution()) -> float:
     """Noisy images classified per second on this machine in a long run; measuring takes a second or two.
@@ -271,7 +272,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
       raise InputError("a result file needs labels: give `labels`")
     if not chosen and file is not None:
       raise InputError("a result file needs at least one image, but no image is given, or chosen by `indices`")
-    job = certification.Job(
+    job = Job(
       self,
       images,
       known,
@@ -281,19 +282,11 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
       classifier=self.name,
       about={"images": len(images)}
       | ({} if indices is None else {"selected": len(chosen)})
-      | ({"notes": [*self.notes]} if self.notes else {}),
+      | trained.noted(self.trained_on, images, known, self.notes),
       dtype=self.dtype,
     )
     if chosen:
       self._check_fit(job.first_image(), known)
     job, execution = attack.of_job(job, execution)
-    told = Shown() if progress else Noted()
-    try:
-      if file is None:
-        return Found(certification.into_memory(job, execution, told, seconds))
-      written = certification.into_file(job, file, execution, told, seconds)
-    finally:
-      told.close()
-    if written is None:
-      return None  # type: ignore[return-value]  # said in the docstring: only the first process has it
-    return Found(written)
+    # Only the first process has it, as the docstring of `certify` says.
+    return finding.found(job, file, execution, progress, seconds)  # type: ignore[return-value]

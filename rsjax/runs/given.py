@@ -1,5 +1,6 @@
 """Checks what the Python interface is given: noise, images, labels, indices and the rule for stopping."""
 
+import dataclasses
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from rsjax.bounds import ONE_SIDED, BoundKind
 from rsjax.data import arrays, pixels
 from rsjax.errors import InputError, warn
-from rsjax.noise import WORD, Gaussian, Noise, grey_levels, is_exact
+from rsjax.noise import KINDS, WORD, Gaussian, Noise, grey_levels, is_exact
 from rsjax.procedures import Anytime, Certify, CertifyByLooks, Exact, Procedure, Radii, StopRule, Tolerance
 from rsjax.results import harmless
 from rsjax.smoothing import Smoothed
@@ -28,12 +29,24 @@ def noise_of(sigma: float | None, noise: Noise | None, inputs: Inputs = IMAGES) 
   """
   if (sigma is None) == (noise is None):
     raise InputError("give either `sigma`, for Gaussian noise, or `noise`")
+  if noise is not None and (isinstance(noise, type) or not hasattr(noise, "perturb")):
+    raise InputError(f"noise must be a noise with its parameters, got {noise!r}{_mend_of_noise(noise)}")
   chosen = Gaussian(sigma) if noise is None else noise  # type: ignore[arg-type]
   if is_exact(chosen) and inputs != IMAGES:
     raise InputError(f"{chosen.name} noise is for images, not for other arrays")
   if not is_exact(chosen) and inputs == IMAGES and (told := grey_levels(getattr(chosen, "sigma", 0.0))):
     warn(told)
   return chosen
+
+
+def _mend_of_noise(noise: Any) -> str:
+  """What to give instead of a noise's name or class, or of a number."""
+  if isinstance(noise, int | float):
+    return f": give sigma={noise}"
+  kind = KINDS.get(noise.lower()) if isinstance(noise, str) else noise if noise in KINDS.values() else None
+  if kind is None:
+    return ": give one such as rsjax.Uniform(0.25)"
+  return f": give rsjax.{kind.__name__}({dataclasses.fields(kind)[0].name})"
 
 
 def certification(
@@ -87,8 +100,11 @@ def rule(
     raise InputError(f"{' and '.join(given)} are different rules for stopping: give one of them")
   own = {} if give_up is None else {"give_up": give_up}
   if radii is not None:
-    several = radii if isinstance(radii, Iterable) else (radii,)
-    return Radii(tuple(several), **own)
+    return Radii(several(radii), **own)
+  if isinstance(tolerance, str):
+    raise InputError(
+      f"tolerance must be a number, the share of a radius, such as 0.05 for 5 %, got {tolerance!r}"
+    )
   if tolerance is not None:
     if tolerance == 0:
       raise InputError("a tolerance of 0 never stops drawing: give a larger one, or none")
@@ -100,6 +116,13 @@ def rule(
   if isinstance(stop, str) or (stop is None and time_budget is not None):
     return Anytime()
   return stop  # type: ignore[return-value]
+
+
+def several(radii: float | Iterable[float]) -> tuple[float, ...]:
+  """One or several radii as a tuple; refuses a text, which a command would take."""
+  if isinstance(radii, str):
+    raise InputError(f"radii must be numbers, such as [0.25, 0.5], got {radii!r}")
+  return tuple(radii) if isinstance(radii, Iterable) else (radii,)
 
 
 def check_apply(apply: Any) -> None:
@@ -161,7 +184,7 @@ def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGE
     ) from error
   if known.shape != (len(images),) or not np.issubdtype(known.dtype, np.integer):
     if known.dtype.kind in "USO":
-      mend = ": give the number of each image's class"
+      mend = ": give the number of each image's class, as np.unique(labels, return_inverse=True)[1] does"
     else:
       whole = known.shape == (len(images),) and arrays.are_whole(known)
       mend = ": give labels.astype(int)" if whole else arrays.how_to_flatten(known, len(images), "labels")
@@ -171,6 +194,20 @@ def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGE
   if known.min(initial=0) < 0:
     raise InputError(f"labels must be 0 or more, got {known.min()}")
   return known
+
+
+def check_below(labels: NDArray[np.int64] | None, classes: int) -> None:
+  """Refuses labels that are no class of the classifier's; the mend is judged by which labels there are."""
+  if labels is None or labels.max(initial=0) < classes:
+    return
+  highest, mend = int(labels.max()), ""
+  if highest == classes and labels.min() >= 1:
+    mend = ": subtract 1 from each label if they are counted from 1"
+  elif highest == np.iinfo(np.uint8).max and labels[labels < highest].max(initial=0) < classes:
+    mend = (
+      ": 255 is what -1 becomes as uint8, so subtract from labels.astype(int), and leave out what is below 0"
+    )
+  raise InputError(f"labels must be below the classifier's {classes} classes, got {highest}{mend}")
 
 
 def chosen(count: int, indices: Iterable[int] | None) -> list[int]:

@@ -14,7 +14,7 @@ from rsjax import devices
 from rsjax.classifiers import denoised
 from rsjax.errors import warn
 from rsjax.noise import Noise
-from rsjax.runs import given, split
+from rsjax.runs import given, split, trained
 from rsjax.runs.face import SmoothedClassifier
 from rsjax.smoothing.inputs import IMAGES, Inputs
 from rsjax.smoothing.votes import Apply
@@ -77,5 +77,12 @@ def load(
   dtype = dtype or devices.default_dtype()
   apply, variables = classifier.inference(dtype)
   shape = None if denoiser else classifier.members[0].spec.image_shape
-  unfinished = tuple(split.unfinished(classifier))
-  return SmoothedClassifier(apply, variables, noise, None, shape, dtype, unfinished)
+  return SmoothedClassifier(
+    apply,
+    variables,
+    noise,
+    image_shape=shape,
+    dtype=dtype,
+    notes=tuple(split.unfinished(classifier)),
+    trained_on=trained.sets_of(classifier),
+  )

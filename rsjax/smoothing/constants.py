@@ -1,7 +1,8 @@
 """A digest of the numbers that a function holds itself: weights in a closure, which its variables do not show.
 
+>>> from rsjax import devices
 >>> weights = np.eye(3, dtype=np.float32)
->>> digest(jax.jit(lambda x: x @ weights), np.zeros((2, 3), np.float32))[:8]
+>>> digest(devices.jit(lambda x: x @ weights), np.zeros((2, 3), np.float32))[:8]
 '8ed323bc'
 """
 

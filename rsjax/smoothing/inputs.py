@@ -123,8 +123,11 @@ def _scale(image: np.ndarray) -> str:
 
 def _mend(image: np.ndarray) -> str:
   """What to do with an image of another dtype or number of axes."""
-  if image.dtype == np.float64:
+  if image.dtype.kind in "fb" and image.dtype != np.float32:
     return ": give .astype(np.float32)"
+  if image.dtype.kind in "iu" and image.dtype != np.uint8 and image.max(initial=0) > 255:
+    of_16_bits = "np.rint(image / 257).astype(np.uint8) if its values are 0 to 65,535"
+    return f": give {of_16_bits}" if image.dtype == np.uint16 else ": scale its values to 0..255, as uint8"
   if image.dtype.kind in "iu" and image.dtype != np.uint8:
     return ": give .astype(np.uint8) if its values are 0 to 255"
   if image.ndim == 2:

@@ -55,6 +55,11 @@ def output_shape(apply: votes.Apply, variables: Any, image_shape: tuple[int, ...
     raise InputError(
       f"apply(variables, float32{[2, *image_shape]}) must return real numbers, [2] or [2, outputs], got {found}"
     )
+  if not jnp.issubdtype(found.dtype, jnp.floating):
+    raise InputError(
+      f"apply must return real numbers to certify_value, got {found.dtype}{list(shape)}: for the number of a "
+      "class, return the logits and use certify; for other numbers, return them as .astype(jnp.float32)"
+    )
   return shape[1:]
 
 

@@ -31,6 +31,8 @@ from rsjax.smoothing.packing import Request, Segment
 # each row's logits independent of the other rows.
 Apply: TypeAlias = Callable[[Any, jax.Array], jax.Array]
 
+_REAL = "return one per class, or give a function of real numbers to certify_value"
+
 
 class Steps:
   """Device steps of one program, dispatched ahead and read in order.
@@ -147,10 +149,13 @@ def class_count(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> i
     given = f"float32{[2, *image_shape]}"
     dtype, shape = getattr(logits, "dtype", None), getattr(logits, "shape", None)
     found = f"{dtype}{list(shape)}" if shape is not None else str(logits)
-    hint = ": return the logits, not their argmax" if shape == (2,) else ""
+    hint = ""
+    if shape == (2,):
+      real = dtype is not None and jnp.issubdtype(dtype, jnp.floating)
+      hint = f": {_REAL}" if real else ": return the logits, not their argmax"
     raise InputError(f"apply(variables, {given}) must return logits[2, classes], got {found}{hint}")
   if logits.shape[1] < 2:
-    raise InputError("the classifier returns one logit, whose argmax is always class 0: return one per class")
+    raise InputError(f"the classifier returns one logit, whose argmax is always class 0: {_REAL}")
   return logits.shape[1]
 
 

@@ -43,6 +43,9 @@ def test_the_same_command_continues_and_other_settings_are_refused(pair, copied,
   refused(attack.main, [*argv, "--noise-kind", "grid"], capsys, "Gaussian noise", folder=tmp_path)
   refused(attack.main, [*argv, "--steps", "0"], capsys, "--steps must be", folder=tmp_path)
   refused(attack.main, [*argv, "--radii", "a,b"], capsys, "--radii must be numbers", folder=tmp_path)
+  refused(
+    attack.main, [*argv, "--radii", "0.5,64"], capsys, "divide radii in grey levels by 255", folder=tmp_path
+  )
   told = ran(attack.main, [*argv[:3], str(tmp_path / "new.tsv"), *argv[4:], "--dry-run"], capsys)
   assert "nothing was written" in told.out and not (tmp_path / "new.tsv").exists()
 

@@ -70,8 +70,8 @@ def test_a_file_is_continued_read_and_shown_in_the_inputs_units(g, tmp_path):
   assert "(l2, in units of the inputs)" in analysis.caption(
     rows
   ) and "in units of the inputs" in analysis.latex(rows)
-  assert ", radii in units of the inputs" in repr(found)
-  assert found.table().endswith("\nradii in units of the inputs")
+  assert ", radii in units of the inputs, n = 500" in repr(found)
+  assert found.table().endswith("\nradii in units of the inputs, n = 500")
   assert found.plot().axes[0].get_xlabel() == "l2 radius, in units of the inputs"
 
 

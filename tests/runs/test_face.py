@@ -286,7 +286,7 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
     (dict(images=None), "images must be a sequence"),
     (dict(images=data.load("digits", "test")), r"got Dataset: give its \.images, and its \.labels"),
     (dict(images="photos"), "images must be a sequence of arrays, or an array, got str"),
-    (dict(labels=list("abcdef")), "give the number of each image's class"),
+    (dict(labels=list("abcdef")), r"class, as np.unique\(labels, return_inverse=True\)\[1\] does"),
     (dict(images=np.zeros((6, 4, 4, 1), np.int64)), r"give .astype\(np.uint8\) if its values are 0 to 255"),
     (dict(images=[np.zeros((4, 4), np.uint8)] * 6), r"give image\[..., None\] if channels are missing"),
     (dict(n="100"), "n must be an integer of at least 1, got '100'"),
@@ -474,6 +474,12 @@ def test_labels_that_are_none_of_the_classes_are_refused(g, images):
       rsjax.InputError, match=r"labels must be below the classifier's 2 classes, got 2: subtract 1"
     ):
       use(images, LABELS + 1)
+    wrapped = (LABELS - 1).astype(np.uint8)  # subtracting again would make 254 of it
+    for labels in (wrapped, np.where(wrapped == 0, np.uint8(1), wrapped)):
+      with pytest.raises(rsjax.InputError, match=r"got 255: 255 is what -1 becomes as uint8"):
+        use(images, labels)
+    with pytest.raises(rsjax.InputError, match=r"got 7$"):
+      use(images, LABELS + 6)
 
 
 def test_a_checkpoint_is_used_as_it_was_made_for_or_told(trained, images):
@@ -540,7 +546,7 @@ def test_radii_of_another_norm_say_so_and_words_are_no_radii(images, linear_vari
   found = rsjax.smooth(linear, linear_variables, noise=rsjax.noise.Laplace(0.25)).certify(
     images, LABELS, n=200, progress=False
   )
-  assert ", l1 radius: " in repr(found) and found.table().endswith("\nl1 radius")
+  assert ", l1 radius, n = 200: " in repr(found) and found.table().endswith("\nl1 radius, n = 200")
   for use in (found.certified_accuracy, found.table):
     with pytest.raises(rsjax.InputError, match=r"radii must be numbers, such as .* got 'a'"):
       use("a")
@@ -560,6 +566,8 @@ def test_drawing_stops_when_it_is_settled(g, images, linear_variables):
     UserWarning, match="at grid radii, so that certified accuracy at others, such as 0.1, is a lower"
   ):
     several.certified_accuracy([0.1, 0.3])
+  with pytest.warns(ResultWarning, match="at grid radii, so that the ACR is a lower bound"):
+    assert several.acr() <= fixed.acr() + 1e-9
   near = g.certify(images, LABELS, tolerance=0.1, n0="auto", **settings)
   assert (near.radius <= fixed.radius + 0.05).all() and near.n.sum() < fixed.n.sum()
   as_rule = g.certify(images, LABELS, stop=procedures.Radii((0.0, 0.3)), **settings)
@@ -578,6 +586,15 @@ def test_drawing_stops_when_it_is_settled(g, images, linear_variables):
   both = (looks.predict >= 0) & (paper.predict >= 0)
   assert (looks.predict == paper.predict)[both].all()
   assert g.draws_per_second(images[0]) > 100
+
+
+@pytest.mark.parametrize("in_a_file", [False, True])
+def test_a_budget_that_is_over_before_the_first_look_says_so(g, images, in_a_file, tmp_path, monkeypatch):
+  monkeypatch.setattr("rsjax.runs.certification._Budget.__call__", lambda self: True)
+  file = tmp_path / "x.tsv" if in_a_file else None
+  with pytest.warns(ResultWarning, match="was over when 0 of 6 images had a first look: give more time"):
+    found = g.certify(images, LABELS, n=10**6, time_budget=0.25, file=file, progress=False)
+  assert len(found) == 0 and "0 of 6 images" in repr(found)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""Tables, plots and names of rows say what a reader could not know: norm, unit, alpha, few draws, which run."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from rsjax import analysis
+from rsjax.noise import Gaussian
+from rsjax.results import Results
+
+IMAGES = 4
+
+
+def made(path="r.tsv", about=(), radius=(0.5, 0.3, 0.0, 0.2), **settings):
+  """A file of four images, of few columns."""
+  columns = {
+    "idx": np.arange(IMAGES),
+    "label": np.array([1, 1, 3, 0]),
+    "predict": np.array([1, 2, -1, 0]),
+    "correct": np.array([1, 0, 0, 1]),
+    "radius": np.array(radius),
+  }
+  usual = {
+    "command": "certify",
+    **Gaussian(0.25).settings(),
+    "n0": 100,
+    "n": 100_000,
+    "alpha": 0.001,
+    "seed": 0,
+  }
+  settings = {**usual, "dataset": "d" * 64, "checkpoint": "c" * 64, **settings}
+  return Results(path, {"settings": settings, "about": dict(about), "sessions": []}, columns, IMAGES)
+
+
+SHAPE = {"image_shape": [2, 2, 1]}
+UNUSUAL = {
+  "linf radius": lambda: analysis.with_norm(made(about=SHAPE), "linf"),
+  "l1 radius": lambda: made(noise="uniform"),
+  "radii in units of the inputs": lambda: made(inputs="arrays"),
+  "alpha = 0.5": lambda: made(alpha=0.5),
+  "n = 20": lambda: made(n=20),
+}
+
+
+def legend(figure):
+  return " ".join(text.get_text() for text in figure.axes[0].get_legend().get_texts())
+
+
+@pytest.mark.parametrize("said", UNUSUAL)
+def test_what_is_unusual_is_said_by_every_table_and_plot(said):
+  file = UNUSUAL[said]()
+  rows = analysis.summarize([file], [0.0, 0.25])
+  found = analysis.Found(file)
+  for text in (analysis.table([file], [0.0]), analysis.text(rows), found.table([0.0]), repr(found)):
+    assert said in text
+  figure = found.plot()
+  assert said.removeprefix("radii ") in figure.axes[0].get_xlabel() + legend(figure)
+
+
+@pytest.mark.parametrize("said", ["linf radius", "l1 radius", "radii in units of the inputs"])
+def test_norm_and_unit_stand_in_markdown_and_csv(said):
+  rows = analysis.summarize([UNUSUAL[said]()], [0.0, 0.25])
+  assert said.removeprefix("radii ") in analysis.markdown(rows)
+  lines = [*csv.DictReader(io.StringIO(analysis.csv(rows)))]
+  assert {f"{line['norm']} radius" for line in lines} == {said if "radius" in said else "l2 radius"}
+  assert {line["unit"] for line in lines} == {
+    "in units of the inputs" if "units" in said else "pixels in [0, 1]"
+  }
+
+
+def test_what_is_usual_is_not_said():
+  table = analysis.table([made()], [0.0])
+  assert len(table.splitlines()) == 2 and "n =" not in table and "alpha" not in table
+  assert repr(analysis.Found(made())).startswith("4 images certified, sigma = 0.25: ")
+
+
+def test_what_is_unusual_of_one_row_alone_is_said_of_it_whatever_the_rows_are_called():
+  files = [made(), made("other.tsv", alpha=0.5)]
+  rows = analysis.summarize(files, [0.0], names=["mine", "yours"])
+  assert analysis.text(rows, intervals=False).splitlines()[-1] == "yours: alpha = 0.5"
+  assert "yours, alpha = 0.5" in legend(analysis.plot(files, names=["mine", "yours"]))
+
+
+DIFFERENT = {
+  "seed": {"seed": 1},
+  "images or labels": {"dataset": "e" * 64},
+  "variables": {"checkpoint": "e" * 64},
+  "name": {"classifier": "mine"},
+  "n0": {"n0": 50},
+  "alpha": {"alpha": 0.01},
+  "n": {"n": 1000},
+  "rows alone": {"radius": (0.4, 0.3, 0.0, 0.2)},
+}
+
+
+@pytest.mark.parametrize("names", [None, ["net"] * 3], ids=["named by settings", "named alike"])
+@pytest.mark.parametrize("what", DIFFERENT)
+def test_runs_that_differ_have_different_names(what, names):
+  files = [made("(in memory)"), made("(in memory)", **DIFFERENT[what]), made("a.tsv", **DIFFERENT[what])]
+  found = analysis.labels(files, names)
+  assert len({*found}) == 3
+  assert len({*(row["name"] for row in analysis.summarize(files, [0.0], names=names))}) == 3
+
+
+def test_a_run_that_is_given_twice_has_one_name():
+  assert len({*analysis.labels([made("(in memory)"), made("(in memory)")])}) == 1
