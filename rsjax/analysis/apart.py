@@ -23,13 +23,8 @@ _SETTINGS = {
   "checkpoint": "variables",
   "dataset": "data",
 }
-_ROWS = (
-  "idx",
-  "label",
-  "predict",
-  "radius",
-  "votes",
-)  # columns of which a run that is given twice has the same
+# Columns of which a run that is given twice has the same.
+_ROWS = ("idx", "label", "predict", "radius", "votes")
 
 
 def apart(files: Sequence[Results], texts: Sequence[str]) -> list[str]:

@@ -44,7 +44,7 @@ def checked(f: Results) -> list[Checked]:
   """Everything that a file and its manifest say about themselves, checked against each other."""
   wrong = (*of_settings(f), *of_whole_manifest(f))
   told = "" if wrong else f": {procedure_words(f)}, seed {f.settings['seed']}"
-  notes = [*f.notes, *said.chosen(f)]
+  notes = [*f.notes, *said.notes(f)]
   incomplete = f"incomplete, {len(f)} of {plural(f.expected or 0, 'image')}"
   notes += [] if f.complete or len(f) > (f.expected or 0) else [incomplete]
   if "votes" in f.columns and not wrong:

@@ -97,7 +97,7 @@ def _about_one(f: Results, radii: Sequence[float]) -> Iterator[str]:
     yield told
   if f.settings.get("indices") is not None:
     yield "its images were chosen one by one (--indices): the numbers are of these, not of the data set"
-  yield from said.chosen(f)
+  yield from said.notes(f)
   if not _images_are_listed(f):
     yield from order_and_gaps(f.columns["idx"])
   yield from contradictions.everything(f)

@@ -6,6 +6,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from rsjax.analysis.exact import shape_of
 from rsjax.data import SPLITS
@@ -35,7 +36,10 @@ def of_about(f: Results) -> Iterator[str]:
       f"its manifest lacks inputs, as if it were of images, but says {str(shape)[:40]} for image_shape, not "
       "[height, width, channels]"
     )
-  yield from _of_known_set(f)
+  name = about.get("dataset")
+  if name == meant_by(name):
+    told = f"its manifest names the data set {name}, whose"
+    yield from (f"{told} {what} is {is_}, but says {said}" for what, is_, said in _of_known_set(f))
 
 
 def is_of_a_split(f: Results) -> bool:
@@ -70,13 +74,23 @@ def chosen(f: Results) -> Iterator[str]:
     yield f"{part}, chosen one by one (`indices`): the numbers are of these, not of all"
 
 
+def notes(f: Results) -> Iterator[str]:
+  """What a reader should know, although nothing contradicts: a part of the images, or a data set's odd name."""
+  yield from chosen(f)
+  name = f.manifest["about"].get("dataset")
+  if name != meant_by(name):
+    for what, is_, said in _of_known_set(f):
+      yield f"its data set is called {name}, but is not the well-known one: its {what} is {said}, not {is_}"
+
+
 def _given(f: Results) -> int | None:
   """How many images a run from Python was given; None for other files, and where it is not known."""
   images = f.manifest["about"].get("images")
   return images if isinstance(images, int) and not is_of_a_split(f) else None
 
 
-def _of_known_set(f: Results) -> Iterator[str]:
+def _of_known_set(f: Results) -> Iterator[tuple[str, Any, Any]]:
+  """(what, what it is for the data set that the name means, what the manifest says) where these differ."""
   about, split = f.manifest["about"], f.settings.get("split")
   name = meant_by(about.get("dataset"))
   if name is None:
@@ -96,7 +110,7 @@ def _of_known_set(f: Results) -> Iterator[str]:
     ("number of classes", told, classes),
   ):
     if None not in (said, is_) and said != is_:
-      yield f"its manifest names the data set {about['dataset']}, whose {what} is {is_}, but says {said}"
+      yield what, is_, said
 
 
 def of_sessions(f: Results) -> Iterator[str]:

@@ -15,6 +15,8 @@ from rsjax.classifiers.denoised import Base
 from rsjax.data import arrays
 from rsjax.errors import warn
 
+_MOST = 2**30  # numbers
+
 
 def sets_of(classifier: Base) -> tuple[tuple[str, int], ...]:
   """(digest of the training set, number of classes) of each member whose metadata has them."""
@@ -25,10 +27,11 @@ def sets_of(classifier: Base) -> tuple[tuple[str, int], ...]:
 def told(sets: Sequence[tuple[str, int]], images: Any, labels: NDArray[np.int64] | None) -> list[str]:
   """A sentence if images and labels are, all together, a training set of those that `sets_of` gives.
 
-  Only arrays are compared, because a part of a training set has another digest, and reading photos takes long.
+  Only arrays of at most a gigabyte are compared: a part of a training set has another digest, and photos, or
+  larger arrays, take long to read.
   """
   is_array = isinstance(images, np.ndarray) and images.ndim == 4 and images.dtype in (np.uint8, np.float32)
-  if not sets or labels is None or not is_array:
+  if not sets or labels is None or not is_array or images.size > _MOST:
     return []
   pixels = images if images.dtype == np.uint8 else np.rint(255 * images).astype(np.uint8)
   if not any(arrays.digest_of(pixels, labels, classes) == digest for digest, classes in sets):

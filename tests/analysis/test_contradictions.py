@@ -99,7 +99,7 @@ WHOLE = [
   (lambda m: m["settings"].pop("seed"), "its manifest lacks seed"),
   (lambda m: m["settings"].update(dtype="float64"), "dtype float64"),
   (lambda m: m["about"].pop("images"), "its manifest lacks about.images"),
-  (lambda m: m["about"].update(dataset="CIFAR-10", image_shape=[8, 8, 1]), "whose image shape is [32, 32, 3]"),
+  (lambda m: m["about"].update(dataset="cifar10", image_shape=[8, 8, 1]), "whose image shape is [32, 32, 3]"),
   (lambda m: m["settings"].update(split="val"), "says split val"),
   (lambda m: m["about"].update(image_shape=[16]), "its manifest lacks inputs"),
 ]
@@ -179,7 +179,9 @@ def test_a_known_data_set_has_its_images_and_its_leaderboard(name, tmp_path, cap
   edit(path, lambda m: m["about"].update(dataset=name))
   told = helpers.ran(analyze.main, [path, "--radii", "leaderboard"], capsys)
   assert "radius 0.25 1 2 ACR" in " ".join(told.out.split())
-  assert f"its manifest names the data set {name}, whose number of images is 10000, but says 40" in told.err
+  text = "but is not the well-known one: its number of images is 40, not 10000"
+  assert f"its data set is called {name}, {text}" in told.err
+  assert f"its data set is called {name}, {text}" in helpers.ran(check.main, [path], capsys).out
 
 
 def python_file(path, linear_variables, images, **settings):
