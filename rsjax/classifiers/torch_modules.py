@@ -8,6 +8,7 @@ JAX compiles what torchax traced.
 """
 
 import contextlib
+import copy
 import functools
 import random
 import re
@@ -69,8 +70,9 @@ def from_torch(
   moved = len(shape) == 3 if channels_first is None else channels_first
   dtype = given.dtype_of(torch, module)
   x = np.random.default_rng(0).normal(0.5, 0.5, (_PROBES, *shape)).astype(np.float32)
-  answer = lambda images: _answer(torch, module, _prepared(images, None, moved), dtype)
-  pair = given.normalization_of(module, normalization, shape, answer, dtype)
+  trial = copy.deepcopy(module)  # whose numbers are changed; what it keeps of them must not get into the module
+  answer = lambda images: _answer(torch, trial, _prepared(images, None, moved), dtype)
+  pair = given.normalization_of(trial, normalization, shape, answer, dtype)
   with _named_layers(module) as place:
     wanted = _by_pytorch(torch, module, _prepared(x, pair, moved), dtype)
     apply, variables = _by_jax(torch, torchax, module, shape, pair, moved, dtype)

@@ -512,6 +512,26 @@ def test_a_module_that_normalises_is_not_normalised_twice_whatever_its_numbers_a
   assert all(torch.equal(value, kept[name]) for name, value in module.state_dict().items())
 
 
+class Keeping(Inside):
+  """Keeps what it computes of its numbers, one set for each step of the computation."""
+
+  kept = None
+
+  def forward(self, x):
+    self.kept = {**(self.kept or {}), self.t: 2 * self.t}
+    return super().forward(x) * max(self.kept.values())
+
+
+def test_what_a_module_keeps_while_its_numbers_are_tried_does_not_get_into_it():
+  torch.manual_seed(0)
+  module = Keeping(lambda self, x: x, t=0.5)
+  apply, variables = rsjax.from_torch(module, SHAPE, normalization="inside")
+  x = np.random.default_rng(0).random((2, *SHAPE), np.float32)
+  wanted = by_pytorch(module.net, np.moveaxis(x, -1, 1))
+  np.testing.assert_allclose(apply(variables, x), wanted, atol=1e-4)
+  assert module.kept is None
+
+
 class OneChannel(nn.Module):
   """A network whose middle layer has a mean and a standard deviation of one number each."""
 
