@@ -20,9 +20,9 @@ from rsjax.data import preparation
 from rsjax.errors import InputError
 from rsjax.noise import Gaussian
 from rsjax.procedures import Certify
-from rsjax.runs import certification, split, training
+from rsjax.runs import certification, finding, split, training
 from rsjax.runs.votes import read_shares
-from rsjax.smoothing import Smoothed, tuning
+from rsjax.smoothing import Execution, Smoothed, tuning
 
 ADDRESS = "gs://bucket/x"
 
@@ -152,6 +152,7 @@ TAKING = {
   "runs/certification into_file outfile": lambda p: certification.into_file(job(), p),
   "runs/face SmoothedClassifier.certify file": lambda p: face().certify(IMAGES, LABELS, file=p),
   "runs/face SmoothedClassifier.predict file": lambda p: face().predict(IMAGES, LABELS, file=p),
+  "runs/finding found file": lambda p: finding.found(job(), p, Execution(), False, None),
   "runs/making load path": lambda p: rsjax.load(p, sigma=0.25),
   "runs/making load denoiser": lambda p: rsjax.load("c", sigma=0.25, denoiser=p),
   "runs/split run denoiser": lambda p: run(denoiser=p),
