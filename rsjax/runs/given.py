@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rsjax import bounds
 from rsjax.bounds import ONE_SIDED, BoundKind
 from rsjax.data import arrays, pixels
 from rsjax.errors import InputError, warn
@@ -31,6 +32,8 @@ def noise_of(sigma: float | None, noise: Noise | None, inputs: Inputs = IMAGES) 
     raise InputError("give either `sigma`, for Gaussian noise, or `noise`")
   if noise is not None and (isinstance(noise, type) or not hasattr(noise, "perturb")):
     raise InputError(f"noise must be a noise with its parameters, got {noise!r}{_mend_of_noise(noise)}")
+  if sigma is not None:
+    bounds.check_sigma(sigma)
   chosen = Gaussian(sigma) if noise is None else noise  # type: ignore[arg-type]
   if is_exact(chosen) and inputs != IMAGES:
     raise InputError(f"{chosen.name} noise is for images, not for other arrays")

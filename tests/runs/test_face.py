@@ -655,6 +655,12 @@ def test_files_of_a_classifier_whose_training_has_not_ended_say_so(trained, tmp_
     assert "the classifier's training stands at epoch 1 of 2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("sigma", [0, -0.25, "0.25", np.nan, 1e-60])
+def test_a_sigma_that_cannot_be_used_is_refused_in_one_way(sigma):
+  with pytest.raises(rsjax.InputError, match=r"sigma must be a number > 0 \(in units of .*\), got"):
+    rsjax.smooth(linear, np.ones(3), sigma=sigma)
+
+
 def test_warnings_name_the_users_line(tmp_path, g, images):
   path = tmp_path / "x.tsv"
   g.certify(images, LABELS, n=1000, radii=[0.0, 0.5], file=path, progress=False)
