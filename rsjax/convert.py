@@ -114,7 +114,7 @@ def _body(args: argparse.Namespace) -> None:
   if args.noise_sd is None and file.noise_sd is not None:
     print(f"{args.checkpoint}: noise_sd = {file.noise_sd:g}, as the file says", file=sys.stderr)
     args.noise_sd = file.noise_sd
-    noise = Gaussian(sigma if args.sigma is not None else args.noise_sd or sigma)
+    noise = noise if args.sigma is not None else Gaussian(args.noise_sd or sigma)
   for warning in _warnings(file, chosen, args.noise_sd):
     print(f"warning: {warning}", file=sys.stderr)
   if args.check:

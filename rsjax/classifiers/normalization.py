@@ -87,14 +87,10 @@ def unread(path: pathlib.Path, facts: Iterable[tuple[str, dict[str, Any]]]) -> l
   """A sentence for each dictionary of a file with a mean and a deviation that `of_file` does not read."""
   found = []
   for place, values in facts:
-    pair = {
-      key: value for key, value in values.items() if isinstance(key, str) and _word(key) in _MEANS + _STDS
-    }
+    pair = {key: value for key, value in values.items() if _word(key) in _MEANS + _STDS}
     if are_both(map(_word, pair)) and _told(path, place, values) is None:
-      told = ", ".join(f"{key} {str(value)[:40]}" for key, value in pair.items())
-      found.append(
-        f"{path}: its {place or 'dictionary'} holds {told}, which is not read: does it normalise images?"
-      )
+      told = " and ".join(f"{key} = {str(value)[:40]}" for key, value in pair.items())
+      found.append(f"{path}: {told} in {place or 'the file itself'} are not read: do they normalise images?")
   return found
 
 
@@ -110,7 +106,7 @@ def _told(path: pathlib.Path, place: str, values: dict[str, Any]) -> tuple[Any, 
   What is called a normalisation must be one; of other dictionaries only three numbers each are taken for one.
   """
   for key, value in values.items():
-    if "norm" in key.lower() and isinstance(value, str) and value.lower() in NAMED:
+    if "norm" in str(key).lower() and isinstance(value, str) and value.lower() in NAMED:
       return NAMED[value.lower()]
   pair = [[value for key, value in values.items() if _word(key) in words] for words in (_MEANS, _STDS)]
   if [len(found) for found in pair] != [1, 1]:
