@@ -15,7 +15,8 @@ def told(images: np.ndarray, training: Iterable[bytes]) -> str | None:
     training: the bytes of each training image.
   """
   seen = {_digest(image) for image in training}
-  return _sentence([i for i, image in enumerate(images) if _digest(image.tobytes()) in seen], len(images))
+  repeated = [i for i, image in enumerate(images) if _digest(image.tobytes()) in seen] if seen else []
+  return _sentence(repeated, len(images))
 
 
 def told_of_files(files: Sequence[pathlib.Path], training: Iterable[pathlib.Path]) -> str | None:

@@ -56,6 +56,7 @@ def test_digest_tells_data_sets_apart(write_npz):
     (dict(y_test=np.eye(40, dtype=int)), r"give y_test.argmax\(1\)"),
     (dict(class_names=np.array(["a", "b", "a"])), "must be different, but 'a' stands there several times"),
     (dict(x_test=np.zeros((0, 8, 8, 1), np.uint8), y_test=np.zeros(0, int)), "x_test"),
+    (dict(x_train=np.uint8(3), x_test=np.uint8(3)), r"x_test must be uint8\[images.*got uint8\[\]"),
     (dict(x_test=None), "lacks x_test"),
     (dict(y_test=None), "lacks x_test or y_test"),
     (dict(y_test=np.zeros(40)), "float64"),
