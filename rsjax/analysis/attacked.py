@@ -93,7 +93,7 @@ def compare(certified: Results, attacked: Results) -> Gap:
   if differing := _differing(certified, attacked):
     names = attacked.path, certified.path
     one, other = names if names[0] != names[1] else ("the attack", "the certificates")
-    mend = "" if _OTHER_IMAGES in differing else "; give files of one smoothed classifier"
+    mend = "" if differing[0] == _OTHER_IMAGES else "; give files of one smoothed classifier"
     raise InputError(f"{one} does not fit {other}: {differing[0]}{mend}")
   index, ours, theirs = np.intersect1d(certified.columns["idx"], attacked.columns["idx"], return_indices=True)
   if not len(index):

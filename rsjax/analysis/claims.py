@@ -263,7 +263,9 @@ def _of_others(results: Results) -> str:
   if results.settings.get("indices") is not None:
     return ", chosen one by one (--indices): it says nothing of the others"
   if not said.is_of_a_split(results):
-    return ", chosen one by one (`indices`): it says nothing of the others"
+    known = results.manifest["about"].get("selected") is not None
+    how = "chosen one by one (`indices`)" if known else "chosen by `indices`, or cut afterwards"
+    return f", {how}: it says nothing of the others"
   return ": of the others it says what the interval says, if these are a fair choice, such as every 20th"
 
 

@@ -20,9 +20,8 @@ def of_rows(f: Results) -> Iterator[str]:
   columns, n = f.columns, f.settings["n"]
   if not looks.is_by_looks(f.settings):
     yield from _told(f, columns["n"] != n, f"another number of draws than n = {n:,}, which its manifest says")
-  if (
-    f.settings.get("n0") == AUTO and f.settings.get("n0_auto") == CertifyByLooks(n0=AUTO).settings()["n0_auto"]
-  ):
+  usual = CertifyByLooks(n0=AUTO).settings()["n0_auto"]
+  if f.settings.get("n0") == AUTO and f.settings.get("n0_auto") == usual:
     what = "fewer selection draws than n0 = auto asks for after two classes that are close"
     yield from _told(f, _too_few(f), what)
 

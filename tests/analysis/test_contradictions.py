@@ -216,9 +216,8 @@ def test_chosen_images_are_told_of_files_from_python(old, tmp_path, capsys, line
       assert ("earlier versions" in text) is (told and old)
   assert ("evenly spaced" in text) is old  # what is not known to be chosen may be cut
   said = " ".join(str(claims.judge(file, claims.parse("0 at 0"))).split())
-  assert (
-    "a subset, 3 of the given 6 images, chosen one by one (`indices`): it says nothing of the others" in said
-  )
+  how = "chosen by `indices`, or cut afterwards" if old else "chosen one by one (`indices`)"
+  assert f"a subset, 3 of the given 6 images, {how}: it says nothing of the others" in said
 
 
 @pytest.mark.parametrize(
