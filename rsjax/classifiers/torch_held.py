@@ -79,6 +79,8 @@ def _of_class(kind: type) -> dict[str, Any]:
 
 def _leaves(value: Any, sizes: set[int], depth: int) -> Iterator[tuple[tuple[Any, ...], np.ndarray]]:
   """(path, numbers) of those within a value."""
+  if _count(value) > 2 * max(sizes):
+    return
   if (found := _array(value)) is not None:
     if found.size in sizes:
       yield (), found
@@ -87,6 +89,13 @@ def _leaves(value: Any, sizes: set[int], depth: int) -> Iterator[tuple[tuple[Any
   elif depth and not hasattr(value, "requires_grad"):
     for key, part in _parts(value)[:_WIDTH]:
       yield from (((key, *path), found) for path, found in _leaves(part, sizes, depth - 1))
+
+
+def _count(value: Any) -> int:
+  """How many numbers a tensor or an array has, which may be too many to be copied; of other values 0."""
+  if hasattr(value, "requires_grad"):
+    return value.numel()
+  return value.size if isinstance(value, np.ndarray) else 0
 
 
 def _array(value: Any) -> np.ndarray | None:

@@ -6,6 +6,7 @@ and when x, mean and std are doubled. `normalising` tries this with all numbers 
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -67,17 +68,22 @@ def normalising(module: Any, answer: Answer, shape: tuple[int, ...], dtype: str)
       found = answer(x)
     return np.inf if found is None or found.shape != before.shape else float(np.abs(found - before).max())
 
+  @functools.cache
+  def alone(unit: Unit, change: Change) -> float:
+    """The gap by one change, without any of the input."""
+    return gap(plain, (unit, change))
+
   def undo(x: np.ndarray, *changes: tuple[Unit, Change]) -> bool:
     """Whether these changes undo that of the input, although each of them alone changes the logits."""
-    alone = min(gap(plain, change) for change in changes)
-    return np.inf > alone > 0 and gap(x, *changes) <= _AS_BEFORE[dtype] * alone
+    least = min(alone(*change) for change in changes)
+    return np.inf > least > 0 and gap(x, *changes) <= _AS_BEFORE[dtype] * least
 
   def subtracted(unit: Unit) -> bool:
     """Whether a unit is subtracted from the input, or from one channel of it."""
     return any(undo(x, (unit, _more)) for x in _brighter(plain, unit))
 
   held = [*torch_held.numbers(module, {1, _RGB, shape[-1], int(np.prod(shape))})]
-  matters = lambda unit: any(0 < gap(plain, (unit, change)) < np.inf for change in (_more, _double))
+  matters = lambda unit: any(0 < alone(unit, change) < np.inf for change in (_more, _double))
   groups = [group for group in _alike(held) if matters(group)]  # most numbers of a network are not used
   used = [one for group in groups for one in group if len(group) == 1 or matters((one,))]
   found: set[Held] = set()

@@ -122,14 +122,9 @@ def _by_pytorch(torch: Any, module: Any, x: np.ndarray, dtype: str) -> np.ndarra
         f"{given.first_line(error)}"
       ) from error
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(x):
-      what, mend = (
-        (list(logits.shape), "")
-        if isinstance(logits, torch.Tensor)
-        else (
-          type(logits).__name__,
-          ": give a module whose forward calls this one and returns its logits alone",
-        )
-      )
+      what, mend = type(logits).__name__, ": give a module whose forward calls this one and returns them alone"
+      if isinstance(logits, torch.Tensor):
+        what, mend = str(list(logits.shape)), ""
       raise InputError(
         f"the module must return logits [{len(x)}, classes] for {len(x)} inputs, got {what}{mend}"
       )

@@ -17,8 +17,8 @@ import numpy as np
 def digest(jitted: Any, *arguments: Any) -> str:
   """SHA-256 of the arrays, and of the floating-point numbers, that a jitted function holds or that stand in it.
 
-  0 and 1 do not count: the same function may be written with and without them.
-  Each of them counts once, in whatever order JAX finds them. The trace is that of a call with such arguments.
+  Each counts once, in whatever order JAX finds them. The numbers 0 and 1 do not count: the same function may be
+  written with and without them. The function is traced as for a call with such arguments.
 
   Args:
     jitted: what `jax.jit` returned.

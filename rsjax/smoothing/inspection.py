@@ -126,7 +126,7 @@ class Inspector:
     return self._run(np.stack([self._noisy(image, 0)] * _ROWS))[0]
 
   def constants(self, image: np.ndarray) -> str:
-    """A digest of the arrays that `apply` holds itself, such as weights in a closure (`constants.digest`)."""
+    """A digest of the numbers that `apply` holds itself, such as weights in a closure (`constants.digest`)."""
     batch = jax.ShapeDtypeStruct((_ROWS, *image.shape), np.float32)
     return constants.digest(self._logits, self._variables, batch)
 
