@@ -173,7 +173,7 @@ def _judge(
   norm = known["norm"]
   if claim.norm not in (None, norm):
     raise InputError(
-      f"the claim {claim.text.strip()!r} names the {norm_words(claim.norm)}, but {name} is shown by "
+      f"the claim {claim.text.strip()!r} names the {norm_words(claim.norm)}, but {name} has the "
       f"{norm_words(norm)}: give `norm`, if that one follows, or another claim"
     )
   hits = int(statistics.certified(results, [claim.radius], rule)[0])

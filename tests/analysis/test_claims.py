@@ -233,7 +233,7 @@ def test_a_claim_is_held_against_radii_of_its_norm_alone(digits, shown):
     if named == shown:
       assert verdict(file, claim).supported
       continue
-    with pytest.raises(InputError, match=rf"names the {named} .*is shown by {shown} radius: give `norm`"):
+    with pytest.raises(InputError, match=rf"names the {named} .*has the {shown} radius: give `norm`"):
       verdict(file, claim)
   said = str(verdict(file, "0.0 at 0.25"))
   assert f"with a certified {shown} radius > 0.25" in said
@@ -245,5 +245,5 @@ def test_a_claim_on_patches_names_patches():
   file = results.read(helpers.ROOT / "experiments" / "results" / "noises" / "columns.tsv")
   assert "taken for the patch width" in str(verdict(file, "0.0 at 1"))
   assert verdict(file, "0.0 at patch width 1").supported
-  with pytest.raises(InputError, match="is shown by patch width"):
+  with pytest.raises(InputError, match="has the patch width"):
     verdict(file, "0.0 at l2 radius 0.3")
