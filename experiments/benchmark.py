@@ -17,6 +17,7 @@ import functools
 import importlib.util
 import itertools
 import json
+import math
 import os
 import pathlib
 import platform
@@ -49,33 +50,45 @@ MODES = ("eager", "compiled") if ON_CPU else ("eager", "compiled", "max-autotune
 PEERS = ("PyTorch, paper's form", "PyTorch, best")
 
 
+def products(apply, variables, shape):
+  """The equations of an apply's convolutions and matrix products, for one row."""
+
+  def visit(jaxpr):
+    for equation in jaxpr.eqns:
+      if equation.primitive.name in ("conv_general_dilated", "dot_general"):
+        yield equation
+      for inner in equation.params.values():
+        if hasattr(inner, "jaxpr"):
+          yield from visit(inner.jaxpr)
+
+  return list(visit(jax.make_jaxpr(apply)(variables, jnp.zeros((1, *shape), jnp.float32)).jaxpr))
+
+
 def least_bytes(apply, variables, shape, dtype):
   """Bytes a draw that a network moves if each convolution reads its input and writes its output once.
 
   Residuals read again and weights, which many draws share, are left out.
   """
-  jaxpr = jax.make_jaxpr(apply)(variables, jnp.zeros((1, *shape), jnp.float32))
-  values = 0
-
-  def visit(jaxpr):
-    nonlocal values
-    for equation in jaxpr.eqns:
-      if equation.primitive.name == "conv_general_dilated":
-        values += equation.invars[0].aval.size + equation.outvars[0].aval.size
-      for inner in equation.params.values():
-        if hasattr(inner, "jaxpr"):
-          visit(inner.jaxpr)
-
-  visit(jaxpr.jaxpr)
+  convolutions = (e for e in products(apply, variables, shape) if e.primitive.name == "conv_general_dilated")
+  values = sum(e.invars[0].aval.size + e.outvars[0].aval.size for e in convolutions)
   return values * jnp.dtype(dtype).itemsize
 
 
 def flops(apply, variables, shape):
-  """Floating-point operations a draw, by the compiler's count."""
-  rows = 4
-  lowered = devices.jit(apply).lower(variables, np.zeros((rows, *shape), np.float32))
-  analysis = lowered.cost_analysis() or lowered.compile().cost_analysis()  # GPUs' has none before
-  return analysis["flops"] / rows
+  """Floating-point operations a draw, of convolutions and matrix products alone: two per multiplication.
+
+  The compiler's own count leaves out what a GPU's libraries compute, which is nearly everything.
+  """
+  total = 0
+  for equation in products(apply, variables, shape):
+    out, weights = equation.outvars[0].aval, equation.invars[1].aval
+    if equation.primitive.name == "conv_general_dilated":
+      features = weights.shape[equation.params["dimension_numbers"].rhs_spec[0]]
+      total += 2 * out.size * weights.size // features
+    else:
+      (_, contracted), _ = equation.params["dimension_numbers"]
+      total += 2 * out.size * math.prod(weights.shape[axis] for axis in contracted)
+  return total
 
 
 def fused_convolutions(apply, variables, shape, rows):
