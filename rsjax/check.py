@@ -101,7 +101,8 @@ def _contradictions(path: str, args: argparse.Namespace) -> int:
   if loaded:
     _against(file, loaded, args, wrong)
   if not wrong:
-    print(f"{path}: nothing contradicts{_left_out(file, loaded)}")
+    empty = "" if len(file) else " so far: it has no rows"
+    print(f"{path}: nothing contradicts{empty}{_left_out(file, loaded)}")
   return len(wrong)
 
 

@@ -11,7 +11,7 @@ from rsjax.analysis.deciding import leading_classes
 from rsjax.analysis.statistics import check_rows
 from rsjax.errors import InputError
 from rsjax.noise import parameter_names
-from rsjax.results import Results, command_of
+from rsjax.results import Results, command_of, plural
 
 CATEGORIES = (
   "correct, accurate",
@@ -26,7 +26,8 @@ def agreement(results: Results, reference: Results) -> dict[str, float]:
   """{category: fraction of the images} of answers against a file of more draws on the same images.
 
   Raises:
-    InputError: if the reference lacks an image, has fewer draws, or is of another smoothed classifier.
+    InputError: if the reference lacks an image, or its leading class, has fewer draws, or is of another
+      smoothed classifier.
   """
   check_rows(results)
   if command_of(reference.columns) == "attack":
@@ -39,12 +40,25 @@ def agreement(results: Results, reference: Results) -> dict[str, float]:
       continue  # a digest is of one split, whatever it is called
     if None not in (ours, theirs) and ours != theirs:
       raise InputError(f"{reference.path} has another {name} than {results.path}: {theirs}, not {ours}")
+  ours, theirs = (f.manifest["about"].get("checkpoint", {}).get("noise_sd") for f in (results, reference))
+  if None not in (ours, theirs) and ours != theirs:
+    raise InputError(
+      f"{reference.path} has another training noise than {results.path}, so it is of another network: "
+      f"{theirs:g}, not {ours:g}"
+    )
   truth = dict(zip(reference.columns["idx"].tolist(), leading_classes(reference).tolist()))
   missing = [i for i in results.columns["idx"].tolist() if i not in truth]
   if missing:
     raise InputError(
       f"{reference.path} lacks image {missing[0]} of {results.path}: give a file of the same images"
     )
+  if "votes" not in reference.columns:
+    unknown = sum(truth[i] == -1 for i in results.columns["idx"].tolist())
+    if unknown:
+      raise InputError(
+        f"{reference.path} abstains on {plural(unknown, 'image')} of {results.path}, and has no votes that "
+        "tell the leading class there: give a file of rsjax with its manifest"
+      )
   if "n" in results.columns and "n" in reference.columns:
     drawn = dict(zip(reference.columns["idx"].tolist(), reference.columns["n"].tolist()))
     n = [drawn[index] for index in results.columns["idx"].tolist()]

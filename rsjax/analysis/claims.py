@@ -21,6 +21,7 @@ from typing import Any
 from rsjax.analysis import contradictions, looks, said, statistics
 from rsjax.analysis.exact import is_closed
 from rsjax.analysis.labels import facts, norm_words
+from rsjax.analysis.spacing import looks_cut
 from rsjax.errors import InputError
 from rsjax.results import Results, manifest_path, plural
 
@@ -210,6 +211,8 @@ def _judge(
   else:
     decides = rho is None and not odd
     compares = f", which {'supports the claim, too' if enough(sure) else 'is below the claim'}" * decides
+    if decides and supported and not enough(sure):
+      compares += f"; the verdict counts all {hits:,}, with --rho only these"
     there = f"{images:,}{' that are there' if missing else ''}"
     of_alpha = _of_alpha(there, wrong, alpha, known["alpha"] is None, rho)
     details.append(f"{of_alpha}, so that at least {sure:,} of {total:,} are right, {share(sure)}{compares}")
@@ -224,6 +227,7 @@ def _judge(
     details.append(f"a subset, {total:,} of {whose} {of:,} images{_of_others(results)}")
   elif results.expected is None:
     details.append("no manifest: whether images are missing is not known")
+    details += [cut for cut in looks_cut([results]) if cut]
   details += [lower_bound] if lower_bound else []
   return Verdict(supported, head, tuple(details))
 

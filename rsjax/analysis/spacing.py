@@ -32,7 +32,7 @@ def order_and_gaps(index: NDArray[np.int64]) -> Iterator[str]:
 
 
 def looks_cut(files: Sequence[Results]) -> list[str | None]:
-  """A sentence for each file that seems to end early, else None; files whose manifest says so are left out.
+  """A sentence for each file that seems to begin late or end early, else None; with a manifest: None.
 
   It goes by the sets that a path names, other files with the same spacing, and the sizes of well-known sets.
   """
@@ -51,7 +51,7 @@ def _cut(f: Results, ends: dict[tuple[int, int], int]) -> str | None:
   last, first = int(index[-1]), int(index[0])
   if (end := ends[first, step]) > last:
     due = plural(len(range(first, end + 1, step)), "row")
-    return _sentence(len(index), step, last, f"those of another file end with {end:,}, {due}")
+    return _ends(index, step, f"those of another file end with {end:,}, {due}")
   path = f.path.lower()
   if "train" in path:
     return None
@@ -59,16 +59,24 @@ def _cut(f: Results, ends: dict[tuple[int, int], int]) -> str | None:
   if named is None and step < _SPARSE:
     return None
   name, size = named or ("", next((size for _, _, size in sorted(_SETS, key=lambda s: s[2]) if size > last), 0))
-  if last + step >= size or first >= step:
+  if first >= step:
+    before = plural(len(range(first % step, first, step)), "row")
+    return (
+      f"may be incomplete: {_apart(index, step)}, begin with image {first:,}; {before} would come before it"
+    )
+  if last + step >= size:
     return None
   whole = plural(len(range(first, size, step)), "row")
   given = f"the {size:,} images of {name} give" if named else f"a set of {size:,} images gives"
-  return _sentence(len(index), step, last, f"{given} {whole}")
+  return _ends(index, step, f"{given} {whole}")
 
 
-def _sentence(rows: int, step: int, last: int, otherwise: str) -> str:
-  apart = f"{plural(step, 'image')} apart"
-  return f"may be incomplete: {plural(rows, 'row')}, {apart}, end with image {last:,}; {otherwise}"
+def _ends(index: NDArray[np.int64], step: int, otherwise: str) -> str:
+  return f"may be incomplete: {_apart(index, step)}, end with image {index[-1]:,}; {otherwise}"
+
+
+def _apart(index: NDArray[np.int64], step: int) -> str:
+  return f"{plural(len(index), 'row')}, {plural(step, 'image')} apart"
 
 
 def _step(f: Results) -> int | None:

@@ -13,6 +13,7 @@ import numpy as np
 from rsjax import bounds
 from rsjax.errors import InputError
 from rsjax.noise import Gaussian
+from rsjax.noise.gaussian import grey_levels
 from rsjax.results.manifest import manifest_path
 from rsjax.results.reading import Results, column, read, read_rows
 from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS
@@ -23,6 +24,7 @@ _VERDICT = re.compile(r"prov|certif|verif|abstain|valid|robust|fail|success", re
 # What nearly all published files were made with; a foreign file does not say.
 _USUAL_N = (1_000, 10_000, 100_000)
 _USUAL_ALPHA = 0.001
+_FAR = 10.0  # a radius in pixels of [0, 1] that no usual sigma and n prove
 _WORDS = ("no", "one", "two", "three", "four", "five")
 
 
@@ -54,6 +56,7 @@ def read_foreign(path: str | pathlib.Path) -> Results:
     columns["radius"] = column(path, "radius", texts["radius"])
   told = {name: _from_path(path, name) for name in ("sigma", "noise")}
   notes = list(_foreign_notes(path, texts, columns))
+  notes += [text] if (text := grey_levels(told["sigma"] or 0)) else []
   notes += _of_radii(texts, columns, told["sigma"])
   notes += _of_bounds(texts, columns, told["sigma"])
   notes += _of_unproved(columns, others)
@@ -78,8 +81,10 @@ def _check_header(path: str | pathlib.Path, header: list[str]) -> list[str]:
   """
   missing = {"idx", "label", "predict"} - set(header)
   if missing:
+    separated = len(header) == 1 and re.search("[,;]", header[0])
+    mend = f"; its columns are separated by {separated[0]!r}, not by tabs" if separated else ""
     raise InputError(
-      f"{path}: line 1 is not the header of a result file: it lacks {', '.join(sorted(missing))}"
+      f"{path}: line 1 is not the header of a result file: it lacks {', '.join(sorted(missing))}{mend}"
     )
   twice = sorted({name for name in header if header.count(name) > 1})
   if twice:
@@ -127,9 +132,11 @@ def _of_unproved(columns: dict[str, np.ndarray], others: list[str]) -> Iterator[
   """Of columns that are not read, and of answers with radius 0, which are made abstentions beside such."""
   if others:
     yield (
-      f"its columns {', '.join(others)} are not read: if the number of draws depends on the image, it is not "
-      "known whether the bound allows for that"
+      f"its columns {', '.join(name or '(no name)' for name in others)} are not read: if the number of draws "
+      "depends on the image, it is not known whether the bound allows for that"
     )
+  if norms := [name for name in others if re.search(r"norm|l1|l2|linf", name, re.IGNORECASE)]:
+    yield f"its column {norms[0]} may say another norm: its radii are shown as l2 radii in pixels of [0, 1]"
   unproved = (columns.get("radius", np.ones(1)) == 0) & (columns["predict"] >= 0)
   if unproved.any():
     rows = plural(int(unproved.sum()), "row answers", "rows answer")
@@ -154,9 +161,13 @@ def _of_radii(
     places = f"{_WORDS[decimals]} decimal{'s' * (decimals != 1)}"
     half = f"{0.5 * 10.0**-decimals:.{decimals + 1}f}"
     yield f"radii have {places}: if rounded to the nearest, some are up to {half} above what was certified"
-  if not sigma:
-    return
   radius, farthest = columns["radius"], max(positive, key=float)
+  if not sigma and float(farthest) > _FAR:
+    yield (
+      f"radii reach {farthest}, which no usual sigma proves for pixels in [0, 1]: divide those of 0..255 by 255"
+    )
+  if not sigma or _numbers(texts.get("n", ("",))) is not None:
+    return  # if n is there, `_of_bounds` goes by it
   above = f"up to {farthest}, above {{most:.6f}}, the most that {{n:,}} unanimous votes prove at "
   above += f"alpha = {_USUAL_ALPHA} and sigma = {sigma:g}: "
   for n in _USUAL_N:
@@ -178,7 +189,7 @@ def _of_bounds(
   known = {name: _numbers(texts[name]) for name in ("n", "nA", "pABar", "pvalue") if name in texts}
   n, n_a, p_lower = (known.get(name) for name in ("n", "nA", "pABar"))
   radius = columns.get("radius")
-  not_used = [name for name, values in known.items() if values is None or name == "pvalue"]
+  not_used: list[str] = [name for name, values in known.items() if values is None or name == "pvalue"]
   if radius is not None:
     yield from _in_rows((columns["predict"] < 0) & (radius > 0), "a radius above 0 and no answer", columns)
   if p_lower is not None:
@@ -189,6 +200,14 @@ def _of_bounds(
       yield from _in_rows((radius > 0) & (least > bounds.radius(p_lower, Gaussian(sigma))), what, columns)
     else:
       not_used.append("pABar")
+  if radius is not None and n is not None and sigma:
+    most = _most(n if n_a is None else np.minimum(n_a, n), n, sigma)
+    votes = "even n unanimous votes" if n_a is None else "their nA of n votes"
+    what = f"a radius above what {votes} prove at alpha = {_USUAL_ALPHA} and sigma = {sigma:g}"
+    wrong = (radius > 0) & (radius - _half_units(texts["radius"]) - 1e-4 * sigma > most)
+    yield from _in_rows(wrong, what, columns, ": its settings differ, or its radii are too large")
+  elif radius is not None and n is not None:
+    not_used += [name for name in ("n", "nA") if name in known]
   if n is not None and n_a is not None:
     yield from _in_rows(n_a > n, "more votes nA than draws n", columns)
     if p_lower is not None:
@@ -200,10 +219,17 @@ def _of_bounds(
     yield f"not used, for lack of what explains them: {', '.join(not_used)}"
 
 
-def _in_rows(wrong: np.ndarray, what: str, columns: dict[str, np.ndarray]) -> Iterator[str]:
+def _most(votes: np.ndarray, n: np.ndarray, sigma: float) -> np.ndarray:
+  """float64[rows]: the radius that so many of n votes prove at the usual alpha; 0 if they are no counts."""
+  counts = (n >= 1) & (n == np.floor(n)) & (votes >= 0) & (votes == np.floor(votes))
+  votes, n = np.where(counts, votes, 0).astype(np.int64), np.where(counts, n, 1).astype(np.int64)
+  return np.maximum(bounds.radius(bounds.lower_confidence_bound(votes, n, _USUAL_ALPHA), Gaussian(sigma)), 0)
+
+
+def _in_rows(wrong: np.ndarray, what: str, columns: dict[str, np.ndarray], end: str = "") -> Iterator[str]:
   if wrong.any():
     rows = plural(int(wrong.sum()), "row has", "rows have")
-    yield f"{rows} {what}; the first is of image {columns['idx'][wrong][0]}"
+    yield f"{rows} {what}{end}; the first is of image {columns['idx'][wrong][0]}"
 
 
 def _numbers(texts: Sequence[str]) -> np.ndarray | None:

@@ -287,6 +287,31 @@ def test_agreement_by_hand():
   assert list(shares.values()) == [0.2, 0.4, 0.2, 0.0, 0.2]
 
 
+def test_where_the_reference_abstains_its_votes_must_tell_the_leading_class(tmp_path):
+  """Otherwise PREDICT's answer would count as inaccurate, whatever the smoothed classifier's class is."""
+  truth = sampled(images=400)
+  assert (truth.columns["predict"] == -1).any()
+  answers = analysis.with_draws(analysis.as_predictions(truth), 50)
+  truth.columns["n"] = np.full(len(truth), 10**6)  # so that it has more draws, with votes or without
+  assert sum(analysis.agreement(answers, truth).values()) == pytest.approx(1)
+  del truth.columns["votes"]
+  with pytest.raises(
+    InputError, match=r"abstains on \d+ images of .* and has no votes that tell the leading class"
+  ):
+    analysis.agreement(answers, truth)
+
+
+def test_a_reference_of_another_network_by_its_path_is_refused(tmp_path):
+  files = []
+  for noise in ("0.50", "0.25"):
+    path = tmp_path / f"noise_{noise}" / "sigma_0.50"
+    path.parent.mkdir()
+    path.write_text("idx\tlabel\tpredict\tradius\n0\t1\t1\t0.25\n")
+    files.append(results.read_any(path))
+  with pytest.raises(InputError, match=r"another training noise than .*: 0\.25, not 0\.5"):
+    analysis.agreement(*files)
+
+
 def said(files, radii=(0.0, 0.25)):
   return "\n".join(analysis.warnings(files, analysis.labels(files), list(radii)))
 
@@ -500,6 +525,16 @@ def test_a_file_that_ends_early_is_found_beside_others_and_by_usual_sizes():
   for index, path in ((whole, "x"), (np.arange(72), "x"), (part, "cifar10/train/x"), ([0, 7, 9], "cifar10/x")):
     assert "may be incomplete" not in said([of_images(index, path)])
   assert "may be incomplete" not in said([made(9)])  # its manifest says it
+
+
+def test_a_file_that_begins_late_gives_a_hint():
+  late = np.arange(5000, 10_000, 20)
+  for path in ("cifar10/x", "x"):
+    assert (
+      "may be incomplete: 250 rows, 20 images apart, begin with image 5,000; 250 rows would come before it"
+      in (said([of_images(late, path)]))
+    )
+  assert "may be incomplete" not in said([of_images(np.arange(7, 10_000, 20), "x")])
 
 
 def test_images_missing_in_between_are_counted():

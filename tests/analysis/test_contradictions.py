@@ -159,8 +159,15 @@ def test_other_labels_of_a_reference_are_told(answers, capsys):
   )
 
 
-def test_a_reference_without_a_manifest_is_told(answers, capsys):
+def test_a_reference_without_a_manifest_is_told_and_refused_where_it_abstains(answers, capsys):
   results.manifest_path(answers[1]).unlink()
+  assert analyze.main([str(answers[0]), "--reference", str(answers[1])]) == 2
+  assert "abstains on 3 images" in (told := capsys.readouterr().err) and "has no votes that tell" in told
+  lines = [line.split("\t") for line in answers[1].read_text().splitlines()]
+  predict = lines[0].index("predict")
+  for line in lines[1:]:
+    line[predict] = line[predict].replace("-1", "0")
+  answers[1].write_text("".join("\t".join(line) + "\n" for line in lines))
   assert f"{answers[1]}: no manifest: it is not known whether all images are there" in referred(answers, capsys)
 
 

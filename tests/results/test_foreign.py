@@ -121,7 +121,7 @@ def test_sigma_is_taken_from_the_path(name, sigma, tmp_path):
   assert results.read_any(path).settings["sigma"] == sigma
 
 
-WHOLE = dict(idx=0, label=1, predict=1, radius="0.841621", n=1000, nA=997, pABar="0.9900000000")
+WHOLE = dict(idx=0, label=1, predict=1, radius="0.841621", n=1000, nA=999, pABar="0.9900000000")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_bounds_and_votes_that_a_file_has_are_held_against_its_radii(changes, sa
 
 def test_bounds_that_nothing_explains_are_named(tmp_path):
   path = foreign(tmp_path / "f.tsv", ",".join(WHOLE), [*WHOLE.values()])
-  assert "not used, for lack of what explains them: pABar" in notes(path)
+  assert "not used, for lack of what explains them: pABar, n, nA" in notes(path)
   row = {"idx": 0, "label": 1, "predict": 1, "pvalue": 0.01}
   path = foreign(tmp_path / "p.tsv", ",".join(row), [*row.values()])
   assert "not used, for lack of what explains them: pvalue" in notes(path)
@@ -164,3 +164,54 @@ def test_bounds_that_nothing_explains_are_named(tmp_path):
 def test_names_of_columns_that_move_the_cursor_are_escaped(tmp_path):
   path = foreign(tmp_path / "f.tsv", "idx,label,predict,radius,\x1b[1Ax", [0, 1, 1, 0.5, 0])
   assert "its columns \\x1b[1Ax are not read" in notes(path) and "\x1b" not in notes(path)
+
+
+@pytest.mark.parametrize(
+  ("row", "said"),
+  [
+    (
+      {"radius": "1.834567", "n": 100, "nA": 99},
+      "above what their nA of n votes prove at alpha = 0.001 and sigma",
+    ),
+    (
+      {"radius": "1.834567", "n": 100},
+      "above what even n unanimous votes prove at alpha = 0.001 and sigma = 0.5",
+    ),
+    ({"radius": "1.834567", "n": 0, "nA": 0}, "above what their nA of n votes prove"),
+    ({"radius": "0.7", "n": 100}, None),
+    ({"radius": "0.741", "n": 100}, None),  # 0.7406..., rounded
+    ({"radius": "0.6", "n": 100, "nA": 99}, None),
+    ({"radius": "0", "n": 100, "nA": 50}, None),
+  ],
+)
+def test_radii_above_what_the_draws_of_a_file_prove_are_told(row, said, tmp_path):
+  row = {"idx": 0, "label": 1, "predict": 1} | row
+  told = notes(foreign(tmp_path / "sigma_0.50", ",".join(row), [*row.values()]))
+  assert ("its settings differ, or its radii are too large" in told) == (said is not None)
+  assert said is None or said in told
+  assert "100,000 unanimous votes" not in told  # the file's own n is known
+
+
+def test_radii_on_the_scale_of_grey_levels_are_told_even_without_sigma(tmp_path):
+  for radius, told in (("137.5", True), ("3.2", False)):
+    path = foreign(tmp_path / "plain.tsv", "idx,label,predict,radius", [0, 1, 1, radius])
+    assert ("divide those of 0..255 by 255" in notes(path)) == told
+
+
+def test_a_column_of_a_norm_is_told_by_name(tmp_path):
+  path = foreign(tmp_path / "f.tsv", "idx,label,predict,radius,norm", [0, 1, 1, 0.5, "l1"])
+  assert "its column norm may say another norm: its radii are shown as l2 radii" in notes(path)
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_file_that_is_not_separated_by_tabs_is_refused_with_the_cause(separator, tmp_path):
+  path = tmp_path / "f.csv"
+  path.write_text(separator.join(("idx", "label", "predict", "radius")) + "\n")
+  with pytest.raises(InputError, match=f"separated by '{separator}', not by tabs"):
+    results.read_any(path)
+
+
+def test_a_sigma_of_a_path_that_seems_to_be_in_grey_levels_is_told(tmp_path):
+  for sigma, told in (("64", True), ("1.00", False)):
+    path = foreign(tmp_path / f"sigma_{sigma}", "idx,label,predict,radius", [0, 1, 1, 0.25])
+    assert ("if you meant grey levels from 0 to 255" in notes(path)) == told
