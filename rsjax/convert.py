@@ -1,7 +1,6 @@
 """python -m rsjax.convert CHECKPOINT OUTDIR: published PyTorch checkpoints to rsjax's format, and back."""
 
 import argparse
-import math
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -22,14 +21,19 @@ The command reads the paper's checkpoint.pth.tar, those of SmoothAdv, MACER, Con
 torchvision's resnet50, RobustBench's wide residual networks, timm's vision transformers, and safetensors; and
 denoisers: OpenAI's cifar10_uncond_50M_500K.pt and 256x256_diffusion_uncond.pt, and the DnCNNs of denoised
 smoothing. It does not execute anything in them, and refuses a file with a tensor that is left over, missing or
-of another shape. It needs PyTorch: pip install torch safetensors
+of another shape. What tensors do not show (activations, eps of norms, strides, heads) is taken to be as in the
+published network, and printed; give a module that differs to rsjax.from_torch. The command needs PyTorch:
+pip install torch safetensors
 
-Weights work only with the normalisation that they were trained with, and most files do not record it.
-cifar10, imagenet, cifar100, svhn_cropped: subtract the mean, then divide by the standard deviation (the paper
-and most later work).
-center: subtract only the mean, that of CIFAR-10 or ImageNet by image size (some models of SmoothAdv).
-half: subtract 0.5, then divide by 0.5 (most vision transformers).
-none: use pixels in [0, 1] as they are (MACER)."""
+Weights work only with the normalisation that they were trained with, and most files do not record it. The named
+ones subtract the mean of each channel, then divide by its standard deviation, for pixels in [0, 1]:
+  cifar10        .4914 .4822 .4465   .2023 .1994 .2010   (the paper's; for .2470 .2435 .2616 give six numbers)
+  imagenet       .485 .456 .406   .229 .224 .225
+  cifar100       .507075 .486549 .440918   .267334 .256438 .27615
+  svhn_cropped   .437682 .44377 .472804   .19803 .201016 .197036
+  half           .5 .5 .5   .5 .5 .5   (most vision transformers)
+  center         only the mean of cifar10 or imagenet, by image size (some models of SmoothAdv)
+  none           pixels in [0, 1] as they are (MACER)"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -84,11 +88,11 @@ def _body(args: argparse.Namespace) -> None:
     _to_torch(args)
     return
   from rsjax import bounds
-  from rsjax.classifiers import torch_denoisers, torch_files
+  from rsjax.classifiers import normalization, torch_denoisers, torch_files
   from rsjax.noise import Gaussian
 
   if args.normalization is not None:
-    _given(args.normalization, _candidates((32, 32, 3)))  # refuses before anything is read
+    normalization.parsed(args.normalization, normalization.usual((32, 32, 3)))  # before anything is read
   if args.noise_sd is not None and not 0 <= args.noise_sd < float("inf"):
     raise InputError(f"noise_sd must be a number >= 0, got {args.noise_sd}")
   for name, value in (("--noise", args.noise_sd), ("--sigma", args.sigma)):
@@ -104,8 +108,9 @@ def _body(args: argparse.Namespace) -> None:
   variables = torch_files.to_variables(file)
   taken = f", the network under {file.about['key']!r}" if "key" in file.about else ""
   print(f"{args.checkpoint}: {file.arch}, {file.num_classes} classes{taken}", file=sys.stderr)
-  candidates = _candidates(file.image_shape)
-  given = None if args.normalization is None else _given(args.normalization, candidates)
+  _tell_assumed(args, torch_files.assumed(file.arch), "; if yours differs, give its module to rsjax.from_torch")
+  candidates = normalization.usual(file.image_shape)
+  given = None if args.normalization is None else normalization.parsed(args.normalization, candidates)
   if file.normalization and given and not _close(given, file.normalization):
     raise InputError(
       f"{args.checkpoint} holds its normalisation, mean and std {file.normalization}: leave out --normalization"
@@ -156,37 +161,6 @@ def _warnings(file: Any, normalization: Any, noise_sd: float | None) -> Iterator
     yield f"{told} --check DATASET tells which normalisation fits"
 
 
-def _candidates(image_shape: tuple[int, ...]) -> dict[str, Any]:
-  """{name: (mean, std)} of the usual normalisations for images of this shape."""
-  from rsjax.classifiers.normalization import NAMED
-
-  small, one = image_shape[0] == 32, (1.0, 1.0, 1.0)
-  names = ("cifar10", "imagenet", *(("cifar100", "svhn_cropped") if small else ()))
-  mean, _ = NAMED["cifar10" if small else "imagenet"]
-  found: dict[str, Any] = {name: NAMED[name] for name in names}
-  return found | {"center": (mean, one), "half": NAMED["half"], "none": ((0.0,) * 3, one)}
-
-
-def _given(text: str, candidates: dict[str, Any]) -> Any:
-  if text in candidates:
-    return candidates[text]
-  try:
-    numbers = [float(part) for part in text.split(",")]
-    mean, std = tuple(numbers[:3]), tuple(numbers[3:])
-    good = len(numbers) == 6 and min(std) > 0 and all(map(math.isfinite, numbers))
-  except ValueError:
-    good = False
-  if not good:
-    raise InputError(
-      f"normalization must be {', '.join(candidates)}, or six numbers (three means, three "
-      f"deviations > 0), got {text}"
-    )
-  from rsjax.classifiers import normalization
-
-  normalization.check(mean, std, "normalization")
-  return mean, std
-
-
 def _close(one: Any, other: Any) -> bool:
   import numpy as np
 
@@ -220,8 +194,13 @@ def _save_denoiser(out: Any, args: argparse.Namespace, file: Any) -> None:
     raise InputError(f"{args.checkpoint} holds a denoiser, {file.name}: {flags} are for classifiers")
   if args.noise_sd is not None and file.metadata["denoiser"] == "diffusion":
     raise InputError(f"{args.checkpoint} holds a denoiser for every sigma, {file.name}: leave out --noise_sd")
+  _tell_assumed(args, file.assumed)
   _write(out, file.variables, file.metadata | ({} if args.noise_sd is None else {"noise_sd": args.noise_sd}))
   print(f"{out}: the denoiser {file.name}; give it to rsjax.certify as --denoiser")
+
+
+def _tell_assumed(args: argparse.Namespace, assumed: str, mend: str = "") -> None:
+  print(f"{args.checkpoint}: taken to have what tensors do not show: {assumed}{mend}", file=sys.stderr)
 
 
 def _write(out: pathlib.Path, variables: Any, metadata: dict[str, Any]) -> None:
@@ -272,7 +251,7 @@ def _check(args: argparse.Namespace, file: Any, variables: Any, candidates: dict
 
 
 def _to_torch(args: argparse.Namespace) -> None:
-  from rsjax.classifiers import checkpoint, torch_files
+  from rsjax.classifiers import checkpoint, normalization, torch_files
 
   if any(value is not None for value in (args.normalization, args.check, args.noise_sd, args.key)):
     raise InputError("--to-torch cannot be combined with --normalization, --noise_sd, --check or --key")
@@ -282,9 +261,7 @@ def _to_torch(args: argparse.Namespace) -> None:
   metadata = classifier.metadata
   torch_files.write(args.outdir, classifier.variables, metadata)
   print(f"{args.outdir}: {metadata['arch']}, in the format of the paper's code")
-  usual = _candidates(tuple(metadata["image_shape"]))[
-    "cifar10" if metadata["image_shape"][0] == 32 else "imagenet"
-  ]
+  usual = normalization.NAMED["cifar10" if metadata["image_shape"][0] == 32 else "imagenet"]
   if not _close((metadata["mean"], metadata["std"]), usual):
     print(
       "warning: the paper's code normalises with its own constants, but this network needs mean "

@@ -22,6 +22,38 @@ NAMED = {
 }
 
 
+def usual(image_shape: tuple[int, ...]) -> dict[str, Any]:
+  """{name: (mean, std)} of the usual normalisations for images of this shape."""
+  small, one = image_shape[0] == 32, (1.0, 1.0, 1.0)
+  names = ("cifar10", "imagenet", *(("cifar100", "svhn_cropped") if small else ()))
+  mean, _ = NAMED["cifar10" if small else "imagenet"]
+  found: dict[str, Any] = {name: NAMED[name] for name in names}
+  return found | {"center": (mean, one), "half": NAMED["half"], "none": ((0.0,) * 3, one)}
+
+
+def parsed(text: str, candidates: dict[str, Any]) -> Any:
+  """(mean, std) of a name among `candidates`, or of six numbers, as text.
+
+  Raises:
+    InputError: if it is neither, or cannot be a normalisation of pixels in [0, 1].
+  """
+  if text in candidates:
+    return candidates[text]
+  try:
+    numbers = [float(part) for part in text.split(",")]
+    mean, std = tuple(numbers[:3]), tuple(numbers[3:])
+    good = len(numbers) == 6 and min(std) > 0 and np.isfinite(numbers).all()
+  except ValueError:
+    good = False
+  if not good:
+    raise InputError(
+      f"normalization must be {', '.join(candidates)}, or six numbers (three means, three "
+      f"deviations > 0), got {text}"
+    )
+  check(mean, std, "normalization")
+  return mean, std
+
+
 def is_one(name: str) -> bool:
   """Whether a tensor beside the network's has the name of a mean or a standard deviation."""
   return name.rpartition(".")[2] in (*_MEANS, *_STDS)

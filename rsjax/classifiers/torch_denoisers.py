@@ -41,11 +41,13 @@ class File:
     name: of the published file that has these tensors, or the arch that a DnCNN's file records.
     variables: the tree of NumPy arrays, float32.
     metadata: of its checkpoint.
+    assumed: what it is taken to have, because its tensors do not show it.
   """
 
   name: str
   variables: Any
   metadata: dict[str, Any]
+  assumed: str
 
 
 def read(path: str | pathlib.Path) -> File | None:
@@ -58,7 +60,7 @@ def read(path: str | pathlib.Path) -> File | None:
   path = files.local(path)
   state = torch_states.load(path)
   if (dncnn := torch_dncnn.of(path, state)) is not None:
-    return _file(path, *dncnn)
+    return _file(path, *dncnn, "ReLU, batch norms with eps 1e-4")
   if not torch_states.is_state(state) or not {_FIRST, _WIDTH} <= state.keys():
     return None
   has = {name: tuple(tensor.shape) for name, tensor in state.items()}
@@ -75,12 +77,14 @@ def read(path: str | pathlib.Path) -> File | None:
   variables = from_published(process.layout, arrays)
   metadata = denoiser.metadata_of(process, image_shape)
   denoiser.make(variables, metadata)  # refuses weights that are not finite
-  return _file(path, name, variables, metadata)
+  noise = f"{process.schedule} in {process.steps} steps"
+  told = f"SiLU, group norms with eps 1e-5, and the heads and the noise ({noise}) of {name}"
+  return _file(path, name, variables, metadata, told)
 
 
-def _file(path: pathlib.Path, name: str, variables: Any, metadata: dict[str, Any]) -> File:
+def _file(path: pathlib.Path, name: str, variables: Any, metadata: dict[str, Any], assumed: str) -> File:
   digest = hashlib.sha256(path.read_bytes()).hexdigest()
-  return File(name, variables, metadata | {"origin": {"file": path.name, "sha256": digest}})
+  return File(name, variables, metadata | {"origin": {"file": path.name, "sha256": digest}}, assumed)
 
 
 def published_names(layout: Layout) -> dict[str, tuple[int, ...]]:

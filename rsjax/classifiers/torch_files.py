@@ -28,6 +28,12 @@ from rsjax.errors import InputError
 from rsjax.models import vit
 
 _COUNTER = "num_batches_tracked"
+_ASSUMED = {
+  "cifar_resnet": "ReLU, batch norms with eps 1e-5, strides in the first convolution of a block",
+  "resnet50": "ReLU, batch norms with eps 1e-5, strides in the 3x3 convolutions (v1.5)",
+  "wide_resnet": "ReLU, batch norms with eps 1e-5 before the convolutions, strides in the first of a block",
+  "vit": "exact GELU, layer norms with eps 1e-6 before attention and MLP",
+}  # of networks, what their tensors do not show
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +103,13 @@ def read(path: str | pathlib.Path, key: str | None = None) -> File:
     normalization.unread(path, facts),
     torch_states.elsewhere(content),
   )
+
+
+def assumed(arch: str) -> str:
+  """What the network of a file is taken to have, because its tensors do not show it."""
+  told = next(text for kind, text in _ASSUMED.items() if arch.startswith(kind))
+  size = vit.SIZES.get(arch.split("_")[1]) if arch.startswith("vit_") else None
+  return f"{told}, {size.heads} heads" if size else told
 
 
 def to_variables(file: File) -> Any:

@@ -144,7 +144,8 @@ def test_a_published_file_is_converted(tmp_path, capsys, monkeypatch):
   state = reference.UNet(32, (1,), 0, (), heads=1).state_dict()
   torch.save(state, tmp_path / "small.pt")
   refused(convert.main, [tmp_path / "small.pt", tmp_path / "no", "--noise", 0.5], capsys, "holds a denoiser")
-  ran(convert.main, [tmp_path / "small.pt", tmp_path / "out"], capsys)
+  said = ran(convert.main, [tmp_path / "small.pt", tmp_path / "out"], capsys).err
+  assert "SiLU, group norms with eps 1e-5, and the heads and the noise (" in said
   found = denoiser.load(tmp_path / "out")
   assert found.process == SMALL and found.metadata["origin"]["file"] == "small.pt"
   kernel = found.variables["params"]["input_blocks"]["0"]["0"]["kernel"]

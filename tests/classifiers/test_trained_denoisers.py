@@ -132,7 +132,8 @@ def test_a_published_file_is_converted_and_trained_on(arch, parallel, tmp_path, 
   net = reference.random_network(4, 8)
   content = reference.published(net, arch, parallel)
   torch.save(content, tmp_path / "checkpoint.pth.tar")
-  ran(convert.main, [tmp_path / "checkpoint.pth.tar", tmp_path / "out", "--noise", 0.25], capsys)
+  said = ran(convert.main, [tmp_path / "checkpoint.pth.tar", tmp_path / "out", "--noise", 0.25], capsys).err
+  assert "what tensors do not show: ReLU, batch norms with eps 1e-4" in said
   found = denoiser.load(tmp_path / "out")
   side = 32 if arch.startswith("cifar") else 224
   assert (found.spec.arch, found.spec.image_shape) == ("dncnn4_8", (side, side, 3))

@@ -3,14 +3,16 @@
 import json
 import pathlib
 import pickle
+import re
 import zipfile
 
 import jax
 import numpy as np
 import pytest
+from helpers import ROOT
 
 from rsjax import certify, convert, devices, models
-from rsjax.classifiers import checkpoint
+from rsjax.classifiers import checkpoint, normalization, torch_files
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: conversion is not tested")
 networks = pytest.importorskip("torch_networks")
@@ -43,7 +45,7 @@ def logits(classifier, images, folded):
     ("vit_tiny_patch8", 10, False),
   ],
 )
-def test_logits_are_those_of_pytorch(arch, classes, parallel, tmp_path):
+def test_logits_are_those_of_pytorch_and_what_this_assumes_is_told(arch, classes, parallel, tmp_path, capsys):
   net, state = published(arch, classes, parallel=parallel)
   path = save(tmp_path / "checkpoint.pth.tar", state)
   found = converted([path, tmp_path / "out", "--normalization", "cifar10"])
@@ -57,6 +59,12 @@ def test_logits_are_those_of_pytorch(arch, classes, parallel, tmp_path):
   for folded in (False, True):
     difference = np.abs(logits(found, images, folded) - wanted).max() / np.abs(wanted).max()
     assert difference < 1e-4, (folded, difference)
+  told = capsys.readouterr().err
+  for norm in (m for m in inner.modules() if isinstance(m, (torch.nn.BatchNorm2d, torch.nn.LayerNorm))):
+    assert f"eps {norm.eps:.0e}".replace("e-0", "e-") in told
+  activation = "exact GELU" if arch.startswith("vit") else "ReLU"
+  assert activation in told and ("3 heads" in told) == arch.startswith("vit")
+  assert "if yours differs, give its module to rsjax.from_torch" in told
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -90,6 +98,20 @@ def test_there_and_back_is_exact(tmp_path):
     net.load_state_dict(written["state_dict"])  # strictly
     back = converted([again, tmp_path / f"{arch}-back"])  # the file holds its normalisation
     assert back.digest == checkpoint.load(out).digest
+
+
+def test_the_page_says_what_is_assumed_of_each_network():
+  page = (ROOT / "docs" / "migrating.md").read_text()
+  for arch in ("cifar_resnet20", "resnet50", "wide_resnet28_10", "vit_tiny_patch4"):
+    assert torch_files.assumed(arch) in page
+
+
+def test_help_and_documentation_give_the_numbers_of_each_named_normalisation():
+  for text in (convert.EPILOG, (ROOT / "docs" / "frameworks.md").read_text()):
+    for name, (mean, std) in normalization.NAMED.items():
+      [line] = re.findall(rf'^\W*{name}["`]*[ |].*\d.*', text, re.MULTILINE)
+      numbers = re.findall(r"(?<![\w.])0?\.\d+", line)
+      assert [*map(float, numbers[:6])] == [*mean, *std], name
 
 
 def test_normalisation_is_never_guessed(tmp_path, capsys):
@@ -224,8 +246,8 @@ def test_the_flag_takes_the_sets_names_and_no_grey_levels(tmp_path, capsys):
 def test_a_swapped_normalisation_is_told(tmp_path, capsys):
   path = save(tmp_path / "c", published("cifar_resnet8", 10)[1])
   text = lambda *groups: ",".join(f"{v:.4f}" for group in groups for v in group)
-  for name, normalization, swapped in (("a", text(STD, MEAN), True), ("b", text(MEAN, STD), False)):
-    converted([path, tmp_path / name, "--normalization", normalization])
+  for name, pair, swapped in (("a", text(STD, MEAN), True), ("b", text(MEAN, STD), False)):
+    converted([path, tmp_path / name, "--normalization", pair])
     assert ("are they swapped?" in capsys.readouterr().err) == swapped
   for name in ("cifar10", "imagenet", "cifar100", "svhn_cropped", "center", "none"):
     converted([path, tmp_path / name, "--normalization", name])
