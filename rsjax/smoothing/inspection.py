@@ -192,7 +192,12 @@ def _suspicions(look: Look, of: Inputs) -> list[str]:
     return [f"the logits of {silent} of {total} noisy images are not finite: no image can be certified by them"]
   top = int(count.argmax())
   expected = 0.0 if look.labels is None else float((look.labels == top).mean())
-  if count[top] >= _NEARLY_ALL * total and expected <= 0.5:
+  if count[top] >= _NEARLY_ALL * total and expected > 0.5:
+    return [
+      f"class {top} is answered for {count[top]} of {total} noisy {of}, and is the label of {expected:.0%}: a "
+      f"classifier that answers class {top} for everything would look the same; add {of} of other classes"
+    ]
+  if count[top] >= _NEARLY_ALL * total:
     given = (
       "pixels in the range it was trained on? It is given pixels in [0, 1], and must normalise them (or "
       "multiply by 255) itself"
