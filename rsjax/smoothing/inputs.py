@@ -95,8 +95,8 @@ def check_shape(given: Sequence[int], due: Sequence[int]) -> None:
 def _check_image(name: str, image: np.ndarray) -> None:
   if image.ndim != 3 or image.dtype not in (np.uint8, np.float32):
     raise InputError(
-      f"{name} must be uint8[h, w, c] or float32[h, w, c] in [0, 1], got {image.dtype}{list(image.shape)}"
-      + _mend(image)
+      f"images must be uint8[h, w, c] or float32[h, w, c] in [0, 1], but {name} is "
+      f"{image.dtype}{list(image.shape)}{_mend(image)}"
     )
   if image.dtype == np.float32 and not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
     raise InputError(f"{name} is float32 and {_scale(image)}")
@@ -140,8 +140,8 @@ def _mend(image: np.ndarray) -> str:
 def _check_array(name: str, array: np.ndarray) -> None:
   if array.ndim < 1 or array.size < 1 or array.dtype != np.float32:
     raise InputError(
-      f'{name} must be float32 with at least one axis (inputs="arrays"), got {array.dtype}{list(array.shape)}'
-      + (": give .astype(np.float32)" if array.dtype != np.float32 else "")
+      f'arrays must be float32 with at least one axis (inputs="arrays"), but {name} is '
+      f"{array.dtype}{list(array.shape)}" + (": give .astype(np.float32)" if array.dtype != np.float32 else "")
     )
   if not np.isfinite(array).all():
     raise InputError(f"{name} holds values that are not finite: leave it out")

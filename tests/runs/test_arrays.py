@@ -97,8 +97,8 @@ def test_nothing_is_said_about_pixels_and_something_about_one_class(table):
 @pytest.mark.parametrize(
   ("arrays", "message"),
   [
-    (ROWS.astype(np.float64), r"array 0 must be float32 .*float64\[7\]: give .astype"),
-    (ROWS.astype(np.uint8), r"array 0 must be float32 .*uint8\[7\]"),
+    (ROWS.astype(np.float64), r"^arrays must be float32 .* but array 0 is float64\[7\]: give .astype"),
+    (ROWS.astype(np.uint8), r"^arrays must be float32 .*uint8\[7\]"),
     (np.where(ROWS.max() == ROWS, np.float32("inf"), ROWS), "not finite"),
     (ROWS[0], r"arrays must be \[arrays, ...\], got \[7\]: give row\[None\] if it is one row"),
     ([ROWS[0], ROWS[1][:3]], "arrays must be of one shape"),
