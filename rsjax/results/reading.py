@@ -138,6 +138,10 @@ def read_rows(path: str | pathlib.Path, torn: bool = True) -> tuple[list[str], l
   if not lines:
     return [], [], 0
   for number, line in enumerate(lines, start=1):
+    if number > 1 and {"idx", "label", "predict"} <= {*line}:
+      raise InputError(
+        f"{path}: line {number} is a second header: if files were joined, give each of them to analyze instead"
+      )
     if len(line) != len(lines[0]):
       if "idx" not in (names := [name.strip() for name in lines[0]]):
         raise InputError(

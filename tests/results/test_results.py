@@ -185,6 +185,7 @@ def test_other_settings_are_refused_by_name_and_nothing_is_touched(path, change)
     (lambda text: text.replace("\n2\t", "\n3\t"), "line 3 should be of image 2, but is of 3"),
     (lambda text: text.replace("idx\t", "id\t"), "line 1"),
     (lambda text: text.replace("\n2\t", "\n"), "line 3 has 9 columns"),
+    (lambda text: text + text, "is a second header: if files were joined, give each of them to analyze"),
     (lambda text: text + "\n".join(text.splitlines()[1:]) + "\n", "8 rows, but 4 were expected"),
     (lambda text: text.replace("\t1\t1.500\t", "\t0\t1.500\t", 1), "line 2: correct does not say whether"),
     (lambda text: text.replace("\n2\t", "\n99999999999999999999\t"), "line 3"),
