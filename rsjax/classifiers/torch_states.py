@@ -94,8 +94,9 @@ def load(path: pathlib.Path) -> Any:
     reason = " ".join(str(error).split()).partition("WeightsUnpickler error: ")[2]
     if code := re.match(r"Unsupported (?:global|class):? (?:GLOBAL )?(\S+)", reason):
       raise InputError(
-        f"{path} holds more than weights ({code[1]}), which could run code, so it was not read: if you trust "
-        "it, save only its state_dict"
+        f"{path} holds more than weights ({code[1]}), which could run code, so it was not read. If you trust "
+        f'it, run torch.save(torch.load({str(path)!r}, weights_only=False)["state_dict"], "weights.pth") '
+        "in Python, with the key that its weights have (a whole module has .state_dict() instead)"
       ) from error
     if _CUT.search(str(error)) or isinstance(error, EOFError):
       raise InputError(f"{path} is cut short or damaged ({reason[:100]}): copy or download it again") from error

@@ -1,5 +1,6 @@
 """PyTorch's checkpoints become rsjax's: the same function, under the right normalisation, or a refusal."""
 
+import argparse
 import json
 import pathlib
 import pickle
@@ -493,6 +494,15 @@ def test_hostile_files_are_refused_and_leave_nothing(kind, said, tmp_path, capsy
   assert said in err
   assert len([line for line in err.splitlines() if "error" in line]) == 1 and "Traceback" not in err
   assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_command_that_takes_the_weights_out_of_a_file_with_more_works(tmp_path, capsys, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  state = published("cifar_resnet8", 10)[1]
+  torch.save({"state_dict": state, "args": argparse.Namespace(lr=0.1)}, "c.pth")
+  assert convert.main(["c.pth", "out", "--normalization", "none"]) == 2
+  exec(re.search(r"run (torch\.save\(.*\)) in Python", capsys.readouterr().err)[1], {"torch": torch})
+  assert torch.load("weights.pth", weights_only=True).keys() == state.keys()
 
 
 @pytest.mark.parametrize(
