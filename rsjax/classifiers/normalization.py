@@ -54,6 +54,26 @@ def parsed(text: str, candidates: dict[str, Any]) -> Any:
   return mean, std
 
 
+def pair_of(given: Any, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """(mean, std) of two lists, arrays or tensors of any axes, or numbers; one number is for all channels.
+
+  Raises:
+    InputError: if it is nothing of the kind.
+  """
+  try:
+    [mean, std] = [_numbers(part) for part in given]
+  except (TypeError, ValueError) as error:
+    told = " ".join(repr(given).split())[:80]
+    raise InputError(f"normalization must be (mean, std), one number per channel each, got {told}") from error
+  return mean * (channels if len(mean) == 1 else 1), std * (channels if len(std) == 1 else 1)
+
+
+def _numbers(given: Any) -> tuple[float, ...]:
+  """Those of a number, a list, an array or a tensor; of float32 as it prints: 0.2, not 0.20000000298."""
+  array = given.detach().float().cpu().numpy() if hasattr(given, "detach") else np.asarray(given)
+  return tuple(float(str(number)) for number in array.ravel())
+
+
 def is_one(name: str) -> bool:
   """Whether a tensor beside the network's has the name of a mean or a standard deviation."""
   return name.rpartition(".")[2] in (*_MEANS, *_STDS)
@@ -71,9 +91,9 @@ def check(mean: Any, std: Any, whose: str, channels: int = 3) -> None:
   Raises:
     InputError: with `whose` (a file, a flag) in its message.
   """
-  if len(mean) == len(std) != channels:
-    told = f"mean {list(mean)} and std {list(std)}"
-    raise InputError(f"{whose}: {told} must have one number per channel, and images have {channels}")
+  if len(mean) != channels or len(std) != channels:
+    told = f"a mean of {len(mean)} and a std of {len(std)} numbers"
+    raise InputError(f"{whose}: {told} do not fit: give one number per channel, and images have {channels}")
   if not (len(mean) == len(std) and np.isfinite([*mean, *std]).all() and min(std) > 0):
     raise InputError(f"{whose}: its normalisation cannot be used: mean {list(mean)}, std {list(std)}")
   if np.abs(mean).max() > 1 or max(std) > 1:

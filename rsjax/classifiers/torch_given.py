@@ -34,10 +34,12 @@ def shape_of(given: Sequence[int]) -> tuple[int, ...]:
 def in_evaluation(torch: Any, module: Any) -> Any:
   """A copy of the module on the CPU, in evaluation mode, without wrappers for several devices."""
   if not isinstance(module, torch.nn.Module):
-    raise InputError(f"module must be a torch.nn.Module, got {type(module).__name__}")
-  if isinstance(module, torch.jit.ScriptModule):
-    raise InputError("module must be the torch.nn.Module itself, before torch.jit")
+    told = type(module).__name__ + (": give the module before torch.export" if _exported(module) else "")
+    raise InputError(f"module must be a torch.nn.Module, got {told}")
   for name, layer in module.named_modules():
+    if isinstance(layer, torch.jit.ScriptModule) or _exported(layer):
+      by = "torch.export" if _exported(layer) else "torch.jit"
+      raise InputError(f"{name or 'module'} must be the torch.nn.Module itself, before {by}")
     replaced = isinstance(vars(layer).get("forward"), types.FunctionType)
     if replaced and not hasattr(layer, "_orig_mod"):  # a copy would run the original's layers
       raise InputError(f"forward of {name or 'the module'} was replaced by a function: define it in a class")
@@ -68,6 +70,11 @@ def in_evaluation(torch: Any, module: Any) -> Any:
       f"these batch norms have no running statistics, so that images of a batch affect others: {some(coupled)}"
     )
   return module
+
+
+def _exported(value: Any) -> bool:
+  """Whether a module or program is one that torch.export made."""
+  return any(kind.__module__.startswith("torch.export.") for kind in type(value).__mro__)
 
 
 def _copied(torch: Any, module: Any) -> Any:
@@ -129,24 +136,20 @@ def normalization_of(module: Any, given: Any, shape: tuple[int, ...], answer: An
     raise InputError('normalization="none" is called "inside" here: the module takes pixels in [0, 1]')
   statistics = normalization.NAMED
   if given is None or (isinstance(given, str) and given not in statistics):
-    told = f"its logits do not depend on {some(inside.idle)}" if inside.idle else ""
-    told = f'if {some(inside.suspects)} normalise its input, give "inside"' if inside.suspects else told
+    what = "is missing" if given is None else f"{given!r} is not known"
+    told = f", and the logits do not depend on {some(inside.idle)}" if inside.idle else ""
+    told = f", and the logits depend on {some(inside.suspects)}" if inside.suspects else told
+    if_so = "these normalise its input" if inside.suspects else "the module takes pixels in [0, 1]"
     raise InputError(
-      'normalization must be "inside", if the module takes pixels in [0, 1], '
-      f"{', '.join(map(repr, statistics))}, or (mean, std) with one number per channel: weights work only "
-      f"with the one that they were trained with; got {given!r}" + (f" ({told})" if told else "")
+      f'normalization {what}{told}: give "inside" if {if_so}; else what the weights were trained with, as '
+      f"(mean, std), or as the name {', '.join(map(repr, statistics))}"
     )
   if inside.suspects:
     warn(
       f"the module's logits depend on {some(inside.suspects)}: if its input is normalised by them, it is now "
       'normalised twice, and normalization must be "inside"'
     )
-  try:
-    mean, std = (tuple(map(float, part)) for part in (statistics[given] if isinstance(given, str) else given))
-  except (TypeError, ValueError) as error:
-    raise InputError(
-      f"normalization must be (mean, std), one number per channel each, got {given!r}"
-    ) from error
+  mean, std = statistics[given] if isinstance(given, str) else normalization.pair_of(given, channels)
   normalization.check(mean, std, "normalization", channels)
   if (odd := normalization.swapped(mean, std)) is not None:
     warn(f"normalization: {odd}")

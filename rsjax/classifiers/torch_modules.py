@@ -44,20 +44,21 @@ def from_torch(
   """A PyTorch module as `apply` and `variables`, for `rsjax.smooth`.
 
   Args:
-    module: takes [b, c, h, w] for images, and returns logits [b, classes], or an object with such `logits`. It
-      computes in float32, or in bfloat16 if all of its weights are. It is copied: later training, or a change
-      of its mode, changes nothing.
+    module: takes [b, c, h, w] for images, and returns logits [b, classes], or an object or a dictionary with
+      such `logits`. It computes in float32, or in bfloat16 if all of its weights are. It is copied: later
+      training, or a change of its mode, changes nothing.
     example_shape: (h, w, c) of an image, or the shape of another input, as rsjax gets it, without the batch.
     normalization: for images: "inside", if the module takes pixels in [0, 1], because it normalises them itself
       or was trained on them; a name of `normalization.NAMED`, such as "cifar10"; or (mean, std), one number per
-      channel, in units of [0, 1] pixels. It may be left out if the module itself normalises by numbers that it
-      holds, under any name (`torch_inside`).
+      channel or one for all, in units of [0, 1] pixels. It may be left out if the module itself normalises by
+      numbers that it holds, under any name (`torch_inside`).
     channels_first: whether the last axis comes before the others in the module's input; None: for images.
 
   Returns:
     (apply, variables): apply(variables, inputs) -> float32[b, classes], for float32 inputs of b times the
     example's shape; it raises InputError for another shape, in which a module may be another function.
-    variables are the module's parameters and buffers by name.
+    variables are the module's parameters and buffers by name, and "mean" and "std", if it is given a
+    normalisation.
 
   Raises:
     InputError: if torchax is missing or lacks an operation, which the message names; if the module cannot be
@@ -70,11 +71,13 @@ def from_torch(
   moved = len(shape) == 3 if channels_first is None else channels_first
   dtype = given.dtype_of(torch, module)
   x = np.random.default_rng(0).normal(0.5, 0.5, (_PROBES, *shape)).astype(np.float32)
+  wanted = _by_pytorch(torch, module, _prepared(x, None, moved), dtype)  # before anything is asked of its input
   trial = copy.deepcopy(module)  # whose numbers are changed; what it keeps of them must not get into the module
   answer = lambda images: _answer(torch, trial, _prepared(images, None, moved), dtype)
   pair = given.normalization_of(trial, normalization, shape, answer, dtype)
-  with _named_layers(module) as place:
+  if pair is not None:
     wanted = _by_pytorch(torch, module, _prepared(x, pair, moved), dtype)
+  with _named_layers(module) as place:
     apply, variables = _by_jax(torch, torchax, module, shape, pair, moved, dtype)
     _trace(apply, variables, x, place)
   with jax.default_matmul_precision("highest"):
@@ -82,9 +85,10 @@ def from_torch(
   gap = np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-30)
   if not gap <= _AGREE[dtype]:
     raise InputError(
-      f"the module's logits on JAX differ from PyTorch's by {100 * gap:.2g} % of their size, more than "
-      "rounding explains: torchax computes one of its operations otherwise, or forward enters torch.autocast, "
-      "which JAX does not: leave it out, and give module.bfloat16() if it is to compute in bfloat16"
+      f"the module's logits on JAX differ from PyTorch's by {float(f'{100 * gap:.2g}'):g} % of their "
+      "size, more than rounding explains. If forward casts to integers, as by .byte(), clamp to their range "
+      "first; if it enters torch.autocast, which JAX does not, leave that out, and give module.bfloat16() if "
+      "it is to compute in bfloat16; else torchax computes one of its operations otherwise"
     )
   return apply, variables
 
@@ -123,6 +127,8 @@ def _by_pytorch(torch: Any, module: Any, x: np.ndarray, dtype: str) -> np.ndarra
       ) from error
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(x):
       what, mend = type(logits).__name__, ": give a module whose forward calls this one and returns them alone"
+      if isinstance(logits, dict) and logits:
+        what, mend = f"dict of {some([*map(str, logits)])}", f"{mend}, as by [{next(iter(logits))!r}]"
       if isinstance(logits, torch.Tensor):
         what, mend = str(list(logits.shape)), ""
       raise InputError(
@@ -225,7 +231,9 @@ def _linear(input: Any, weight: Any, bias: Any = None) -> tuple[Any, ...]:
 
 
 def _logits(returned: Any) -> Any:
-  """What Hugging Face's models return has the logits in it."""
+  """What Hugging Face's models return has the logits in it, as do many dictionaries."""
+  if isinstance(returned, dict):
+    return returned.get("logits", returned)
   return getattr(returned, "logits", returned)
 
 

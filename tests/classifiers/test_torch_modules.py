@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import rsjax
+from rsjax.classifiers.normalization import NAMED
 from rsjax.errors import InputError, ResultWarning
 
 pytest.importorskip("torchax", reason="torchax is not installed: PyTorch's modules are not tried on JAX")
@@ -141,17 +142,45 @@ def test_bfloat16_and_channels_first_are_taken_as_told():
   np.testing.assert_allclose(logits, wanted, atol=0.05)
 
 
-def test_an_object_with_logits_is_taken():
-  class Named(nn.Module):
-    def __init__(self):
-      super().__init__()
-      self.inner = flat()
+@pytest.mark.parametrize("kind", ["object", "dictionary"])
+def test_logits_within_an_object_or_a_dictionary_are_taken(kind):
+  made = lambda y: {"logits": y, "z": y} if kind == "dictionary" else type("Output", (), {"logits": y})()
+  module = flat()
+  apply, variables = rsjax.from_torch(nn.Sequential(module, Function(made)), SHAPE, normalization="inside")
+  x = inputs(*SHAPE)
+  np.testing.assert_allclose(apply(variables, x), by_pytorch(module, np.moveaxis(x, -1, 1)), atol=1e-5)
 
-    def forward(self, x):
-      return type("Output", (), {"logits": self.inner(x)})()
 
-  apply, variables = rsjax.from_torch(Named(), SHAPE, normalization="inside")
-  assert jax.eval_shape(apply, variables, inputs(*SHAPE)).shape == (3, 4)
+def test_the_normalisation_is_taken_in_every_usual_form_and_shown():
+  torch.manual_seed(0)
+  module, wanted = flat(), None
+  for mean, std in (
+    ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2)),
+    (torch.full((1, 3, 1, 1), 0.5), torch.full((1, 3, 1, 1), 0.2)),
+    (np.full((3, 1, 1), 0.5), np.full(3, 0.2, np.float32)),
+    ((0.5,), (0.2,)),
+    (0.5, [0.2]),
+  ):
+    apply, variables = rsjax.from_torch(module, SHAPE, normalization=(mean, std))
+    assert variables["mean"].tolist() == [0.5] * 3 and variables["std"].tolist() == [np.float32(0.2)] * 3
+    logits = np.asarray(apply(variables, inputs(*SHAPE)))
+    wanted = logits if wanted is None else wanted
+    np.testing.assert_array_equal(logits, wanted)
+  _, variables = rsjax.from_torch(module, SHAPE, normalization="cifar10")
+  np.testing.assert_allclose([variables["mean"], variables["std"]], NAMED["cifar10"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("module", "message"),
+  [
+    (lambda: flat(inputs=100), "fails in PyTorch on an input of"),
+    (lambda: nn.Sequential(flat(), Function(lambda y: {"scores": y})), "got dict of scores"),
+    (lambda: nn.Module(), "fails in PyTorch .* missing the required .forward"),
+  ],
+)
+def test_a_forward_that_fails_is_told_before_a_normalisation_is_asked_for(module, message):
+  with pytest.raises(InputError, match=message):
+    rsjax.from_torch(module(), SHAPE)
 
 
 def wrapped(kind, module):
@@ -293,14 +322,27 @@ by_value = lambda x: x if x.sum() > 0 else -x
       lambda: flat(Function((lambda conv: lambda x: conv(x))(nn.Conv2d(3, 3, 1)))),
       r"layer 0 \(Function\) uses layers or tensors .* lambda, .*: use nn.ModuleList",
     ),
-    (lambda: flat(Function(in_bfloat16)), "differ from PyTorch's by .* or forward enters torch.autocast"),
+    (lambda: flat(Function(in_bfloat16)), r"differ from PyTorch's by [\d.]+ % .* enters torch.autocast"),
+    (
+      lambda: flat(Function(lambda x: (900 * x).byte().float())),
+      r"differ from PyTorch's by \d{2,} % .* casts to integers, as by .byte\(\), clamp",
+    ),
     (
       lambda: Listed(),
       "the module uses layers or tensors .* an nn.ParameterList, .*: use nn.ModuleList, an nn.Param",
     ),
     (pruned, "call prune.remove, remove_weight_norm or remove_spectral_norm of torch.nn.utils"),
     (lambda: spectral(), "remove_spectral_norm"),
-    (lambda: nn.Sequential(flat(), Function(lambda y: {"logits": y})), "got dict: give a module whose forward"),
+    (
+      lambda: nn.Sequential(flat(), Function(lambda y: {"scores": y, "z": y})),
+      r"got dict of scores, z: give a module whose forward .* alone, as by \['scores'\]",
+    ),
+    (lambda: nn.Sequential(flat(), Function(lambda y: (y, y))), "got tuple: give a module whose forward"),
+    (lambda: torch.export.export(flat(), (torch.zeros(2, 3, 8, 8),)), "give the module before torch.export"),
+    (
+      lambda: nn.Sequential(torch.export.export(flat(), (torch.zeros(2, 3, 8, 8),)).module()),
+      "^0 must be the torch.nn.Module itself, before torch.export",
+    ),
     (lambda: flat(Function(rarely)), "differently each time"),
     (lambda: flat(dropped()), r"0\.weight is another tensor each time"),
     (
@@ -342,15 +384,21 @@ def test_statistics_of_the_batch_are_found_by_the_check_at_the_start():
 @pytest.mark.parametrize(
   ("shape", "settings", "message"),
   [
-    (SHAPE, {}, "normalization must be \"inside\".*'cifar10', .*got None"),
-    (SHAPE, {"normalization": "mine"}, "got 'mine'"),
+    (SHAPE, {}, "normalization is missing: give \"inside\" if the module takes pixels .*'cifar10', "),
+    (SHAPE, {"normalization": "mine"}, "normalization 'mine' is not known: give"),
     (SHAPE, {"normalization": "none"}, 'is called "inside" here'),
-    (SHAPE, {"normalization": (0.5, 0.5)}, r"must be \(mean, std\)"),
+    (SHAPE, {"normalization": (0.5, 0.5, 0.5)}, r"must be \(mean, std\)"),
+    (
+      SHAPE,
+      {"normalization": 2 * (torch.zeros(2, 3, 2),)},
+      "mean of 12 and a std of 12 numbers do not fit",
+    ),
+    (SHAPE, {"normalization": ("a", torch.zeros(3, 50))}, r"must be \(mean, std\), [^\n]{30,130}$"),
     (SHAPE, {"normalization": ((125.0,) * 3, (60.0,) * 3)}, "divide it by 255"),
     (
       SHAPE,
-      {"normalization": ((0.5,), (0.5,))},
-      r"mean \[0.5\] and std \[0.5\] must have one number per channel, and images have 3",
+      {"normalization": ((0.5,) * 3, (0.5, 0.4))},
+      "a mean of 3 and a std of 2 numbers do not fit: give one number per channel, and images have 3",
     ),
     ((8, 8, 1), {"normalization": "cifar10"}, "one number per channel, and images have 1"),
     ((3, 32, 32), {"normalization": "inside"}, r"channels before height and width: give \(h, w, c\)"),
@@ -360,8 +408,9 @@ def test_statistics_of_the_batch_are_found_by_the_check_at_the_start():
   ],
 )
 def test_arguments_that_cannot_be_used_are_refused(shape, settings, message):
+  module = flat(inputs=192 if isinstance(shape, str) else int(np.prod(shape)))
   with pytest.raises(InputError, match=message):
-    rsjax.from_torch(flat(), shape, **settings)
+    rsjax.from_torch(module, shape, **settings)
 
 
 def test_a_normalisation_in_grey_levels_is_refused_unless_the_module_multiplies_first():
@@ -575,7 +624,7 @@ def test_other_numbers_of_a_module_are_no_normalisation(kind):
   torch.manual_seed(0)
   make, shape = NOT_NORMALISING[kind]
   module, pair = make(), ([0.4] * shape[2], [0.2] * shape[2])
-  with pytest.raises(InputError, match='normalization must be "inside"'):
+  with pytest.raises(InputError, match='normalization is missing: give "inside"'):
     rsjax.from_torch(module, shape)
   apply, variables = rsjax.from_torch(module, shape, normalization=pair)
   x = np.random.default_rng(0).random((2, *shape), np.float32)
@@ -601,7 +650,7 @@ class Holds(nn.Module):
 @pytest.mark.parametrize("used_in_training", [False, True])
 def test_statistics_that_the_module_does_not_use_are_no_normalisation(used_in_training):
   module = Holds(used_in_training)
-  with pytest.raises(InputError, match=r'must be "inside".*its logits do not depend on mean, std'):
+  with pytest.raises(InputError, match=r"is missing, and the logits do not depend on mean, std: give"):
     rsjax.from_torch(module, SHAPE)
   apply, variables = rsjax.from_torch(module, SHAPE, normalization=([0.4] * 3, [0.2] * 3))
   x = np.random.default_rng(0).random((2, *SHAPE), np.float32)
@@ -631,7 +680,7 @@ SUSPECT = {"of features": (OneChannel, (8, 8, 1)), "of one of two branches": (Tw
 def test_a_mean_and_a_deviation_that_may_normalise_are_asked_about_or_told(kind):
   torch.manual_seed(0)
   make, shape = SUSPECT[kind]
-  with pytest.raises(InputError, match='std normalise its input, give "inside"'):
+  with pytest.raises(InputError, match=r'and the logits depend on .*std: give "inside" if these norm'):
     rsjax.from_torch(make(), shape)
   with pytest.warns(ResultWarning, match="logits depend on .*mean, .*std: if its input is normalised by them"):
     rsjax.from_torch(make(), shape, normalization=([0.4] * shape[2], [0.2] * shape[2]))
