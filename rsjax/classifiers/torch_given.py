@@ -39,7 +39,7 @@ def in_evaluation(torch: Any, module: Any) -> Any:
   for name, layer in module.named_modules():
     if isinstance(layer, torch.jit.ScriptModule) or _exported(layer):
       by = "torch.export" if _exported(layer) else "torch.jit"
-      raise InputError(f"{name or 'module'} must be the torch.nn.Module itself, before {by}")
+      raise InputError(f"{name and 'layer '}{name or 'module'} must be the torch.nn.Module itself, before {by}")
     replaced = isinstance(vars(layer).get("forward"), types.FunctionType)
     if replaced and not hasattr(layer, "_orig_mod"):  # a copy would run the original's layers
       raise InputError(f"forward of {name or 'the module'} was replaced by a function: define it in a class")
@@ -142,7 +142,7 @@ def normalization_of(module: Any, given: Any, shape: tuple[int, ...], answer: An
     if_so = "these normalise its input" if inside.suspects else "the module takes pixels in [0, 1]"
     raise InputError(
       f'normalization {what}{told}: give "inside" if {if_so}; else what the weights were trained with, as '
-      f"(mean, std), or as the name {', '.join(map(repr, statistics))}"
+      f"(mean, std), or as a name: {', '.join(map(repr, statistics))}"
     )
   if inside.suspects:
     warn(

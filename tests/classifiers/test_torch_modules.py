@@ -341,7 +341,7 @@ by_value = lambda x: x if x.sum() > 0 else -x
     (lambda: torch.export.export(flat(), (torch.zeros(2, 3, 8, 8),)), "give the module before torch.export"),
     (
       lambda: nn.Sequential(torch.export.export(flat(), (torch.zeros(2, 3, 8, 8),)).module()),
-      "^0 must be the torch.nn.Module itself, before torch.export",
+      "^layer 0 must be the torch.nn.Module itself, before torch.export",
     ),
     (lambda: flat(Function(rarely)), "differently each time"),
     (lambda: flat(dropped()), r"0\.weight is another tensor each time"),
