@@ -298,14 +298,36 @@ def test_abstentions_and_another_sigma_are_right_in_the_theorems_cells(theorem, 
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.4])
-def test_the_theorems_probabilities_are_right_up_to_the_edge_of_the_square(theorem, sigma):
+def test_the_theorems_probabilities_are_right_wherever_its_plots_go(theorem, sigma):
   parts, names = theorem(sigma)
   exec(parts[ON_THE_GRID][0], names)
   noise = sigma * np.random.default_rng(0).normal(size=(200_000, 2))
-  for point in ((0, 0), (1, 1), (0, 1), (1, 0.5), (0.5, 0.5)):
+  far = names["FAR"]
+  for point in ((0, 0), (1, 1), (0, 1), (1, 0.5), (0.5, 0.5), (1 + far, 0.75), (-far, 0.5), (0.2, 1 + far)):
     answers = np.argmax(names["apply"](names["variables"], names["as_images"](point + noise)), 1)
     for c in range(3):
       assert names["p_at"](c, [point])[0] == pytest.approx(float(np.mean(answers == c)), abs=0.006), (point, c)
+
+
+def test_at_a_small_sigma_no_radius_is_infinite_and_no_line_falls_below_the_worst_case(theorem, capsys):
+  parts, names = theorem(0.03)
+  exec(parts[ON_THE_GRID][0], names)
+  for x, y in ((0.98, 0.98), (0.02, 0.5), (0.98, 0.75), (0.5, 0.02)):
+    exec(parts[CERTIFICATES][0].replace("[[0.55, 0.75]", f"[[{x}, {y}]"), names)
+    exec(parts["The theorem"][0], names)
+    assert all((line >= names["worst"] - 1e-3).all() for line in names["lines"])
+    assert np.isfinite(names["radius"])
+  printed = capsys.readouterr().out
+  assert ">0.1500" in printed  # five sigmas
+  assert "inf" not in printed
+  assert "nan" not in printed
+
+
+@pytest.mark.parametrize("sigma", [0.001, 30])
+def test_the_theorem_refuses_a_sigma_for_which_the_grid_would_not_fit(theorem, sigma):
+  parts, names = theorem(sigma)
+  with pytest.raises(AssertionError, match=f"SIGMA must be from 0.01 to 1, .*, got {sigma}"):
+    exec(parts[ON_THE_GRID][0], names)
 
 
 def test_certificates_that_were_refused_or_interrupted_stop_the_theorems_later_cells(theorem, monkeypatch):
