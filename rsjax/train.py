@@ -1,6 +1,7 @@
 """python -m rsjax.train DATASET ARCH OUTDIR --noise 0.25: a base classifier under noise, or a denoiser."""
 
 import argparse
+import sys
 from typing import Any
 
 from rsjax.cli import arguments, console, parsing
@@ -193,6 +194,8 @@ def _say_what_it_takes(args: argparse.Namespace, objective: Any, recipe: Any) ->
     args.votes,
     args.classifier,
   )
+  for note in job.notes:
+    print(f"note: {note}", file=sys.stderr)
   taken, size = training.dry_run(job, args.workers)
   images, epochs = plural(len(job.train_set), "image"), plural(recipe.epochs, "epoch")
   print(f"{images}, {epochs} of {plural(job.steps, 'step')}, evaluation not included")

@@ -4,6 +4,7 @@
 ['no uint8 pixel is above 13, but pixels are taken as 0..255: have they another scale?']
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -53,7 +54,8 @@ def odd_arrays(arrays: Sequence[np.ndarray], sigma: float | None) -> Iterator[st
     return
   lowest, highest = (float(extreme([extreme(array) for array in arrays])) for extreme in (np.min, np.max))
   scale, width = "units of their own, such as normalised ones", None
-  for called, least, most in (("0..255", 0, 255), ("[-1, 1]", -1, 1), ("[0, 1]", 0, 1)):
+  grey = math.ceil(highest) if highest <= DARK else 255  # as raw sets have them, such as digits in 0..16
+  for called, least, most in ((f"0..{grey}", 0, grey), ("[-1, 1]", -1, 1), ("[0, 1]", 0, 1)):
     if least <= lowest and highest <= most:
       scale, width = called, most - least
   told = f"arrays of {list(shape)}, from {lowest:.3g} to {highest:.3g}, look like images with pixels in {scale}"
@@ -61,7 +63,10 @@ def odd_arrays(arrays: Sequence[np.ndarray], sigma: float | None) -> Iterator[st
     yield f'{told}: leave out inputs="arrays"'
     return
   told += ": sigma and radii are in these units, and published ones in units of [0, 1] pixels"
-  yield told if width is None or sigma is None else f"{told} (there this sigma is {sigma / width:.3g})"
+  if width is not None and sigma is not None:
+    unsure = f", if no pixel can be above {width}" if width <= DARK and lowest >= 0 else ""
+    told += f" (there this sigma is {sigma / width:.3g}{unsure})"
+  yield told
 
 
 def _odd_columns(rows: np.ndarray, sigma: float | None) -> Iterator[str]:

@@ -109,6 +109,12 @@ class Job:
     """Gradient computations per epoch."""
     return self.division.steps
 
+  @property
+  def notes(self) -> list[str]:
+    """What a user should know of the images, the test images of the log included."""
+    of_splits = [*self.train_set.notes, *self.test_set.notes]
+    return [*dict.fromkeys(of_splits), *split.class_numbers(self.train_set)]
+
   def start(self, variables: Any = None) -> State:
     """The state to begin with."""
     return training.initial_state(
@@ -196,7 +202,7 @@ def _run(job: Job, workers: int, progress: TrainingProgress) -> dict[str, Any]:
         "augment": recipe.augment,
         "dtype": metadata["training"]["dtype"],
         "devices": jax.device_count(),
-        "notes": [*train_set.notes, *split.class_numbers(train_set)],
+        "notes": job.notes,
       }
     )
     state, begun = _continue(outdir, begun, job.start, progress) if begun else (None, None)

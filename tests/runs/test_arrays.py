@@ -124,6 +124,7 @@ def test_without_being_told_arrays_are_refused_with_the_mend(table, images, line
   ("low", "high", "told"),
   [
     (0, 255, r"0\.\.255: sigma and radii are in these units.*\(there this sigma is 0.0314\)"),
+    (0, 16, r"0\.\.16: .*\(there this sigma is 0.5, if no pixel can be above 16\)"),
     (-1, 1, r"\[-1, 1\]: .*\(there this sigma is 4\)"),
     (-2, 2.5, "normalised ones: sigma and radii are in these units"),
     (0, 1, r'\[0, 1\]: leave out inputs="arrays"'),

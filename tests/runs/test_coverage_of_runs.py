@@ -57,6 +57,15 @@ def test_which_number_is_which_class_is_told_at_the_start(write_npz, tmp_path):
     )
 
 
+def test_training_tells_of_the_test_images_of_its_log_what_certify_tells(write_npz, tmp_path):
+  images, labels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 1), np.uint8), np.arange(8) % 3
+  path = str(write_npz(x_train=images, y_train=labels, x_test=images[2:4], y_test=labels[2:4]))
+  named = (path, "convnet", tmp_path / "out", objectives.Gaussian(noise_sd=0.25), Recipe(batch=8))
+  (told,) = training.job_of(*named, None, None, None).notes
+  assert told.startswith(f"{path}: 2 of 2 test images are training images, too")
+  assert told in data.load(path, "test").notes
+
+
 def test_they_are_told_in_python(linear_variables):
   images = np.random.default_rng(0).integers(0, 256, (24, 4, 4, 1), np.uint8)
   g = rsjax.smooth(linear, linear_variables, sigma=0.25)
