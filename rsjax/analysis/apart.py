@@ -1,4 +1,4 @@
-"""Names of files that would be the same, told apart: by paths, else by settings, else by a number."""
+"""Names of files told apart: by their images, and, if they are the same, by paths, settings or a number."""
 
 import collections
 import json
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rsjax.results import Results
+from rsjax.results import Results, plural
 
 _PARTS = 3  # of a path, at most, by which a file is named
 _DIGEST = 64  # characters, of which the first few are shown
@@ -35,6 +36,42 @@ def apart(files: Sequence[Results], texts: Sequence[str]) -> list[str]:
     texts = [f"{text} ({short[f.path]})" if counts[text] > 1 else text for text, f in zip(texts, files)]
   texts = _with_settings(files, texts)
   return _numbered(files, texts)
+
+
+def other_images(files: Sequence[Results], known: Sequence[dict[str, Any]]) -> list[list[str]]:
+  """Of which images each file is, in words; where files differ in it, their accuracies cannot be compared.
+
+  known: `labels.all_facts` of the files.
+  """
+  digests: dict[Any, set[str]] = collections.defaultdict(set)
+  places: dict[Any, set[bytes]] = collections.defaultdict(set)
+  for f, k in zip(files, known):
+    name = k["dataset"], k["split"]
+    digests[name] |= {k["digest"]} - {None}
+    if _is_whole(f):
+      places[name, k["digest"]].add(f.columns["idx"].tobytes())
+  found = []
+  for f, k in zip(files, known):
+    name = k["dataset"], k["split"]
+    parts = [part for part in name if part and len(digests) > 1]
+    parts += [f"data {_shown(k['digest'])}"] if k["digest"] and len(digests[name]) > 1 else []
+    parts += [_places(f.columns["idx"])] if _is_whole(f) and len(places[name, k["digest"]]) > 1 else []
+    found.append(parts)
+  return found
+
+
+def _is_whole(f: Results) -> bool:
+  """Whether a file has all images of a run; the names of the others say that they have not."""
+  return f.complete and f.settings.get("shard") is None
+
+
+def _places(index: NDArray[np.int64]) -> str:
+  """Which images these are: "images 0 to 29", or "30 images from 0 to 58" if some between are left out."""
+  if not len(index):
+    return "no images"
+  first, last = int(index.min()), int(index.max())
+  listed = "images" if last - first + 1 == len(index) else f"{plural(len(index), 'image')} from"
+  return f"{listed} {first} to {last}"
 
 
 def _groups(texts: Sequence[str]) -> list[list[int]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rsjax import noise
 from rsjax.analysis import looks
-from rsjax.analysis.apart import apart
+from rsjax.analysis.apart import apart, other_images
 from rsjax.analysis.exact import is_exact
 from rsjax.bounds import MULTI, ONE_SIDED
 from rsjax.data import Selection
@@ -138,7 +138,8 @@ def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list
   """One text per file: sigma, what else differs among the files, and whether it is incomplete, or a shard.
 
   The text always says if images stopped at grid radii, because the radii are then lower bounds, and if the
-  radii are multi-class ones. Files of different runs have different texts.
+  radii are multi-class ones. It says of which images a file is if the files differ in them. Files of different
+  runs have different texts.
 
   Args:
     files: `results.Results`.
@@ -154,7 +155,10 @@ def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list
     raise InputError(f"names must be one per file: got {len(names)} for {plural(len(files), 'file')}")
   else:
     texts = _with_sigma(files, [" ".join(name.split()) for name in names])
-  return [text + _part(f) for text, f in zip(apart(files, texts), files)]
+  told = []
+  for f, text, parts in zip(files, apart(files, texts), other_images(files, all_facts(files))):
+    told.append(", ".join([text, *(part for part in parts if part not in text)]) + _part(f))
+  return told
 
 
 def _part(f: Results) -> str:
@@ -188,7 +192,7 @@ def _settings(files: Sequence[Results]) -> list[str]:
       parts.append(f"training noise {k['noise']:g}" + ("" if suits else f" ({noise.called(k['trained'])})"))
     parts += [
       f"{name} = {k[name]:,}" if name == "n" else f"{name} = {k[name]:g}"
-      for name in ("n", "alpha")
+      for name in ("n", "alpha", "seed")
       if name in differ and k[name] is not None
     ]
     parts += _bounded(k, "bound" in differ)

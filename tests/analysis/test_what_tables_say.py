@@ -104,5 +104,41 @@ def test_runs_that_differ_have_different_names(what, names):
   assert len({*(row["name"] for row in analysis.summarize(files, [0.0], names=names))}) == 3
 
 
+OTHER_IMAGES = {
+  "data eeeeeeee": {"dataset": "e" * 64},
+  "images 4 to 7": {"idx": np.arange(4, 8)},
+  "4 images from 0 to 6": {"idx": np.arange(0, 8, 2)},
+}
+
+
+@pytest.mark.parametrize("names", [None, ["one", "other"]], ids=["named by settings", "named"])
+@pytest.mark.parametrize("said", OTHER_IMAGES)
+def test_runs_on_other_images_are_told_apart_by_them_also_if_their_sigmas_differ(said, names):
+  """Else a reader would compare their accuracies, which only the command `analyze` warned of."""
+  changes = dict(OTHER_IMAGES[said])
+  index = changes.pop("idx", None)
+  files = [made("(in memory)"), made("(in memory)", sigma=0.5, **changes)]
+  if index is not None:
+    files[1].columns["idx"] = index
+  one, other = analysis.labels(files, names)
+  assert said in other and said not in one
+  assert said in analysis.text(analysis.summarize(files, [0.0], names=names))
+  assert said in legend(analysis.plot(files, names=names))
+  if names is None:
+    assert said in analysis.table(files, [0.0])
+
+
+def test_runs_of_other_seeds_name_them():
+  assert analysis.labels([made(), made(sigma=0.5, seed=1)]) == [
+    "sigma = 0.25, seed = 0",
+    "sigma = 0.5, seed = 1",
+  ]
+
+
+def test_runs_on_the_same_images_are_not_said_to_differ_in_them():
+  found = analysis.labels([made("(in memory)"), made("(in memory)", sigma=0.5)])
+  assert found == ["sigma = 0.25", "sigma = 0.5"]
+
+
 def test_a_run_that_is_given_twice_has_one_name():
   assert len({*analysis.labels([made("(in memory)"), made("(in memory)")])}) == 1
