@@ -19,6 +19,7 @@ from rsjax.analysis import attacked, contradictions, labels, looks, plots, refer
 from rsjax.analysis.exact import is_exact
 from rsjax.analysis.unusual import unusual
 from rsjax.errors import InputError, warn
+from rsjax.noise import ABSURD_SIGMA
 from rsjax.results import Results, plural, save
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Found:
       InputError: without labels, or for predictions, which have no radius.
     """
     statistics.check_labels(self.results)
-    given = _numbers(radii)
+    given = self._checked(radii)
     stopped_at = looks.grid_radii(self.settings)
     if stopped_at and (between := sorted({*given.ravel().tolist()} - {*stopped_at})):
       warn(
@@ -199,8 +200,19 @@ class Found:
     """
     statistics.check_labels(self.results)
     statistics.check_radii(self.results)
-    chosen = statistics.grid(self.results) if radii is None else np.atleast_1d(_numbers(radii)).tolist()
+    chosen = statistics.grid(self.results) if radii is None else np.atleast_1d(self._checked(radii)).tolist()
     return tables.text(tables.summarize([self.results], chosen))
+
+  def _checked(self, radii: ArrayLike) -> NDArray[np.float64]:
+    """Radii as numbers; warns if they seem to be in grey levels, from 0 to 255."""
+    given, norm = _numbers(radii), labels.facts(self.results)["norm"]
+    farthest = given.max(initial=0.0)
+    if norm in ("l2", "linf") and labels.unit(self.results) == labels.PIXELS and farthest > ABSURD_SIGMA:
+      warn(
+        f"{self.results.path}: radii are in units of pixels in [0, 1], but {farthest:g} is asked for: divide "
+        "radii in grey levels by 255"
+      )
+    return given
 
   def _unusual(self) -> list[str]:
     """What of radii, alpha and n a reader would else take for granted."""

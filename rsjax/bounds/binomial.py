@@ -8,7 +8,6 @@ votes decide when to stop; those of `sequential` are.
 """
 
 import math
-import numbers
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from rsjax.errors import InputError
+from rsjax.noise import is_number
 
 # SciPy's inverse beta is right to about 1e-15 relative. Taking off a thousand times more keeps every bound
 # on the safe side and costs nothing visible.
@@ -105,7 +105,7 @@ def smallest_n_to_predict(alpha: float) -> int:
 
 def check_alpha(alpha: float) -> None:
   """Raises InputError unless alpha is between 1e-100 and 1: below that, SciPy's inverse is not reliable."""
-  if not (isinstance(alpha, numbers.Real) and 0 < alpha < 1):
+  if not (is_number(alpha) and 0 < alpha < 1):
     raise InputError(f"alpha must be a number between 0 and 1, got {alpha!r}")
   if alpha < _SMALLEST_ALPHA:
     raise InputError(

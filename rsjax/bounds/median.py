@@ -19,7 +19,6 @@ Source: Chiang et al. 2020, "Detection as regression: certified object detection
 """
 
 import math
-import numbers
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ from scipy import special
 from rsjax.bounds.binomial import check_alpha
 from rsjax.bounds.radii import drawn_sigma
 from rsjax.errors import InputError
-from rsjax.noise import WORD, Gaussian, GridGaussian, Noise
+from rsjax.noise import WORD, Gaussian, GridGaussian, Noise, is_number
 
 _SAFETY = 1e-12  # of the probability of a tail, which SciPy computes to about 1e-15; see `binomial`
 _LEVEL_SAFETY = 1e-9  # of alpha: SciPy's incomplete beta is right to about 1e-12
@@ -112,7 +111,7 @@ def _passes(above: int, n: int, tail: float, alpha: float) -> bool:
 
 def check_distance(epsilon: float) -> None:
   """Raises InputError unless epsilon is a number of at least 0."""
-  if isinstance(epsilon, bool) or not (isinstance(epsilon, numbers.Real) and 0 <= epsilon < math.inf):
+  if not (is_number(epsilon) and 0 <= epsilon < math.inf):
     raise InputError(f"epsilon must be a number >= 0 (l2, in units of [0, 1] pixels), got {epsilon!r}")
 
 

@@ -4,7 +4,6 @@ Everything is float64, elementwise, and rounded down: a radius is never above th
 gives. The radius of a new noise is added here, with a line in `_RADII`.
 """
 
-import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian, GridGaussian, Laplace, Noise, Uniform, is_exact
+from rsjax.noise import Gaussian, GridGaussian, Laplace, Noise, Uniform, is_exact, is_number
 
 RADIUS_DIGITS = 6  # decimals kept of a radius: a millionth of a pixel's range
 
@@ -89,8 +88,8 @@ def check_noise(noise: Noise) -> None:
 def check_sigma(sigma: float) -> None:
   """Raises InputError unless sigma is a positive number that float32, in which noise is drawn, can hold."""
   limits = np.finfo(np.float32)
-  if not (isinstance(sigma, numbers.Real) and float(limits.tiny) <= sigma <= float(limits.max)):
-    raise InputError(f"sigma must be a number > 0 (in units of [0, 1] pixels), got {sigma}")
+  if not (is_number(sigma) and float(limits.tiny) <= sigma <= float(limits.max)):
+    raise InputError(f"sigma must be a number > 0 (in units of [0, 1] pixels), got {sigma!r}")
 
 
 def drawn_sigma(noise: Gaussian | GridGaussian) -> float:

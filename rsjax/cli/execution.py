@@ -27,7 +27,7 @@ def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[An
 
   from rsjax import devices
   from rsjax.devices import farewell, processes
-  from rsjax.runs import attack, certification, split
+  from rsjax.runs import attack, certification, finding, split
   from rsjax.smoothing import Execution
 
   cluster = (args.coordinator, args.processes, args.process)
@@ -67,8 +67,8 @@ def execute(args: Any, procedure: Any, seconds: float | None = None) -> tuple[An
     raise OSError(f"another process ended or cannot be reached ({reason}): {farewell.MEND}") from error
   finally:
     progress.close()
-  if results is not None:
-    report_invalid(results)
+  if results is not None and (told := finding.not_finite(results)):
+    print(f"warning: {told}", file=sys.stderr)
   return results, progress
 
 
@@ -109,22 +109,3 @@ def _say_what_it_takes(job: Any, outfile: str, taken: Any, done: int) -> None:
   print(f"{most or 'about '}{taken}" if taken.count else "nothing to do")
   size = in_bytes(len(job.indices) * (_ROW + 2 * _VOTE * min(20, job.num_classes)))
   print(f"would write {outfile}, about {size}, and {outfile}.json; nothing was written")
-
-
-def report_invalid(results: Any) -> None:
-  """Warns about draws that voted for no class."""
-  from rsjax.noise import Gaussian, GridGaussian
-  from rsjax.procedures import EXACT
-  from rsjax.results import parse_column, plural
-
-  columns = [results.columns[name] for name in ("votes0", "votes") if name in results.columns]
-  invalid = sum(int(parse_column(column).invalid.sum()) for column in columns)
-  if invalid:
-    exact = results.settings.get("procedure") == EXACT
-    on_grid = results.settings.get("noise", Gaussian.name) == GridGaussian.name
-    void = ", or noise that is not known exactly" if on_grid else ""
-    counted = "count for every class but the leading one" if exact else "count in n and vote for no class"
-    print(
-      f"warning: {plural(invalid, 'draw')} gave logits that are not finite{void}; these draws {counted}",
-      file=sys.stderr,
-    )

@@ -17,7 +17,7 @@ from rsjax.noise.gaussian import ABSURD_SIGMA, Gaussian, grey_levels
 from rsjax.noise.grid import GridGaussian
 from rsjax.noise.laplace import Laplace
 from rsjax.noise.noise import Drawn, Noise, check_image, images_and_valid, is_exact
-from rsjax.noise.numbering import WORD, check_seed, make_plain, plain
+from rsjax.noise.numbering import WORD, check_seed, is_number, make_plain, plain
 from rsjax.noise.splitting import Splitting
 from rsjax.noise.training import called, kind_of_training, perturb_for_training, suits
 from rsjax.noise.uniform import Uniform
@@ -41,6 +41,7 @@ __all__ = [
   "grey_levels",
   "images_and_valid",
   "is_exact",
+  "is_number",
   "kind_of_training",
   "lacking",
   "make_plain",

@@ -4,12 +4,12 @@ Source: Cohen et al. 2019, section 3.
 """
 
 import dataclasses
-import numbers
 from typing import Any, ClassVar
 
 import numpy as np
 
 from rsjax.errors import InputError
+from rsjax.noise.numbering import is_number
 
 USUAL_SIGMA, ABSURD_SIGMA = 2.0, 10.0  # published work ends at 1; grey levels begin at about 12
 
@@ -38,9 +38,9 @@ class Gaussian:
   norm: ClassVar[str] = "l2"
 
   def __post_init__(self) -> None:
-    if isinstance(self.sigma, numbers.Real):
+    if is_number(self.sigma):
       object.__setattr__(self, "sigma", float(self.sigma))  # NumPy's numbers would not go into a manifest
-    if not (isinstance(self.sigma, numbers.Real) and 0 <= self.sigma <= float(np.finfo(np.float32).max)):
+    if not (is_number(self.sigma) and 0 <= self.sigma <= float(np.finfo(np.float32).max)):
       raise InputError(f"sigma must be a number >= 0 (in units of [0, 1] pixels), got {self.sigma!r}")
 
   @classmethod

@@ -22,8 +22,13 @@ def plain(value: Any) -> Any:
   """NumPy numbers, also within tuples, as Python numbers, which fit into manifests; anything else unchanged."""
   if isinstance(value, tuple):
     return tuple(plain(part) for part in value)
-  is_number = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
-  return value.item() if is_number else value
+  of_numpy = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
+  return value.item() if of_numpy else value
+
+
+def is_number(value: Any) -> bool:
+  """Whether what a user gives is a real number; true and false, which Python counts as 1 and 0, are none."""
+  return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def make_plain(settings: Any) -> None:

@@ -14,13 +14,12 @@ at least 1 - alpha, none of an image's verified answers is wrong.
 import dataclasses
 import functools
 import math
-import numbers
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 from rsjax.bounds import RADIUS_DIGITS
 from rsjax.errors import InputError
-from rsjax.noise import WORD, Noise, make_plain
+from rsjax.noise import WORD, Noise, is_number, make_plain
 from rsjax.procedures.fixed import check_draws
 from rsjax.procedures.outcomes import Prediction
 from rsjax.procedures.procedure import Steps
@@ -65,7 +64,7 @@ class Attack:
     if not isinstance(self.radii, Iterable) or isinstance(self.radii, str):
       raise InputError(f"radii must be numbers, got {self.radii!r}")
     radii = tuple(self.radii)
-    if not radii or not all(isinstance(r, numbers.Real) and 0 < r < math.inf for r in radii):
+    if not radii or not all(is_number(r) and 0 < r < math.inf for r in radii):
       raise InputError(f"radii must be numbers above 0, got {list(radii)}")
     radii = tuple(map(float, radii))
     if list(radii) != sorted(set(radii)):

@@ -19,7 +19,6 @@ import dataclasses
 import functools
 import itertools
 import math
-import numbers
 from collections.abc import Hashable, Iterable
 from typing import Any, ClassVar, Protocol, cast
 
@@ -30,7 +29,7 @@ from scipy import special
 from rsjax import bounds
 from rsjax.bounds import MULTI, ONE_SIDED, BoundKind, Plan
 from rsjax.errors import InputError
-from rsjax.noise import Noise
+from rsjax.noise import Noise, is_number
 from rsjax.procedures import prospects
 
 GIVE_UP = 0.01
@@ -107,7 +106,7 @@ class Radii:
 
   def __post_init__(self) -> None:
     radii = tuple(self.radii) if isinstance(self.radii, Iterable) else ()
-    if not radii or not all(isinstance(r, numbers.Real) and 0 <= r < math.inf for r in radii):
+    if not radii or not all(is_number(r) and 0 <= r < math.inf for r in radii):
       raise InputError(f"radii must be numbers >= 0 (in units of [0, 1] pixels), got {self.radii!r}")
     if not all(a < b for a, b in itertools.pairwise(radii)):
       raise InputError(f"radii must be increasing, got {', '.join(map(str, radii))}")
@@ -169,9 +168,9 @@ class Tolerance:
   name: ClassVar[str] = "tolerance"
 
   def __post_init__(self) -> None:
-    if not (isinstance(self.relative, numbers.Real) and 0 <= self.relative < 1):
+    if not (is_number(self.relative) and 0 <= self.relative < 1):
       raise InputError(f"the tolerance must be a share of the radius below 1, got {self.relative!r}")
-    if not (isinstance(self.floor, numbers.Real) and 0 <= self.floor < math.inf):
+    if not (is_number(self.floor) and 0 <= self.floor < math.inf):
       raise InputError(f"the tolerance's floor must be a number >= 0 (in units of sigma), got {self.floor!r}")
     if self.relative == self.floor == 0:
       raise InputError("a tolerance of 0 never stops drawing: give a larger one, or no rule for stopping")
@@ -239,6 +238,6 @@ def _needed(radii: tuple[float, ...], plan: Plan, noise: Any) -> NDArray[np.int6
 
 def check_give_up(rule: Any) -> None:
   """Makes `give_up` a float; refuses anything but a probability below one half."""
-  if not (isinstance(rule.give_up, numbers.Real) and 0 <= float(rule.give_up) < 0.5):
+  if not (is_number(rule.give_up) and 0 <= float(rule.give_up) < 0.5):
     raise InputError(f"give_up must be a probability of at least 0 and below 0.5, got {rule.give_up!r}")
   object.__setattr__(rule, "give_up", float(rule.give_up))

@@ -13,7 +13,6 @@ first image.
 import contextlib
 import json
 import math
-import numbers
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -23,6 +22,7 @@ import jax
 from rsjax import files, procedures, results
 from rsjax.devices import processes
 from rsjax.errors import InputError
+from rsjax.noise import is_number
 from rsjax.procedures import Outcome
 from rsjax.results import Manifest, Results
 from rsjax.runs import preparing, provenance
@@ -127,7 +127,7 @@ def _ending(job: Job, seconds: float | None) -> Callable[[], bool] | None:
   if seconds is not None:
     if not job.procedure.n_varies:
       raise InputError("a fixed number of draws cannot end early: give a rule for stopping, or no time budget")
-    if not (isinstance(seconds, numbers.Real) and 0 < seconds < math.inf):
+    if not (is_number(seconds) and 0 < seconds < math.inf):
       mend = ": give 600 for ten minutes" if isinstance(seconds, str) else ""
       raise InputError(f"a time budget must be a positive number of seconds, got {seconds!r}{mend}")
     return _Budget(seconds)

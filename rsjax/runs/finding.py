@@ -2,9 +2,13 @@
 
 import pathlib
 
+import numpy as np
+
 from rsjax.analysis import Found
 from rsjax.errors import warn
-from rsjax.results import plural
+from rsjax.noise import Gaussian, GridGaussian
+from rsjax.procedures import EXACT
+from rsjax.results import Results, parse_column, plural
 from rsjax.runs import certification
 from rsjax.runs.job import Job
 from rsjax.runs.progress import Noted, Shown
@@ -36,4 +40,21 @@ def found(
       f"the time budget of {seconds:g} s was over when {len(results)} of {plural(len(job.indices), 'image')} "
       "had a first look: give more time, fewer images, or a smaller `n`"
     )
+  if told := not_finite(results):
+    warn(told)
   return Found(results)
+
+
+def not_finite(results: Results) -> str | None:
+  """A sentence if draws voted for no class, because their logits were not finite; else None."""
+  names = [name for name in ("votes0", "votes") if name in results.columns]
+  invalid = sum((parse_column(results.columns[name]).invalid for name in names), np.zeros(len(results), int))
+  if not invalid.any():
+    return None
+  exact = results.settings.get("procedure") == EXACT
+  on_grid = results.settings.get("noise", Gaussian.name) == GridGaussian.name
+  void = ", or noise that is not known exactly" if on_grid else ""
+  counted = "count for every class but the leading one" if exact else "count in n and vote for no class"
+  one = "array" if results.settings.get("inputs") == "arrays" else "image"
+  some = f"{plural(int(invalid.sum()), 'draw')} of {plural(np.count_nonzero(invalid), one)}"
+  return f"{some} gave logits that are not finite{void}; these draws {counted}"

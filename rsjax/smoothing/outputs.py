@@ -52,8 +52,10 @@ def output_shape(apply: votes.Apply, variables: Any, image_shape: tuple[int, ...
   found = votes.traced(apply, variables, image_shape)
   shape: tuple[int, ...] = getattr(found, "shape", ())
   if len(shape) not in (1, 2) or shape[0] != 2 or 0 in shape or jnp.iscomplexobj(found):
+    mend = "" if hasattr(found, "shape") else ": return only these numbers, an array"
     raise InputError(
-      f"apply(variables, float32{[2, *image_shape]}) must return real numbers, [2] or [2, outputs], got {found}"
+      f"apply(variables, float32{[2, *image_shape]}) must return real numbers, [2] or [2, outputs], got "
+      f"{votes.returned(found)}{mend}"
     )
   if not jnp.issubdtype(found.dtype, jnp.floating):
     raise InputError(

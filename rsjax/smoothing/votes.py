@@ -31,6 +31,7 @@ from rsjax.smoothing.packing import Request, Segment
 # each row's logits independent of the other rows.
 Apply: TypeAlias = Callable[[Any, jax.Array], jax.Array]
 
+_ONLY = "return only the logits, an array"
 _REAL = "return one per class, or give a function of real numbers to certify_value"
 
 
@@ -148,15 +149,23 @@ def class_count(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> i
   if not hasattr(logits, "shape") or logits.ndim != 2 or logits.shape[0] != 2:
     given = f"float32{[2, *image_shape]}"
     dtype, shape = getattr(logits, "dtype", None), getattr(logits, "shape", None)
-    found = f"{dtype}{list(shape)}" if shape is not None else str(logits)
-    hint = ""
+    hint = f": {_ONLY}" if shape is None else ""
     if shape == (2,):
       real = dtype is not None and jnp.issubdtype(dtype, jnp.floating)
       hint = f": {_REAL}" if real else ": return the logits, not their argmax"
-    raise InputError(f"apply(variables, {given}) must return logits[2, classes], got {found}{hint}")
+    raise InputError(f"apply(variables, {given}) must return logits[2, classes], got {returned(logits)}{hint}")
   if logits.shape[1] < 2:
     raise InputError(f"the classifier returns one logit, whose argmax is always class 0: {_REAL}")
   return logits.shape[1]
+
+
+def returned(found: Any) -> str:
+  """What `apply` returned, in words, of what `traced` gives: dtype and shape, or what else it is."""
+  if hasattr(found, "shape"):
+    return f"{found.dtype}{list(found.shape)}"
+  if isinstance(found, dict):
+    return f"a {type(found).__name__} of {', '.join(map(str, found))}"
+  return f"a {type(found).__name__}" + (f" of {len(found)}" if isinstance(found, tuple | list) else "")
 
 
 def traced(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> Any:

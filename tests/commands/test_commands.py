@@ -106,7 +106,7 @@ def test_draws_that_are_not_finite_are_reported(tmp_path, capsys):
   assert (
     certify.main(["digits", str(tmp_path / "m"), "0.5", str(tmp_path / "o"), "--max", "1", "--N", "50"]) == 0
   )
-  assert "150 draws gave logits that are not finite" in capsys.readouterr().err
+  assert "150 draws of 1 image gave logits that are not finite" in capsys.readouterr().err
   assert results.read(tmp_path / "o").columns["predict"].tolist() == [-1]
 
 

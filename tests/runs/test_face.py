@@ -1,6 +1,7 @@
 """The Python face: `rsjax.smooth`, `load` and `read`, as a newcomer uses them."""
 
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -457,6 +458,28 @@ def test_logits_that_are_not_finite_are_no_answer(two_classes):
     "the logits of 40 of 40 noisy images are not finite: no image can be certified by them",
   )
   assert "0 of 2 classes answered" in str(look)
+
+
+def test_draws_whose_logits_are_not_finite_are_told_once_a_run(two_classes, tmp_path):
+  apply, variables, images, labels = two_classes
+
+  def sick(v, x):  # of the images of one class, for every draw
+    logits = apply(v, x * 255)
+    return jnp.where(logits.argmax(1, keepdims=True) == 1, jnp.nan, logits)
+
+  g = rsjax.smooth(sick, variables, sigma=0.01)
+  told = (
+    r"[\d,]+ draws of \d+ images gave logits that are not finite; these draws count in n and vote for no class"
+  )
+  for use in (lambda: g.certify(images, labels, n=100, file=tmp_path / "sick.tsv", progress=False),
+              lambda: g.predict(images, n=100, fixed=True, progress=False)):  # fmt: skip
+    with warnings.catch_warnings(record=True) as caught:
+      warnings.simplefilter("always")
+      use()
+    assert [bool(re.fullmatch(told, str(one.message))) for one in caught].count(True) == 1
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    rsjax.smooth(lambda v, x: apply(v, x * 255), variables, 0.01).certify(images, labels, n=100, progress=False)
 
 
 def test_images_that_are_odd_are_told(g, images, linear_variables):

@@ -73,6 +73,48 @@ def test_what_a_command_takes_as_text_is_refused_with_the_number(settings, said,
     g.certify(pictures, progress=False, **settings)
 
 
+@pytest.mark.parametrize("name", ["n", "n0", "alpha", "seed", "radii", "tolerance", "give_up", "time_budget"])
+@pytest.mark.parametrize("value", [True, False])
+def test_true_and_false_are_no_numbers(name, value, g, pictures):
+  """Python counts them as 1 and 0: a sigma of 1 would be certified where `sigma=True` stands by mistake."""
+  more = {"radii": [0.1]} if name == "give_up" else {}
+  with pytest.raises(rsjax.InputError, match=f"{value}|tolerance of 0"):
+    g.certify(pictures, LABELS, progress=False, **{name: value}, **more)
+
+
+def test_a_sigma_is_no_truth_and_no_text():
+  for sigma in (True, False, "0.25"):
+    for use in (lambda: rsjax.smooth(linear, VARIABLES, sigma=sigma), lambda: rsjax.Uniform(sigma)):  # noqa: B023
+      with pytest.raises(rsjax.InputError, match=f"sigma must be a number .*, got {re.escape(repr(sigma))}$"):
+        use()
+
+
+@pytest.mark.parametrize(
+  ("wrap", "shown"),
+  [
+    (lambda y: (y, y), "a tuple of 2"),
+    (lambda y: [y], "a list of 1"),
+    (lambda y: {"logits": y, "state": y}, "a dict of logits, state"),
+  ],
+)
+def test_what_an_apply_returns_besides_logits_is_to_be_left_out(wrap, shown, pictures):
+  both = rsjax.smooth(lambda v, x: wrap(linear(v, x)), VARIABLES, sigma=0.25)
+  with pytest.raises(rsjax.InputError, match=f"got {shown}: return only the logits, an array"):
+    both.certify(pictures, progress=False)
+  with pytest.raises(rsjax.InputError, match=f"got {shown}: return only these numbers, an array"):
+    both.certify_value(pictures, epsilon=0.1, n=1000, progress=False)
+
+
+def test_radii_in_grey_levels_are_told(g, pictures):
+  found = g.certify(pictures, LABELS, n=100, progress=False)
+  for use in (found.certified_accuracy, found.table):
+    with pytest.warns(ResultWarning, match=r"pixels in \[0, 1\], but 128 is asked for: divide .* by 255"):
+      use([64, 128])
+    with warnings.catch_warnings():
+      warnings.simplefilter("error")
+      use([0.25, 3])
+
+
 def test_radii_of_an_attack_are_no_text(g, pictures):
   with pytest.raises(rsjax.InputError, match=r"such as \[0.25, 0.5\], got '0.1,0.25'"):
     g.attack(pictures, LABELS, radii="0.1,0.25", progress=False)
