@@ -40,8 +40,8 @@ def found(
       f"the time budget of {seconds:g} s was over when {len(results)} of {plural(len(job.indices), 'image')} "
       "had a first look: give more time, fewer images, or a smaller `n`"
     )
-  if told := not_finite(results):
-    warn(told)
+  if void := not_finite(results):
+    warn(void)
   return Found(results)
 
 
@@ -56,5 +56,5 @@ def not_finite(results: Results) -> str | None:
   void = ", or noise that is not known exactly" if on_grid else ""
   counted = "count for every class but the leading one" if exact else "count in n and vote for no class"
   one = "array" if results.settings.get("inputs") == "arrays" else "image"
-  some = f"{plural(int(invalid.sum()), 'draw')} of {plural(np.count_nonzero(invalid), one)}"
+  some = f"{plural(int(invalid.sum()), 'draw')} of {plural(int(np.count_nonzero(invalid)), one)}"
   return f"{some} gave logits that are not finite{void}; these draws {counted}"
