@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rsjax.classifiers import checkpoint
 from rsjax.classifiers.classifier import Classifier
@@ -103,7 +104,7 @@ def load(paths: str | pathlib.Path | Sequence[str | pathlib.Path]) -> Loaded:
 
   Raises:
     InputError: as for `checkpoint.load`; for members that are for other images or classes; and for a classifier
-      that is given twice.
+      that is given twice, also under two normalisations.
   """
   if not (places := several(paths)):
     raise InputError("give at least one checkpoint, got none")
@@ -114,10 +115,21 @@ def load(paths: str | pathlib.Path | Sequence[str | pathlib.Path]) -> Loaded:
   return loaded[0] if len(loaded) == 1 else Ensemble(tuple(sorted(loaded, key=lambda member: member.digest)))
 
 
+def _same_weights(one: Any, other: Any) -> bool:
+  """Whether two trees hold the same arrays."""
+  same_form = jax.tree.structure(one) == jax.tree.structure(other)
+  return same_form and all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
+
+
 def _check_pair(path: Any, one: Classifier, other_path: Any, other: Classifier) -> None:
   """Raises InputError unless two classifiers can be members of one ensemble."""
   if one.digest == other.digest:
     raise InputError(f"{path} and {other_path} are the same classifier: give each member of an ensemble once")
+  if one.spec.arch == other.spec.arch and _same_weights(one.variables, other.variables):
+    raise InputError(
+      f"{path} and {other_path} have the same weights under different normalisations, and were trained with one "
+      "of them: give each member of an ensemble once"
+    )
   pairs = {
     "images of [height, width, channels]": (one.spec.image_shape, other.spec.image_shape),
     "classes": (one.spec.num_classes, other.spec.num_classes),

@@ -130,6 +130,7 @@ def test_members_that_do_not_fit_are_refused_by_name(paths, small_npz, tmp_path,
     "members of an ensemble must have the same images": save(tmp_path / "shape", 3, image_shape=[4, 4, 1]),
     "members of an ensemble must have the same classes": save(tmp_path / "classes", 4, num_classes=4),
     "are the same classifier: give each member of an ensemble once": a,
+    "have the same weights under different normalisations": save(tmp_path / "twice", 0, mean=[0.25], std=[0.5]),
     "no checkpoint at": str(tmp_path / "nothing"),
   }
   for said, other in others.items():
