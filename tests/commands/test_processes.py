@@ -35,7 +35,7 @@ def start(argv, count, index, port):
 def finish(*started):
   """[(exit code, stdout, stderr)] of processes; kills what hangs."""
   try:
-    said = [process.communicate(timeout=150) for process in started]
+    said = [process.communicate(timeout=400) for process in started]
   finally:
     for process in started:
       process.kill()
