@@ -19,9 +19,9 @@ from fractions import Fraction
 from typing import Any
 
 from rsjax.analysis import contradictions, looks, said, statistics
+from rsjax.analysis.doubts import of_foreign
 from rsjax.analysis.exact import is_closed
 from rsjax.analysis.labels import facts, norm_words
-from rsjax.analysis.spacing import looks_cut
 from rsjax.errors import InputError
 from rsjax.results import Results, manifest_path, plural
 
@@ -187,7 +187,8 @@ def _judge(
   least = claim.least
   enough = lambda count: Fraction(count, total) >= least
   share = lambda count: _share(count, total, least)
-  supported = enough(counted) and not odd
+  doubts = of_foreign(results, claim.radius, rule)
+  supported = enough(counted) and not odd and not doubts
   lower_bound = _why_lower_bound(results, claim.radius)
   open_yet = not supported and not odd and (enough(counted + missing) or lower_bound is not None)
   verdict = "supported" if supported else "not shown" if open_yet else "not supported"
@@ -227,7 +228,7 @@ def _judge(
     details.append(f"a subset, {total:,} of {whose} {of:,} images{_of_others(results)}")
   elif results.expected is None:
     details.append("no manifest: whether images are missing is not known")
-    details += [cut for cut in looks_cut([results]) if cut]
+  details += [f"without a manifest this cannot be decided: {text}" for text in doubts]
   details += [lower_bound] if lower_bound else []
   return Verdict(supported, head, tuple(details))
 

@@ -15,7 +15,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rsjax import bounds
-from rsjax.analysis import attacked, contradictions, labels, looks, plots, referee, reports, statistics, tables
+from rsjax.analysis import (
+  attacked,
+  contradictions,
+  doubts,
+  labels,
+  looks,
+  plots,
+  referee,
+  reports,
+  statistics,
+  tables,
+)
 from rsjax.analysis.exact import is_exact
 from rsjax.analysis.unusual import unusual
 from rsjax.errors import InputError, warn
@@ -169,7 +180,7 @@ class Found:
 
   def notes(self) -> list[str]:
     """What must be known before the numbers are used: missing rows or shards, odd rows; one sentence each."""
-    told = [*self._of_shard(), *self.results.notes]
+    told = [*self._of_shard(), *self.results.notes, *doubts.of_images(self.results)]
     if not self.results.complete:
       told.append(f"{labels.rows_there(self.results, 'incomplete, ')}: the numbers are of those that are there")
     return told

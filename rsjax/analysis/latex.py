@@ -32,7 +32,7 @@ def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   names say more than sigma. The numbers of images have one if they differ.
   """
   wanted = r"{} {{\scriptsize [{}, {}]}}" if intervals else None
-  marked = zip(rows, tables.marked(rows, lambda cell: rf"\textbf{{{cell}}}", wanted, _percents))
+  marked = zip(rows, tables.marked(rows, lambda cell: rf"\textbf{{{cell}}}", wanted, _percents, r"$\geq$ "))
   body = sorted(marked, key=lambda pair: (pair[0]["sigma"] is None, pair[0]["sigma"] or 0))
   with_sigma = any(row["sigma"] is not None for row in rows)
   with_method = any(method(row) or "rho" in row for row in rows)

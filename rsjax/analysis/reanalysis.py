@@ -25,7 +25,7 @@ from rsjax.analysis.labels import as_one
 from rsjax.analysis.statistics import check_radii
 from rsjax.bounds import BoundKind
 from rsjax.errors import InputError
-from rsjax.procedures import Counts
+from rsjax.procedures import Counts, checked_alpha
 from rsjax.results import Results, format_counts, parse_column
 
 
@@ -38,11 +38,11 @@ def with_alpha(results: Results, alpha: float) -> Results:
   """
   results = as_one(results)
   check_has_votes(results)
-  bounds.check_alpha(alpha)
+  alpha = checked_alpha(alpha)
   if looks.is_by_looks(results.settings) and alpha == results.settings["alpha"]:
     return results
   looks.check_fixed(results, "at another alpha")
-  return _decide(_noted(results), {"alpha": float(alpha)}, {})
+  return _decide(_noted(results), {"alpha": alpha}, {})
 
 
 def at_share(results: Results, share: float) -> Results:
@@ -202,7 +202,7 @@ def as_predictions(results: Results, alpha: float | None = None) -> Results:
   columns = {name: column for name, column in results.columns.items() if name in kept}
   settings = _without_bound(results.settings) | {
     "command": "predict",
-    "alpha": alpha or results.settings["alpha"],
+    "alpha": results.settings["alpha"] if alpha is None else checked_alpha(alpha),
   }
   manifest = results.manifest | {"settings": settings}
   as_predict = dataclasses.replace(_noted(results), columns=columns, manifest=manifest)

@@ -1,5 +1,6 @@
 """Which images a file holds: their order, gaps between them, and whether they seem to end early."""
 
+import pathlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -52,22 +53,23 @@ def _cut(f: Results, ends: dict[tuple[int, int], int]) -> str | None:
   if (end := ends[first, step]) > last:
     due = plural(len(range(first, end + 1, step)), "row")
     return _ends(index, step, f"those of another file end with {end:,}, {due}")
-  path = f.path.lower()
-  if "train" in path:
+  parts = pathlib.PurePath(f.path.lower()).parts
+  if "train" in parts:
     return None
-  named = next(((name, size) for word, name, size in _SETS if word in path), None)
-  if named is None and step < _SPARSE:
-    return None
-  name, size = named or ("", next((size for _, _, size in sorted(_SETS, key=lambda s: s[2]) if size > last), 0))
   if first >= step:
     before = plural(len(range(first % step, first, step)), "row")
     return (
       f"may be incomplete: {_apart(index, step)}, begin with image {first:,}; {before} would come before it"
     )
+  named = [(name, size) for word, name, size in _SETS if any(word in part for part in parts)]
+  if len(named) != 1 and step < _SPARSE:
+    return None
+  usual = next((size for _, _, size in sorted(_SETS, key=lambda s: s[2]) if size > last), 0)
+  name, size = named[0] if len(named) == 1 else ("", usual)
   if last + step >= size:
     return None
   whole = plural(len(range(first, size, step)), "row")
-  given = f"the {size:,} images of {name} give" if named else f"a set of {size:,} images gives"
+  given = f"the {size:,} images of {name} give" if name else f"a set of {size:,} images gives"
   return _ends(index, step, f"{given} {whole}")
 
 

@@ -114,7 +114,8 @@ def text(rows: list[dict[str, Any]], intervals: bool = True, *, with_caption: bo
   for row in rows:
     show = partial(cells.accuracy, row)
     tail = [f"{row['abstained']:.2f}", *[cells.draws(row)] * drawn, str(row["images"])]
-    lines.append((row["name"], [*map(show, row["certified_accuracy"]), cells.acr(row), *tail]))
+    acr = f"{'>=' * row['ACR_is_lower_bound']}{cells.acr(row)}"
+    lines.append((row["name"], [*map(show, row["certified_accuracy"]), acr, *tail]))
     if intervals:
       for end, word in enumerate(("from", "to")):
         ends = [show(pair[end]) for pair in row["interval"]]
@@ -135,18 +136,12 @@ def markdown(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   heads = [norm_words(rows[0]["norm"]) + unit, *cells.radii(rows), "ACR", "abstained"]
   heads += [*["draws"] * drawn, "images"]
   lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
-  lines += [
-    [
-      cells.in_markdown(row["name"]),
-      *line,
-      f"{row['abstained']:.2f}",
-      *[cells.draws(row)] * drawn,
-      str(row["images"]),
-    ]
-    for row, line in zip(rows, body)
-  ]
-  lines += [[cells.for_all(row), *map(partial(cells.at_least, row), row["high_probability"]), "", "",
-             *[""] * drawn, ""] for row in rows if "rho" in row]  # fmt: skip
+  for row, line in zip(rows, body):
+    tail = [f"{row['abstained']:.2f}", *[cells.draws(row)] * drawn, str(row["images"])]
+    lines.append([cells.in_markdown(row["name"]), *line, *tail])
+    if "rho" in row:
+      certain = map(partial(cells.at_least, row), row["high_probability"])
+      lines.append([cells.for_all(row), *certain, *[""] * (1 + len(tail))])
   return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -260,24 +255,28 @@ def marked(
   mark: Callable[[str], str],
   with_interval: str | None,
   show: Callable[[dict[str, Any], float], str] | None = None,
+  at_least: str = ">= ",
 ) -> list[list[str]]:
   """Text of each row's accuracies and ACR; the best of several in a column, as shown, is marked.
 
-  Nothing is marked if the rows are of different images.
+  Nothing is marked if the rows are of different images, and no ACR if one is a lower bound, as "at least" says.
 
   Args:
     rows: from `summarize`.
     mark: from the text of the best cell to its marked text.
     with_interval: a format of a cell and the ends of its interval; None: the cell alone.
     show: (row, accuracy) to text; None: `cells.accuracy`.
+    at_least: before an ACR that is a lower bound.
   """
   show = show or cells.accuracy
   texts = [[*(show(row, v) for v in row["certified_accuracy"]), cells.acr(row)] for row in rows]
   best = [max(map(float, column)) for column in zip(*texts)]
+  best[-1] = 0 if any(row["ACR_is_lower_bound"] for row in rows) else best[-1]
   lines = []
   for row, line in zip(rows, texts):
     compared = len(rows) > 1 and row["same_images"]
     marked = [mark(v) if compared and float(v) == b > 0 else v for v, b in zip(line, best)]
+    marked[-1] = f"{at_least * row['ACR_is_lower_bound']}{marked[-1]}"
     if with_interval:
       ends = [[show(row, end) for end in pair] for pair in row["interval"]]
       ends.append([cells.radius(row, end) for end in row["ACR_interval"]])

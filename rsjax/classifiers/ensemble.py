@@ -116,9 +116,9 @@ def load(paths: str | pathlib.Path | Sequence[str | pathlib.Path]) -> Loaded:
 
 
 def _same_weights(one: Any, other: Any) -> bool:
-  """Whether two trees hold the same arrays."""
-  same_form = jax.tree.structure(one) == jax.tree.structure(other)
-  return same_form and all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
+  """Whether two trees of one architecture hold the same arrays."""
+  pairs = zip(*map(jax.tree_util.tree_leaves_with_path, (one, other)), strict=True)
+  return all(place == its_place and np.array_equal(a, b) for (place, a), (its_place, b) in pairs)
 
 
 def _check_pair(path: Any, one: Classifier, other_path: Any, other: Classifier) -> None:
@@ -127,8 +127,8 @@ def _check_pair(path: Any, one: Classifier, other_path: Any, other: Classifier) 
     raise InputError(f"{path} and {other_path} are the same classifier: give each member of an ensemble once")
   if one.spec.arch == other.spec.arch and _same_weights(one.variables, other.variables):
     raise InputError(
-      f"{path} and {other_path} have the same weights under different normalisations, and were trained with one "
-      "of them: give each member of an ensemble once"
+      f"{path} and {other_path} have the same weights under different normalisations, and were trained with "
+      "one of them: give each member of an ensemble once"
     )
   pairs = {
     "images of [height, width, channels]": (one.spec.image_shape, other.spec.image_shape),

@@ -153,6 +153,9 @@ def _half(value: Any) -> Any:
 
 
 def _proportional(one: np.ndarray, other: np.ndarray) -> bool:
-  """Whether some logits are nearly a multiple of others."""
+  """Whether some logits are nearly a multiple of others; masks, which stay the same, tell nothing."""
+  differ = (one != other).any(0)
+  if differ.any():
+    one, other = (logits[:, differ].astype(np.float64) for logits in (one, other))
   factor = (one * other).sum() / max((one * one).sum(), 1e-30)
   return bool(np.abs(other - factor * one).max() <= 0.01 * np.abs(other).max())

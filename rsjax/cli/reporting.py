@@ -69,7 +69,7 @@ def radii_of(files: Sequence[Any], args: argparse.Namespace) -> Sequence[float]:
 
   if args.radii == [parsing.LEADERBOARD]:
     return leaderboard.radii_of(files)
-  return args.radii or analysis.common_grid(files)
+  return [*dict.fromkeys(args.radii or analysis.common_grid(files))]
 
 
 def contradicted(files: Sequence[Any], args: argparse.Namespace) -> dict[str, list[str]]:

@@ -22,7 +22,7 @@ attack searches, and how its points are verified.
 from rsjax.procedures.attack import Attack, Attacked
 from rsjax.procedures.counts import Counts
 from rsjax.procedures.exact import EXACT, Exact, certify_exactly
-from rsjax.procedures.fixed import Certify, Predict, certify, predict
+from rsjax.procedures.fixed import Certify, Predict, certify, checked_alpha, predict
 from rsjax.procedures.median import CertifyMedian, MedianBounds
 from rsjax.procedures.outcomes import ABSTAIN, Certificate, Certificates, Outcome, Prediction, Predictions
 from rsjax.procedures.procedure import EndNow, Procedure, Steps, end_now
@@ -68,6 +68,7 @@ __all__ = [
   "certify_exactly",
   "certify_top_k",
   "certify_top_k_at_looks",
+  "checked_alpha",
   "end_now",
   "is_anytime",
   "predict",

@@ -188,14 +188,18 @@ def check_draws(procedure: Any, *names: str) -> None:
   total = sum(getattr(procedure, name) for name in names)
   if total > WORD:
     raise InputError(f"{' + '.join(names)} must be at most 2**32, got {total}")
-  bounds.check_alpha(procedure.alpha)
-  alpha = float(procedure.alpha)
+  object.__setattr__(procedure, "alpha", checked_alpha(procedure.alpha))
+
+
+def checked_alpha(alpha: float) -> float:
+  """Alpha as a Python number; raises InputError if it is none, or above one half, as a confidence is."""
+  bounds.check_alpha(alpha)
   if alpha > 0.5:
     raise InputError(
       f"alpha is the probability that an answer is wrong, at most 0.5, got {alpha:g}: for a confidence of "
       f"{alpha:g}, give {1 - alpha:.6g}"
     )
-  object.__setattr__(procedure, "alpha", alpha)
+  return float(alpha)
 
 
 def check_enough(procedure: Any) -> None:

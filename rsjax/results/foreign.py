@@ -30,7 +30,11 @@ _WORDS = ("no", "one", "two", "three", "four", "five")
 
 def read_any(path: str | pathlib.Path) -> Results:
   """Reads a result file: by `read` if it has a manifest, else by `read_foreign`."""
-  return read(path) if manifest_path(path).exists() else read_foreign(path)
+  if manifest_path(path).exists():
+    return read(path)
+  if str(path).endswith(".tsv.json"):
+    raise InputError(f"{path} is a manifest: give its result file, {str(path).removesuffix('.json')}")
+  return read_foreign(path)
 
 
 def read_foreign(path: str | pathlib.Path) -> Results:
@@ -57,9 +61,9 @@ def read_foreign(path: str | pathlib.Path) -> Results:
   told = {name: _from_path(path, name) for name in ("sigma", "noise")}
   notes = list(_foreign_notes(path, texts, columns))
   notes += [text] if (text := grey_levels(told["sigma"] or 0)) else []
-  notes += _of_radii(texts, columns, told["sigma"])
-  notes += _of_bounds(texts, columns, told["sigma"])
-  notes += _of_unproved(columns, others)
+  notes += _of_digits(texts, columns, told["sigma"])
+  doubts = [*_too_large(texts, columns, told["sigma"]), *_of_rows(texts, columns, told["sigma"])]
+  notes += [*doubts, *_not_used(texts, told["sigma"]), *_of_unproved(columns, others)]
   columns["correct"] = (columns["predict"] == columns["label"]).astype(np.int64)
   _, first = np.unique(columns["idx"], return_index=True)
   columns = {name: values[np.sort(first)] for name, values in columns.items()}
@@ -67,7 +71,8 @@ def read_foreign(path: str | pathlib.Path) -> Results:
     "settings": {"command": "certify" if "radius" in header else "predict"}
     | ({"sigma": told["sigma"]} if told["sigma"] else {}),
     "about": ({} if told["noise"] is None else {"checkpoint": {"noise_sd": told["noise"]}})
-    | ({"manifest": "missing"} if "votes" in header else {}),
+    | ({"manifest": "missing"} if "votes" in header else {})
+    | ({"doubts": doubts} if doubts else {}),
     "sessions": [],
   }
   return Results(str(path), manifest, columns, None, tuple(notes))
@@ -132,8 +137,8 @@ def _of_unproved(columns: dict[str, np.ndarray], others: list[str]) -> Iterator[
   """Of columns that are not read, and of answers with radius 0, which are made abstentions beside such."""
   if others:
     yield (
-      f"its columns {', '.join(name or '(no name)' for name in others)} are not read: if the number of draws "
-      "depends on the image, it is not known whether the bound allows for that"
+      f"its columns {', '.join(name or '(no name)' for name in others)} are not read: if they hold another "
+      "sigma or alpha, or numbers of draws that depend on the image, the radii may not allow for that"
     )
   if norms := [name for name in others if re.search(r"norm|l1|l2|linf", name, re.IGNORECASE)]:
     yield f"its column {norms[0]} may say another norm: its radii are shown as l2 radii in pixels of [0, 1]"
@@ -146,12 +151,15 @@ def _of_unproved(columns: dict[str, np.ndarray], others: list[str]) -> Iterator[
     columns["predict"] = np.where(unproved, -1, columns["predict"])
 
 
-def _of_radii(
+def _positive(texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray]) -> list[str]:
+  return [t.strip() for t, radius in zip(texts.get("radius", ()), columns.get("radius", ())) if radius > 0]
+
+
+def _of_digits(
   texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray], sigma: float | None
 ) -> Iterator[str]:
-  """Of radii that were rounded upward, or are larger than any that the usual settings prove."""
-  positive = [t.strip() for t, radius in zip(texts.get("radius", ()), columns.get("radius", ())) if radius > 0]
-  if not positive:
+  """Of radii that were rounded to the nearest, or upward."""
+  if not (positive := _positive(texts, columns)):
     return
   figures = max(len(re.sub(r"[eE].*", "", text).replace(".", "").lstrip("0")) for text in positive)
   decimals = max(_decimals(text) for text in positive)
@@ -161,62 +169,95 @@ def _of_radii(
     places = f"{_WORDS[decimals]} decimal{'s' * (decimals != 1)}"
     half = f"{0.5 * 10.0**-decimals:.{decimals + 1}f}"
     yield f"radii have {places}: if rounded to the nearest, some are up to {half} above what was certified"
-  radius, farthest = columns["radius"], max(positive, key=float)
+  farthest = max(positive, key=float)
+  if not (sigma := _without_n(texts, sigma)):
+    return
+  for n in _USUAL_N:
+    most = _unanimous(n, sigma)
+    if most + 1e-6 < float(farthest) <= most + _allowed(farthest, sigma):
+      yield f"{_above(columns, farthest, n, sigma)}if these are its settings, rounded upward"
+
+
+def _too_large(
+  texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray], sigma: float | None
+) -> Iterator[str]:
+  """Of radii that are larger than any that the usual settings prove."""
+  if not (positive := _positive(texts, columns)):
+    return
+  farthest, n = max(positive, key=float), _USUAL_N[-1]
   if not sigma and float(farthest) > _FAR:
     yield (
       f"radii reach {farthest}, which no usual sigma proves for pixels in [0, 1]: divide those of 0..255 by 255"
     )
-  if not sigma or _numbers(texts.get("n", ("",))) is not None:
-    return  # if n is there, `_of_bounds` goes by it
-  above = f"up to {farthest}, above {{most:.6f}}, the most that {{n:,}} unanimous votes prove at "
-  above += f"alpha = {_USUAL_ALPHA} and sigma = {sigma:g}: "
-  for n in _USUAL_N:
-    most = float(bounds.radius(bounds.lower_confidence_bound(n, n, _USUAL_ALPHA), Gaussian(sigma)))
-    # half a unit of the last digit, or what float32 makes of a bound
-    reach = most + max(0.51 * 10.0 ** -_decimals(farthest), 1e-4 * sigma)
-    if most + 1e-6 < float(farthest) <= reach:
-      rows = plural(int(np.sum(radius > most + 1e-6)), "radius is", "radii are")
-      yield f"{rows} {above.format(most=most, n=n)}if these are its settings, rounded upward"
-  if float(farthest) > reach:
-    rows = plural(int(np.sum(radius > most + 1e-6)), "radius is", "radii are")
-    yield f"{rows} {above.format(most=most, n=n)}its settings differ, or its radii are too large"
+  if (sigma := _without_n(texts, sigma)) and float(farthest) > _unanimous(n, sigma) + _allowed(farthest, sigma):
+    yield f"{_above(columns, farthest, n, sigma)}its settings differ, or its radii are too large"
 
 
-def _of_bounds(
+def _without_n(texts: dict[str, Sequence[str]], sigma: float | None) -> float | None:
+  """Sigma if the numbers of draws are not known; if they are, `_of_rows` goes by them."""
+  return sigma if _numbers(texts.get("n", ("",))) is None else None
+
+
+def _unanimous(n: int, sigma: float) -> float:
+  return float(bounds.radius(bounds.lower_confidence_bound(n, n, _USUAL_ALPHA), Gaussian(sigma)))
+
+
+def _allowed(farthest: str, sigma: float) -> float:
+  """Half a unit of the last digit, or what float32 makes of a bound."""
+  return max(0.51 * 10.0 ** -_decimals(farthest), 1e-4 * sigma)
+
+
+def _above(columns: dict[str, np.ndarray], farthest: str, n: int, sigma: float) -> str:
+  most = _unanimous(n, sigma)
+  rows = plural(int(np.sum(columns["radius"] > most + 1e-6)), "radius is", "radii are")
+  return (
+    f"{rows} up to {farthest}, above {most:.6f}, the most that {n:,} unanimous votes prove at "
+    f"alpha = {_USUAL_ALPHA} and sigma = {sigma:g}: "
+  )
+
+
+def _known(texts: dict[str, Sequence[str]]) -> dict[str, np.ndarray | None]:
+  return {name: _numbers(texts[name]) for name in ("n", "nA", "pABar", "pvalue") if name in texts}
+
+
+def _not_used(texts: dict[str, Sequence[str]], sigma: float | None) -> Iterator[str]:
+  """Of bounds and votes that nothing is compared with."""
+  known, has_radii = _known(texts), "radius" in texts
+  not_used = [name for name, values in known.items() if values is None or name == "pvalue"]
+  not_used += ["pABar"] if "pABar" in known and not (has_radii and sigma) else []
+  not_used += [name for name in ("n", "nA") if name in known and has_radii and not sigma]
+  if known.get("n") is None and known.get("nA") is not None:
+    not_used.append("nA")
+  if not_used:
+    yield f"not used, for lack of what explains them: {', '.join(dict.fromkeys(not_used))}"
+
+
+def _of_rows(
   texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray], sigma: float | None
 ) -> Iterator[str]:
-  """Of rows whose radius does not follow from their bound, or that from their votes; and what is not used."""
-  known = {name: _numbers(texts[name]) for name in ("n", "nA", "pABar", "pvalue") if name in texts}
+  """Of rows whose radius does not follow from their bound or votes, or their bound from their votes."""
+  known, radius = _known(texts), columns.get("radius")
   n, n_a, p_lower = (known.get(name) for name in ("n", "nA", "pABar"))
-  radius = columns.get("radius")
-  not_used: list[str] = [name for name, values in known.items() if values is None or name == "pvalue"]
   if radius is not None:
     yield from _in_rows((columns["predict"] < 0) & (radius > 0), "a radius above 0 and no answer", columns)
   if p_lower is not None:
     p_lower = np.clip(p_lower + _half_units(texts["pABar"]), 0, 1)
-    if radius is not None and sigma:
-      least = radius - _half_units(texts["radius"]) - 1e-4 * sigma  # what float32 makes of a bound
+  if radius is not None and sigma:
+    least = radius - _half_units(texts["radius"]) - 1e-4 * sigma  # what float32 makes of a bound
+    if p_lower is not None:
       what = f"a radius above that of their pABar, if the noise is Gaussian with sigma = {sigma:g}"
       yield from _in_rows((radius > 0) & (least > bounds.radius(p_lower, Gaussian(sigma))), what, columns)
-    else:
-      not_used.append("pABar")
-  if radius is not None and n is not None and sigma:
-    most = _most(n if n_a is None else np.minimum(n_a, n), n, sigma)
-    votes = "even n unanimous votes" if n_a is None else "their nA of n votes"
-    what = f"a radius above what {votes} prove at alpha = {_USUAL_ALPHA} and sigma = {sigma:g}"
-    wrong = (radius > 0) & (radius - _half_units(texts["radius"]) - 1e-4 * sigma > most)
-    yield from _in_rows(wrong, what, columns, ": its settings differ, or its radii are too large")
-  elif radius is not None and n is not None:
-    not_used += [name for name in ("n", "nA") if name in known]
+    if n is not None:
+      most = _most(n if n_a is None else np.minimum(n_a, n), n, sigma)
+      votes = "even n unanimous votes" if n_a is None else "their nA of n votes"
+      what = f"a radius above what {votes} prove at alpha = {_USUAL_ALPHA} and sigma = {sigma:g}"
+      end = ": its settings differ, or its radii are too large"
+      yield from _in_rows((radius > 0) & (least > most), what, columns, end)
   if n is not None and n_a is not None:
     yield from _in_rows(n_a > n, "more votes nA than draws n", columns)
     if p_lower is not None:
       what = "a pABar above nA / n, of which it is to be a lower bound"
       yield from _in_rows(p_lower - 2 * _half_units(texts["pABar"]) > n_a / np.maximum(n, 1), what, columns)
-  elif n_a is not None:
-    not_used.append("nA")
-  if not_used:
-    yield f"not used, for lack of what explains them: {', '.join(not_used)}"
 
 
 def _most(votes: np.ndarray, n: np.ndarray, sigma: float) -> np.ndarray:

@@ -126,6 +126,8 @@ def read_rows(path: str | pathlib.Path, torn: bool = True) -> tuple[list[str], l
 
   torn: whether a last line without a line end is ignored; otherwise it is a row.
   """
+  if files.local(path).is_dir():
+    raise InputError(f"{path} is a folder: give a result file")
   try:
     content = files.local(path).read_bytes()
   except OSError as error:
@@ -138,7 +140,7 @@ def read_rows(path: str | pathlib.Path, torn: bool = True) -> tuple[list[str], l
   if not lines:
     return [], [], 0
   for number, line in enumerate(lines, start=1):
-    if number > 1 and {"idx", "label", "predict"} <= {*line}:
+    if number > 1 and {"idx", "label", "predict"} <= {*line} & {*lines[0]}:
       raise InputError(
         f"{path}: line {number} is a second header: if files were joined, give each of them to analyze instead"
       )

@@ -261,6 +261,12 @@ def test_files_without_votes_cannot_be_analysed_again():
       call(made(), 0.01 if call is analysis.with_alpha else 10)
 
 
+def test_a_confidence_is_no_alpha():
+  for call in (analysis.with_alpha, analysis.as_predictions):
+    with pytest.raises(InputError, match=r"at most 0\.5, got 0\.95: for a confidence of 0\.95, give 0\.05"):
+      call(sampled(), 0.95)
+
+
 def test_agreement_of_predictions_with_more_draws():
   truth = analysis.as_predictions(sampled(images=400))
   shares = analysis.agreement(analysis.with_draws(truth, 50), truth)
@@ -535,7 +541,21 @@ def test_a_file_that_begins_late_gives_a_hint():
       "may be incomplete: 250 rows, 20 images apart, begin with image 5,000; 250 rows would come before it"
       in (said([of_images(late, path)]))
     )
+  assert "begin with image 5,000; 5,000 rows would come" in said([of_images(np.arange(5000, 5500), "plain/x")])
   assert "may be incomplete" not in said([of_images(np.arange(7, 10_000, 20), "x")])
+
+
+@pytest.mark.parametrize("folder", ["pretrained", "self_training", "adv_train", "training"])
+def test_a_path_that_speaks_of_training_is_not_of_training_images(folder):
+  part = np.arange(0, 5000, 20)
+  assert "may be incomplete: 250 rows" in said([of_images(part, f"cifar10/{folder}/sigma_0.25")])
+  assert "may be incomplete" not in said([of_images(part, f"{folder}/train/sigma_0.25")])
+
+
+def test_a_path_of_two_sets_gives_no_wrong_size():
+  assert "incomplete" not in said(
+    [of_images(np.arange(0, 10_000, 20), "cifar10/cifar_from_imagenet/sigma_0.25")]
+  )
 
 
 def test_images_missing_in_between_are_counted():
@@ -668,10 +688,26 @@ def test_lower_bounds_are_rounded_down_everywhere():
   row |= {"certified_accuracy": [0.4556, 0.3]}
   text, latex = analysis.text([row], intervals=False), analysis.latex([row])
   markdown = analysis.markdown([row])
-  assert text.splitlines()[1].split()[3:6] == ["0.46", "0.30", "0.471"]
+  assert text.splitlines()[1].split()[3:6] == ["0.46", "0.30", ">=0.471"]
   assert text.splitlines()[2].split()[-2:] == ["0.45", "0.30"]
-  assert "| 0.45 | 0.30 |" in markdown and "| 0.471 |" in markdown
-  assert "& 45 & 30 &" in latex and "0.471" in latex
+  assert "| 0.45 | 0.30 |" in markdown and "| >= 0.471 |" in markdown
+  assert "& 45 & 30 &" in latex and r"& $\geq$ 0.471" in latex
+
+
+def test_an_acr_that_is_a_lower_bound_is_not_the_best():
+  """More draws might have raised it, or another grid: nothing says which is the greater."""
+  rows = analysis.summarize([sampled(), sampled(sigma=0.5)], [0.0, 0.25])
+  assert any(f"**{row['ACR']:.3f}**" in analysis.markdown(rows) for row in rows)
+  rows[0]["ACR_is_lower_bound"] = True
+  for table in (analysis.markdown(rows), analysis.latex(rows)):
+    assert not any(f"**{row['ACR']:.3f}" in table or f"textbf{{{row['ACR']:.3f}" in table for row in rows)
+    assert "**0" in table or "textbf{" in table  # of the accuracies
+
+
+def test_what_holds_for_all_images_stands_below_its_own_row():
+  rows = analysis.summarize([sampled(), sampled(sigma=0.5)], [0.0, 0.25], rho=0.001)
+  heads = [line.split("|")[1].strip() for line in analysis.markdown(rows).splitlines()[2:]]
+  assert heads == [rows[0]["name"], "for all, 0.999", rows[1]["name"], "for all, 0.999"]
 
 
 def test_an_interval_that_is_not_known_is_no_number():

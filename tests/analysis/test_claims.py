@@ -247,3 +247,32 @@ def test_a_claim_on_patches_names_patches():
   assert verdict(file, "0.0 at patch width 1").supported
   with pytest.raises(InputError, match="has the patch width"):
     verdict(file, "0.0 at l2 radius 0.3")
+
+
+PAPERS = [(20 * i, 3, 3 if i % 4 else 5, 0.9) for i in range(500)]  # 375 of 500 are right
+
+
+@pytest.mark.parametrize(
+  ("rows", "claim", "why"),
+  [
+    ([row for row in PAPERS if row[1] == row[2]], "1.00 at 0.25", "images are missing between others"),
+    (PAPERS[:250], "0.74 at 0.25", "may be incomplete: 250 rows"),
+    (PAPERS[100:], "0.75 at 0.25", "begin with image 2,000"),
+    ([(*row[:3], 255 * row[3]) for row in PAPERS], "0.75 at 1", "its radii are too large"),
+    (
+      [(i, 3, 3, 0.0) if i % 80 == 0 else (i, *row) for i, *row in PAPERS],
+      "0.99 at 0",
+      "radius 0, which proves",
+    ),
+  ],
+)
+def test_without_a_manifest_what_is_odd_in_a_file_leaves_a_claim_open(rows, claim, why, tmp_path):
+  """The numbers may be right, and nothing says so."""
+  for given, supported in ((PAPERS, True), (rows, False)):
+    path = tmp_path / "noise_0.25" / "sigma_0.25"
+    path.parent.mkdir(exist_ok=True)
+    lines = ["idx\tlabel\tpredict\tradius", *("\t".join(map(str, row)) for row in given)]
+    path.write_text("\n".join(lines) + "\n")
+    found = verdict(results.read_any(path), "0.75 at 0.25" if supported else claim)
+    assert found.supported == supported
+    assert supported or (": not shown by" in found.head and why in str(found))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import rsjax
 from rsjax import analysis, bounds, results
 from rsjax.errors import InputError
 
@@ -215,3 +216,30 @@ def test_a_sigma_of_a_path_that_seems_to_be_in_grey_levels_is_told(tmp_path):
   for sigma, told in (("64", True), ("1.00", False)):
     path = foreign(tmp_path / f"sigma_{sigma}", "idx,label,predict,radius", [0, 1, 1, 0.25])
     assert ("if you meant grey levels from 0 to 255" in notes(path)) == told
+
+
+def test_a_comment_before_the_header_is_no_second_header(tmp_path):
+  path = tmp_path / "f.tsv"
+  path.write_text("# sigma 0.25 n 100000\nidx\tlabel\tpredict\tradius\n0\t1\t1\t0.25\n")
+  with pytest.raises(InputError, match="its first line must name columns, such as idx"):
+    results.read_any(path)
+
+
+def test_a_folder_and_a_manifest_are_refused_as_such(tmp_path):
+  with pytest.raises(InputError, match="is a folder: give a result file"):
+    results.read_any(tmp_path)
+  (tmp_path / "f.tsv.json").write_text("{}")
+  with pytest.raises(InputError, match=r"is a manifest: give its result file, .*f\.tsv$"):
+    results.read_any(tmp_path / "f.tsv.json")
+
+
+def test_python_tells_which_images_seem_to_be_missing(tmp_path):
+  rows = [[20 * i, 1, 1, 0.25] for i in range(500)]
+  header = "idx,label,predict,radius"
+  for given, told in (
+    (rows[:250], "may be incomplete: 250 rows"),
+    (rows[:99] + rows[150:], "51 images are missing"),
+  ):
+    path = foreign(tmp_path / "cifar10" / "sigma_0.25", header, *given)
+    with pytest.warns(UserWarning, match=told):
+      rsjax.read(path)

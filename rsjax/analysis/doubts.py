@@ -1,0 +1,34 @@
+"""What speaks against the numbers of a file without a manifest, which would say how it was made and of what.
+
+>>> of_foreign(results.read_any("noise_0.25/test/sigma_0.25"), 0.5)
+[]
+"""
+
+from rsjax.analysis.spacing import looks_cut, order_and_gaps
+from rsjax.analysis.statistics import counted
+from rsjax.results import Results, plural
+
+
+def of_foreign(results: Results, radius: float | None = None, rule: str = "open") -> list[str]:
+  """One sentence each; [] for a file with a manifest, which `contradictions` is for.
+
+  Args:
+    results: a file.
+    radius, rule: with a radius, also rows that count there and have radius 0.
+  """
+  if results.expected is not None:
+    return []
+  found = [*results.manifest["about"].get("doubts", ()), *of_images(results)]
+  if radius is not None:
+    unproved = counted(results, radius, rule) & (results.columns["radius"] == 0)
+    if unproved.any():
+      rows = plural(int(unproved.sum()), "row that counts has", "rows that count have")
+      found.append(f"{rows} radius 0, which proves nothing")
+  return found
+
+
+def of_images(results: Results) -> list[str]:
+  """What the images of a file without a manifest suggest: gaps, a late start, an early end."""
+  if results.expected is not None:
+    return []
+  return [*order_and_gaps(results.columns["idx"]), *(cut for cut in looks_cut([results]) if cut)]
