@@ -258,7 +258,9 @@ def column(path: str | pathlib.Path, name: str, texts: Sequence[str]) -> np.ndar
     good = np.array([_is_number(text, dtype) for text in texts])
   if not good.all():
     row = int(np.argmin(good))
-    raise InputError(f"{path}: line {row + 2}: {name} cannot be {texts[row][:40]!r}")
+    whole = dtype == np.int64 and _is_number(texts[row], float) and float(texts[row]).is_integer()
+    mend = f": write the whole number {int(float(texts[row]))}" if whole and "." in texts[row] else ""
+    raise InputError(f"{path}: line {row + 2}: {name} cannot be {texts[row][:40]!r}{mend}")
   return values
 
 

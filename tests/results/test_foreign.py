@@ -243,3 +243,9 @@ def test_python_tells_which_images_seem_to_be_missing(tmp_path):
     path = foreign(tmp_path / "cifar10" / "sigma_0.25", header, *given)
     with pytest.warns(UserWarning, match=told):
       rsjax.read(path)
+
+
+def test_labels_with_a_point_are_refused_with_the_whole_number(tmp_path):
+  path = foreign(tmp_path / "f.tsv", "idx,label,predict,radius", [0, "8.0", 8, 0.25])
+  with pytest.raises(InputError, match="line 2: label cannot be '8.0': write the whole number 8$"):
+    results.read_any(path)
