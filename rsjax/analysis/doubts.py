@@ -1,6 +1,6 @@
 """What speaks against the numbers of a file without a manifest, which would say how it was made and of what.
 
->>> of_foreign(results.read_any("noise_0.25/test/sigma_0.25"), 0.5)
+>>> of_foreign(results.read("out.tsv"), 0.5)
 []
 """
 
