@@ -78,10 +78,10 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     places = np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)
     first = self.checked((0, images[0]))[1]
     self._check_fit(first, known)
-    coupled = self.inspector.independence(first)
     chosen = [self.checked((int(i), images[i]), first)[1] for i in places]
+    unsound = self.inspector.soundness(chosen)
     look = self.inspector.look(chosen, None if known is None else known[places])
-    odd = (*filter(None, [coupled]), *trained.told(self.trained_on, images, known))
+    odd = (*unsound, *trained.told(self.trained_on, images, known))
     odd += (*given.odd_inputs(self, chosen),)
     return dataclasses.replace(look, warnings=(*odd, *look.warnings))
 

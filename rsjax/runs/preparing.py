@@ -53,11 +53,10 @@ def estimate(job: Job, execution: Execution, draws: int) -> Estimate:
 
 def _first_look(job: Job, first: NDArray[Any]) -> Iterator[str]:
   """What is odd about the classifier, before anything is drawn; refuses one whose rows are not independent."""
-  if warning := job.smoothed.inspector.independence(first):
-    yield warning
   places = np.linspace(0, len(job.indices) - 1, min(_LOOKS, len(job.indices))).astype(int)
   some = [job.indices[place] for place in places]
   images = [job.smoothed.checked((i, job.images[i]), first)[1] for i in some]
+  yield from job.smoothed.inspector.soundness(images)
   if job.settings is None:  # data sets by name have notes of their own
     yield from given.odd_inputs(job.smoothed, images)
     if job.labels is not None and (told := few_classes(job.labels[job.indices], job.num_classes)):

@@ -82,11 +82,9 @@ def _checked(
   first = smoothed.checked((indices[0], images[indices[0]]))[1]
   shape = outputs.output_shape(smoothed.apply, smoothed.variables, first.shape)
   procedure.ranks(smoothed.noise, outputs.size(shape))
-  if warning := smoothed.output_inspector.independence(first):
-    progress.note(warning)
   places = np.linspace(0, len(indices) - 1, min(_LOOKS, len(indices))).astype(int)
   some = [smoothed.checked((indices[p], images[indices[p]]), first)[1] for p in places]
-  for warning in given.odd_inputs(smoothed, some):
+  for warning in (*smoothed.output_inspector.soundness(some), *given.odd_inputs(smoothed, some)):
     progress.note(warning)
   return shape
 

@@ -1,8 +1,8 @@
-"""A first look at a base classifier, in seconds: are its rows independent, and can its answers be right?
+"""A first look at a base classifier, in seconds: is it a function of each image, and can its answers be right?
 
   >>> inspector = Inspector(Smoothed(apply, variables, Gaussian(0.25)))
-  >>> inspector.independence(images[0]) is None  # no warning
-  True
+  >>> inspector.soundness(images)  # no warnings
+  []
   >>> inspector.look(images)
   6 images: 2 of 2 classes answered, most often class 0 (3 times)
 
@@ -10,8 +10,10 @@ A network whose inputs are not on the scale that it was trained on answers one c
 class is certified at the largest radius. No certificate shows this mistake; a first look does.
 """
 
+import contextlib
 import dataclasses
 import functools
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,12 +26,13 @@ from scipy import special
 from rsjax import devices
 from rsjax.errors import InputError
 from rsjax.noise import is_exact, perturb_for_training, threefry
-from rsjax.smoothing import constants
+from rsjax.smoothing import agreement, constants
 from rsjax.smoothing.inputs import IMAGES, Inputs
 from rsjax.smoothing.votes import class_count
 
-_ROUNDING, _COUPLED = 1e-4, 1e-2  # of the logits' size: what may differ unsaid, and what is refused
 _ROWS = 8  # of the one small program that looks
+_HALVINGS = 4  # of the distance to where the answer changes; more would tell rounding
+_TRACES, _SECONDS = 8, 0.5  # at most, to see whether it is the same each time; three in any case
 FEWEST = 16  # images, below which answers say too little
 _NEARLY_ALL = 0.95  # of the answers, for one class
 _SHIFTED = 1e-2  # answers that guessing gives with at most this probability are one below the labels
@@ -84,41 +87,80 @@ class Inspector:
     perturb = functools.partial(perturb_for_training, smoothed.noise)
     self._perturb = devices.jit(perturb, once=True) if is_exact(smoothed.noise) else perturb
     self._apply, self._inputs = smoothed.apply, smoothed.inputs
-    self._logits = devices.jit(devices.keep_nan(smoothed.apply, jax.default_backend()), once=True)
+    self._logits = self._compiled()
 
-  def independence(self, image: np.ndarray) -> str | None:
-    """Compares the logits of one noisy image alone and among others, at two places of a batch.
+  def soundness(self, images: Sequence[np.ndarray]) -> list[str]:
+    """Whether `apply` answers for each image by itself, and the same whenever it is compiled; else warnings.
 
     Args:
-      image: uint8[h, w, c], or float32[h, w, c] in [0, 1], or another array where inputs are arrays.
-
-    Returns:
-      None if they agree up to rounding; else a warning.
+      images: one or more of uint8[h, w, c], or float32[h, w, c] in [0, 1], or other arrays where inputs are
+        arrays, of one shape. A few are used; different ones show more.
 
     Raises:
-      InputError: if they clearly differ: batch statistics or dropout are on, and void the guarantee.
+      InputError: if it clearly does not, which voids the guarantee: batch statistics or dropout are on, or it
+        draws numbers of Python or NumPy.
     """
-    class_count(self._apply, self._variables, image.shape)  # what is no classifier is said first
-    x = self._noisy(image, 0)
-    rng = np.random.default_rng(0)
-    normal = lambda: rng.normal(size=(_ROWS - 1, *x.shape)).astype(np.float32)
-    scales = np.array([0.1, 1, 3, 0, 0.5, 2, 1], np.float32).reshape(-1, *[1] * x.ndim)
-    offsets = np.array([0, 0, 1, 1, 0.5, 0, -1], np.float32).reshape(-1, *[1] * x.ndim)
-    others, further = (offsets + scales * normal() for _ in range(2))
-    among = self._run(np.concatenate([x[None], others]))[0]
-    sixth = self._run(np.concatenate([further[:5], x[None], further[5:]]))[5]
-    found = np.stack([self.logits(image), among, sixth])
-    gap, same_finite = _gap(found)
-    told = (
-      f"the {self._called} of one image depend on the other images of its batch (by {100 * gap:.2g} % of their "
-      "size)"
+    class_count(self._apply, self._variables, images[0].shape)  # what is no classifier is said first
+    points, odd, usual = self._near_boundary(images)
+    outputs, half = self._run(points), len(odd)
+    early = self._run(np.concatenate([points[:half], odd])[::-1])[::-1]
+    late = self._run(np.concatenate([odd, points[half:]])[::-1])[::-1]  # both at other places, too
+    beside = np.concatenate([early[:half], late[half:]])
+    told = [
+      _judged(
+        self._compared(outputs, beside, usual),
+        f"the {self._called} of one image depend on the other images of its batch",
+        "give `apply` in evaluation mode, without batch statistics and dropout",
+      ),
+      self._repeats(points, usual),
+    ]
+    return [warning for warning in told if warning]
+
+  def _near_boundary(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(a batch of inputs close to where the answer changes, half a batch of odd ones, outputs for usual ones).
+
+    The first lie between noisy images. An answer shows there what a saturated output hides elsewhere.
+    """
+    one = np.stack([self._noisy(images[k * len(images) // _ROWS], k) for k in range(_ROWS)])
+    other = np.roll(one, 1, 0)[:, ::-1]  # upside down, as there may be one image only
+    column = lambda values: np.reshape(values, (-1, *[1] * (one.ndim - 1))).astype(np.float32)
+    between = lambda share: (1 - column(share)) * one + column(share) * other
+    usual, share = self._run(one), np.full(_ROWS, 0.5)
+    for halving in range(2, 2 + _HALVINGS):
+      same = self._run(between(share)).argmax(1) == usual.argmax(1)
+      share += np.where(same, 1, -1) / 2.0**halving
+    normal = np.random.default_rng(0).normal(size=one[: _ROWS // 2].shape).astype(np.float32)
+    return between(share), column([1, 1, 0, -1]) + column([3, 0, 2, 1]) * normal, usual
+
+  def _compared(self, one: np.ndarray, other: np.ndarray, usual: np.ndarray) -> tuple[float, int]:
+    """`agreement.compared`, where the outputs for usual inputs count for the size of outputs."""
+    one, other = (np.concatenate([outputs, usual]) for outputs in (one, other))
+    return agreement.compared(one, other, self._called == "logits")
+
+  def _repeats(self, batch: np.ndarray, usual: np.ndarray) -> str | None:
+    """Whether `apply` is one program, however often it is traced, or at least gives the same for a batch."""
+    started, rows = time.monotonic(), jax.ShapeDtypeStruct(batch.shape, np.float32)
+    seen, outputs, gap, clear = set(), self._run(batch), 0.0, 0
+    for number in range(_TRACES):
+      with jax.default_device(jax.local_devices()[0]) if number % 2 else contextlib.nullcontext():
+        # Of functions that `apply` compiles itself, JAX keeps one trace for each default device.
+        seen.add(constants.program(self._apply, self._variables, rows))
+        if len(seen) > 1:  # the same may be computed in another way
+          other = self._run(batch, self._compiled())
+          found = self._compared(outputs, other, usual)
+          gap, clear = max(gap, found[0]), max(clear, found[1])
+      if clear > 1 or (number > 1 and time.monotonic() - started > _SECONDS):
+        break
+    return _judged(
+      (gap, clear),
+      f"`apply` gives other {self._called} for the same images each time it is compiled",
+      "leave out random numbers of Python or NumPy, such as an augmentation, and what counts calls",
     )
-    if gap > _COUPLED or not same_finite:
-      raise InputError(
-        f"{told}, which voids the guarantee: give `apply` in evaluation mode, without batch statistics "
-        "and dropout"
-      )
-    return f"{told}: more than rounding explains" if gap > _ROUNDING else None
+
+  def _compiled(self) -> Any:
+    apply = self._apply
+    fresh = lambda variables, images: apply(variables, images)  # JAX knows functions that it has traced
+    return devices.jit(devices.keep_nan(fresh, jax.default_backend()), once=True)
 
   def logits(self, image: np.ndarray) -> NDArray[np.float64]:
     """float64[classes]: the logits of one noisy image, the same at each call: they tell classifiers apart."""
@@ -134,7 +176,7 @@ class Inspector:
     """The answers for some images, without noise and with one draw of it, and what is odd about them.
 
     Args:
-      images: as for `independence`, of one shape.
+      images: as for `soundness`.
       labels: int64[images]; without them the look finds less.
     """
     clean = self._answers([_pixels(image) for image in images])
@@ -155,15 +197,16 @@ class Inspector:
       found.append(np.where(np.isfinite(logits).all(1), logits.argmax(1), -1))
     return np.concatenate(found)
 
-  def _run(self, batch: np.ndarray) -> NDArray[np.float64]:
-    return np.asarray(self._logits(self._variables, jnp.asarray(batch)), np.float64)
+  def _run(self, batch: np.ndarray, program: Any = None) -> NDArray[np.float64]:
+    found = (program or self._logits)(self._variables, jnp.asarray(batch))
+    return np.asarray(found, np.float64)
 
 
 def different(one: Sequence[float], other: Sequence[float], same_program: bool) -> bool:
   """Whether logits of one input differ by more than rounding, which is larger across programs."""
   if len(one) != len(other):
     return True
-  gap, same_finite = _gap(np.array([one, other], np.float64))
+  gap, same_finite = agreement.gap(np.array([one, other], np.float64))
   return not same_finite or gap > (1e-3 if same_program else 5e-2)
 
 
@@ -171,13 +214,17 @@ def _pixels(image: np.ndarray) -> np.ndarray:
   return np.asarray(image, np.float32) / (255 if image.dtype == np.uint8 else 1)
 
 
-def _gap(found: np.ndarray) -> tuple[float, bool]:
-  """(largest difference of rows of logits relative to their size, whether the same of them are finite)."""
-  finite = np.isfinite(found)
-  size = max(np.abs(found[finite]).max(initial=0.0), 1e-30)
-  return float(np.ptp(np.where(finite.all(0), found, 0), axis=0).max() / size), bool(
-    (finite == finite[0]).all()
-  )
+def _judged(found: tuple[float, int], told: str, mend: str) -> str | None:
+  """A warning if outputs differ by more than rounding, as `agreement.compared` found.
+
+  Raises:
+    InputError: if those of two inputs clearly differ; a single answer may be a tie.
+  """
+  gap, clear = found
+  told += f" (by {100 * gap:.2g} % of their size)"
+  if clear > 1:
+    raise InputError(f"{told}, which voids the guarantee: {mend}")
+  return f"{told}: more than rounding explains" if gap > agreement.ROUNDING else None
 
 
 def _suspicions(look: Look, of: Inputs) -> list[str]:

@@ -179,10 +179,16 @@ def traced(apply: Apply, variables: Any, image_shape: tuple[int, ...]) -> Any:
   except InputError:  # of rsjax's own classifiers: it says what is wrong
     raise
   except Exception as error:
-    error.add_note(
-      f"raised by the classifier, called as apply(variables, float32{list(rows.shape)}) while JAX compiles it: "
+    asked = (
       "is it for images of this shape, and written with jax.numpy, not with NumPy, scikit-learn or PyTorch?"
     )
+    if isinstance(error, jax.errors.TracerArrayConversionError):
+      asked = (
+        "NumPy and what uses it, such as scikit-learn, cannot compute with JAX's arrays: write apply with "
+        "jax.numpy (docs/frameworks.md has the lines for linear models and others)"
+      )
+    called = f"apply(variables, float32{list(rows.shape)})"
+    error.add_note(f"raised by the classifier, called as {called} while JAX compiles it: {asked}")
     raise
 
 

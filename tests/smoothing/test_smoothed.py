@@ -247,10 +247,85 @@ def nan_spreads(variables, x):
   return linear(variables, x) + jnp.where(x.max() > 2, jnp.nan, 0.0)
 
 
-@pytest.mark.parametrize("coupled", [drops_by_place, nan_spreads])
-def test_logits_that_depend_on_the_other_images_are_refused(linear_variables, coupled):
-  independent = Smoothed(linear, linear_variables, Gaussian(0.5))
-  assert independent.inspector.independence(IMAGE) is None
-  assert independent.inspector.independence((IMAGE / 255).astype(np.float32)) is None
-  with pytest.raises(InputError, match="depend on the other images of its batch"):
-    Smoothed(coupled, linear_variables, Gaussian(0.5)).inspector.independence(IMAGE)
+def statistics_of_the_batch(variables, x):
+  return linear(variables, (x - x.mean(0, keepdims=True)) / (x.std(0, keepdims=True) + 0.1))
+
+
+def hard(apply):
+  return lambda variables, x: jax.nn.one_hot(apply(variables, x).argmax(1), 2)
+
+
+def confident(apply, factor=30):
+  return lambda variables, x: jax.nn.softmax(factor * apply(variables, x))
+
+
+def with_a_masked_class(apply):
+  return lambda variables, x: jnp.pad(apply(variables, x), ((0, 0), (0, 1)), constant_values=-1e9)
+
+
+def in_bfloat16(variables, x):
+  return linear([jnp.asarray(v, jnp.bfloat16) for v in variables], x.astype(jnp.bfloat16))
+
+
+def with_a_fixed_key(variables, x):
+  return linear(variables, x + 0.1 * jax.random.normal(jax.random.key(0), (1, *x.shape[1:])))
+
+
+HIDING = [lambda apply: apply, confident, hard, with_a_masked_class]
+
+
+@pytest.mark.parametrize("hide", HIDING)
+@pytest.mark.parametrize("coupled", [drops_by_place, nan_spreads, statistics_of_the_batch])
+def test_logits_that_depend_on_the_other_images_are_refused(linear_variables, images, coupled, hide):
+  """Also where probabilities are saturated, where only answers are given, and beside a large number."""
+  if hide is hard and coupled is not statistics_of_the_batch:
+    return  # such answers hardly change
+  for some in (images, images[:1], (images[:1] / 255).astype(np.float32)):
+    with pytest.raises(InputError, match="depend on the other images of its batch"):
+      Smoothed(hide(coupled), linear_variables, Gaussian(0.5)).inspector.soundness(some)
+
+
+@pytest.mark.parametrize("hide", HIDING)
+@pytest.mark.parametrize("honest", [linear, in_bfloat16, with_a_fixed_key, jax.jit(linear)])
+def test_classifiers_of_each_image_by_itself_are_not_refused(linear_variables, images, honest, hide):
+  for some in (images, images[:1]):
+    assert Smoothed(hide(honest), linear_variables, Gaussian(0.5)).inspector.soundness(some) == []
+
+
+def test_a_constant_and_an_ensemble_that_votes_are_not_refused(linear_variables, images):
+  members = [hard(apply) for apply in (linear, in_bfloat16, with_a_fixed_key)]
+  for apply in (lambda v, x: sum(member(v, x) for member in members), lambda v, x: 0 * linear(v, x)):
+    assert Smoothed(apply, linear_variables, Gaussian(0.5)).inspector.soundness(images) == []
+
+
+def drawn(rng):
+  """Functions that draw numbers in Python when they are traced."""
+
+  def augmented(variables, x):
+    return linear(variables, jnp.roll(x, rng.integers(4), 1)) * rng.uniform(0.7, 1.3)
+
+  def fixed_noise(variables, x):
+    return linear(variables, x + 0.3 * rng.normal(size=(1, *x.shape[1:])).astype(np.float32))
+
+  def one_member(variables, x):
+    return linear(variables, x) * (1, -1)[rng.integers(2)]
+
+  compiled = jax.jit(augmented)  # JAX keeps its trace
+  return [augmented, fixed_noise, one_member, compiled, lambda v, x: compiled(v, x), hard(fixed_noise)]
+
+
+@pytest.mark.parametrize("kind", range(6))
+def test_numbers_that_python_draws_in_apply_are_refused(linear_variables, images, kind):
+  """They are frozen when a program is compiled, so each number of rows has a classifier of its own."""
+  apply = drawn(np.random.default_rng(0))[kind]
+  for _ in range(2):
+    with pytest.raises(
+      InputError, match=r"other logits for the same images each time.*leave out random numbers"
+    ):
+      Smoothed(apply, linear_variables, Gaussian(0.5)).inspector.soundness(images)
+
+
+def test_a_function_that_is_traced_in_two_ways_but_gives_the_same_is_not_refused(linear_variables, images):
+  rng = np.random.default_rng(0)
+  apply = lambda v, x: linear(v, x) if rng.integers(2) else linear(v, x) + np.float32(rng.integers(9)) * 0
+  assert Smoothed(apply, linear_variables, Gaussian(0.5)).inspector.soundness(images) == []
