@@ -72,9 +72,10 @@ def plot(
     if path.suffix.removeprefix(".").lower() not in FigureCanvasAgg.filetypes:
       raise InputError(f"{path} must end in .png, .pdf or .svg, which says what to write")
   files = as_results(files)
-  check_norms(files)
   for f in files:
     statistics.check_rows(f)
+    statistics.check_radii(f)
+  check_norms(files)
   names = [_drawable(_with_chance(name, f)) for name, f in zip(labels(files, names), files)]
   values = [facts(f)[panels] for f in files] if panels else [None] * len(files)
   shown = sorted(set(values), key=lambda v: (v is None, v))

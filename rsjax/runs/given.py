@@ -214,17 +214,25 @@ def check_below(labels: NDArray[np.int64] | None, classes: int) -> None:
 
 
 def chosen(count: int, indices: Iterable[int] | None) -> list[int]:
-  """The indices as a list; refuses an index that is not one of the images, or is repeated."""
+  """The indices as a list; refuses none at all, and an index that is not one of the images, or is repeated."""
+  if isinstance(indices, slice):
+    start, stop, step = indices.indices(count)
+    mend = f"range({start}, {stop})" if step == 1 else f"range({start}, {stop}, {step})"
+    raise InputError(f"indices must be a sequence of integers, got {indices!r}: give {mend}")
   if indices is not None and not isinstance(indices, Iterable):
     raise InputError(f"indices must be a sequence of integers, got {indices!r}: give [{indices!r}]")
   if indices is not None:
     indices = list(indices)
     if any(isinstance(i, bool | np.bool_) for i in indices):
       raise InputError("indices must be positions, not true or false: give np.flatnonzero(mask)")
+    if not indices:
+      raise InputError("indices hold no position: leave out `indices` for all images, or give some")
   try:
     positions = list(range(count)) if indices is None else [operator.index(i) for i in indices]
   except TypeError as error:
-    raise InputError(f"indices must be integers: {error}") from error
+    odd = next(i for i in indices if not hasattr(i, "__index__"))  # type: ignore[union-attr]
+    mend = "give np.asarray(indices).astype(int), if they are whole numbers"
+    raise InputError(f"indices must be integers, got {odd!s}: {mend}") from error
   outside = [i for i in positions if not 0 <= i < min(count, WORD)]
   if outside:
     raise InputError(f"indices must be positions of the {count} images, from 0 on, got {outside[0]}")

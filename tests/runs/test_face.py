@@ -153,8 +153,10 @@ def test_results_are_taken_in_either_form_and_a_radius_alone(g, images, tmp_path
   assert found.table(0.25) == found.table([0.25])
   with pytest.raises(KeyError, match="no column 0, only idx"):
     found[0]
-  with pytest.raises(rsjax.InputError, match="CERTIFY"):
-    g.predict(images, LABELS, progress=False).table()
+  predicted = g.predict(images, LABELS, progress=False)
+  for use in (predicted.table, predicted.plot, lambda: analysis.plot([predicted.results])):
+    with pytest.raises(rsjax.InputError, match="is from PREDICT, which certifies no radius"):
+      use()
   found.save(tmp_path / "r.tsv")
   (tmp_path / "r.tsv.json").unlink()
   with pytest.warns(rsjax.errors.ResultWarning, match="no manifest"):
@@ -283,6 +285,10 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
     (dict(labels=np.eye(6, dtype=int)), r"got int64\[6, 6\]: give labels.argmax\(1\)"),
     (dict(labels=[0, 1, 0, -5, 0, 1]), "labels must be 0 or more, got -5"),
     (dict(indices=[0.5]), "indices must be integers"),
+    (dict(indices=np.array([0.0, 1.0])), r"indices must be integers, got 0.0: give .*\.astype\(int\)"),
+    (dict(indices=slice(0, 2)), r"got slice\(0, 2, None\): give range\(0, 2\)"),
+    (dict(indices=slice(None, -1, 3)), r": give range\(0, 5, 3\)"),
+    (dict(indices=[]), "indices hold no position: leave out `indices` for all images"),
     (dict(indices=3), r"a sequence of integers, got 3: give \[3\]"),
     (dict(images=None), "images must be a sequence"),
     (dict(images=data.load("digits", "test")), r"got Dataset: give its \.images, and its \.labels"),
@@ -341,7 +347,7 @@ def test_a_classifier_whose_rows_are_coupled_is_refused(apply, linear_variables,
 
 def test_a_small_coupling_is_warned_of_and_none_is_not(g, linear_variables, images):
   def slight(variables, x):
-    return linear(variables, x + 1e-3 * jnp.roll(x, 1, 0))
+    return linear(variables, x + 2e-4 * jnp.roll(x, 1, 0))
 
   with pytest.warns(UserWarning, match="more than rounding explains"):
     rsjax.smooth(slight, linear_variables, sigma=0.25).certify(images, n=100, progress=False)
@@ -660,6 +666,13 @@ def test_what_apply_raises_keeps_its_traceback(linear_variables, images):
     rsjax.smooth(broken, linear_variables, sigma=0.25).certify(images, n=100, progress=False)
   assert raised.traceback[-1].name == "broken"
   assert any("called as apply(variables, float32[2, 4, 4, 1])" in note for note in raised.value.__notes__)
+
+
+def test_an_apply_of_numpy_is_sent_to_jax_numpy(linear_variables, images):
+  apply = lambda variables, x: np.asarray(linear(variables, np.asarray(x)))
+  with pytest.raises(jax.errors.TracerArrayConversionError) as raised:
+    rsjax.smooth(apply, linear_variables, sigma=0.25).certify(images, n=100, progress=False)
+  assert any("write apply with jax.numpy (docs/frameworks.md has" in note for note in raised.value.__notes__)
 
 
 def test_pandas_missing_is_said_with_the_command_that_mends_it(g, images, monkeypatch):
