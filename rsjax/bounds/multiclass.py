@@ -129,7 +129,7 @@ def check_bound(bound: str) -> None:
 def check_multiclass_noise(noise: Noise) -> None:
   """Raises InputError unless `noise` is one whose multi-class radius is known."""
   if type(noise) not in _RADII:
-    raise InputError(f"the multi-class radius is known of Gaussian noise, not of {noise!r}")
+    raise InputError(f"the multi-class radius is proved for Gaussian and grid noise only, not for {noise!r}")
 
 
 def bound_settings(bound: BoundKind) -> dict[str, Any]:

@@ -184,7 +184,7 @@ class Tolerance:
   def check(self, plan: Plan, noise: Noise, bound: BoundKind = ONE_SIDED) -> None:
     bounds.check_noise(noise)
     if noise.norm != "l2":
-      raise InputError(f"the tolerance is known of Gaussian noise, not of {noise.name} noise: give radii")
+      raise InputError(f"tolerance is for Gaussian and grid noise only, not for {noise.name} noise: give radii")
 
   def stops(
     self, look: int, votes: ArrayLike, plan: Plan, noise: Noise, other: ArrayLike | None = None

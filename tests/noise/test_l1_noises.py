@@ -125,9 +125,9 @@ def test_its_file_names_its_norm_and_its_numbers(noise, linear_variables, images
 @pytest.mark.parametrize("noise", NOISES)
 def test_what_is_known_of_gaussian_noise_only_is_refused(noise, linear_variables, images):
   g = rsjax.smooth(linear, linear_variables, noise=noise)
-  with pytest.raises(InputError, match="known of Gaussian noise"):
+  with pytest.raises(InputError, match="proved for Gaussian and grid noise only"):
     g.certify(images, bound="multi", progress=False)
-  with pytest.raises(InputError, match="known of Gaussian noise"):
+  with pytest.raises(InputError, match="tolerance is for Gaussian and grid noise only"):
     g.certify(images, tolerance=0.05, progress=False)
   with pytest.raises(InputError, match="sigma must be a number > 0"):
     rsjax.smooth(linear, linear_variables, noise=type(noise)(0.0))
