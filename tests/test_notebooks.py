@@ -285,9 +285,15 @@ def test_abstentions_and_another_sigma_are_right_in_the_theorems_cells(theorem, 
     assert float(line.split()[-2]) == pytest.approx(names["p_at"](selected, [(x, y)])[0], abs=1e-3)
     assert float(line.split()[-1]) >= 0
 
-  ran_with = names["SIGMA"], names["variables"]
-  for now in ((0.2, ran_with[1]), (ran_with[0], list(ran_with[1]))):  # another sigma, another network
-    names["SIGMA"], names["variables"] = now
+  ran_with = names["SIGMA"], names["variables"], names["apply"]
+  sigma, network, function = ran_with
+  others = (
+    (0.2, network, function),
+    (sigma, list(network), function),
+    (sigma, network, lambda v, x: function(v, -x)),
+  )
+  for now in others:  # another sigma, another network, another function of it
+    names["SIGMA"], names["variables"], names["apply"] = now
     names["grid_of"] = ran_with
     for part in (certifies, compares):
       with pytest.raises(AssertionError, match="since the cell under 'What noise makes of it: g' ran: run it"):
