@@ -56,7 +56,7 @@ def _first_look(job: Job, first: NDArray[Any]) -> Iterator[str]:
   places = np.linspace(0, len(job.indices) - 1, min(_LOOKS, len(job.indices))).astype(int)
   some = [job.indices[place] for place in places]
   images = [job.smoothed.checked((i, job.images[i]), first)[1] for i in some]
-  yield from job.smoothed.inspector.soundness(images)
+  yield from job.smoothed.inspector.soundness(images, pure=job.settings is not None)
   if job.settings is None:  # data sets by name have notes of their own
     yield from given.odd_inputs(job.smoothed, images)
     if job.labels is not None and (told := few_classes(job.labels[job.indices], job.num_classes)):

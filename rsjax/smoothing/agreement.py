@@ -7,6 +7,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from rsjax.smoothing.scale import sizes
+
 ROUNDING, CLEAR = 1e-4, 1e-2  # of the outputs' size: what may differ unsaid, and what is refused
 _LEAST = 1e-4  # a probability, below which 1 - p may be rounding
 
@@ -38,7 +40,5 @@ def compared(one: NDArray[np.float64], other: NDArray[np.float64], logits: bool 
 def gap(found: np.ndarray) -> tuple[float, bool]:
   """(largest difference of rows of logits relative to their size, whether the same of them are finite)."""
   finite = np.isfinite(found)
-  size = max(np.abs(found[finite]).max(initial=0.0), 1e-30)
-  return float(np.ptp(np.where(finite.all(0), found, 0), axis=0).max() / size), bool(
-    (finite == finite[0]).all()
-  )
+  differences = np.ptp(np.where(finite.all(0), found, 0), axis=0)
+  return float((differences / sizes(found)).max()), bool((finite == finite[0]).all())

@@ -89,12 +89,13 @@ class Inspector:
     self._apply, self._inputs = smoothed.apply, smoothed.inputs
     self._logits = self._compiled()
 
-  def soundness(self, images: Sequence[np.ndarray]) -> list[str]:
+  def soundness(self, images: Sequence[np.ndarray], pure: bool = False) -> list[str]:
     """Whether `apply` answers for each image by itself, and the same whenever it is compiled; else warnings.
 
     Args:
       images: one or more of uint8[h, w, c], or float32[h, w, c] in [0, 1], or other arrays where inputs are
         arrays, of one shape. A few are used; different ones show more.
+      pure: whether `apply` is known to be one program, as rsjax's own are; tracing it again takes seconds.
 
     Raises:
       InputError: if it clearly does not, which voids the guarantee: batch statistics or dropout are on, or it
@@ -112,7 +113,7 @@ class Inspector:
         f"the {self._called} of one image depend on the other images of its batch",
         "give `apply` in evaluation mode, without batch statistics and dropout",
       ),
-      self._repeats(points, usual),
+      None if pure else self._repeats(points, usual),
     ]
     return [warning for warning in told if warning]
 

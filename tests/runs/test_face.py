@@ -232,8 +232,11 @@ def test_without_labels_there_are_radii_and_no_accuracy(g, images, tmp_path):
   assert len(analysis.as_predictions(found.results)) == 6
   with pytest.raises(rsjax.InputError, match="labels"):
     g.certify(images, n=500, file=tmp_path / "y", progress=False)
-  for nothing in (dict(images=images[:0], labels=LABELS[:0]), dict(images=images, labels=LABELS, indices=[])):
-    with pytest.raises(rsjax.InputError, match="a result file needs at least one image"):
+  for nothing, said in (
+    (dict(images=images[:0], labels=LABELS[:0]), "a result file needs at least one image"),
+    (dict(images=images, labels=LABELS, indices=[]), "indices hold no position"),
+  ):
+    with pytest.raises(rsjax.InputError, match=said):
       g.certify(**nothing, n=500, file=tmp_path / "y", progress=False)
   assert list(tmp_path.iterdir()) == []
   with pytest.raises(rsjax.InputError, match="no radius"):

@@ -11,7 +11,7 @@ from scipy import optimize, stats
 from rsjax.errors import InputError
 from rsjax.noise import Gaussian
 from rsjax.procedures import ABSTAIN, Certify, Predict
-from rsjax.smoothing import Execution, Smoothed
+from rsjax.smoothing import Execution, Smoothed, inspection
 
 IMAGE = (np.arange(16, dtype=np.uint8) * 16).reshape(4, 4, 1)
 
@@ -329,3 +329,11 @@ def test_a_function_that_is_traced_in_two_ways_but_gives_the_same_is_not_refused
   rng = np.random.default_rng(0)
   apply = lambda v, x: linear(v, x) if rng.integers(2) else linear(v, x) + np.float32(rng.integers(9)) * 0
   assert Smoothed(apply, linear_variables, Gaussian(0.5)).inspector.soundness(images) == []
+
+
+def test_a_masked_class_does_not_hide_that_logits_differ():
+  """A file is not continued by another classifier, whose other logits differ."""
+  assert inspection.different([1.0, 2.0, -1e9], [1.5, 2.0, -1e9], same_program=True)
+  assert not inspection.different([1.0, 2.0, -1e9], [1.0, 2.000001, -1e9], same_program=True)
+  assert not inspection.different([0.0, 0.0, 1.0], [0.0, 0.0, 1.0], same_program=True)
+  assert inspection.different([-1e9, 2.0, 1.0], [2.0, -1e9, 1.0], same_program=False)
