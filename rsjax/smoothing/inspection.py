@@ -87,7 +87,7 @@ class Inspector:
     perturb = functools.partial(perturb_for_training, smoothed.noise)
     self._perturb = devices.jit(perturb, once=True) if is_exact(smoothed.noise) else perturb
     self._apply, self._inputs = smoothed.apply, smoothed.inputs
-    self._logits = self._compiled()
+    self._logits, self._is_one_program = self._compiled(), False  # not known yet
 
   def soundness(self, images: Sequence[np.ndarray], pure: bool = False) -> list[str]:
     """Whether `apply` answers for each image by itself, and the same whenever it is compiled; else warnings.
@@ -113,8 +113,10 @@ class Inspector:
         f"the {self._called} of one image depend on the other images of its batch",
         "give `apply` in evaluation mode, without batch statistics and dropout",
       ),
-      None if pure else self._repeats(points, usual),
     ]
+    if not (pure or self._is_one_program):
+      told.append(self._repeats(points, usual))
+      self._is_one_program = told[-1] is None
     return [warning for warning in told if warning]
 
   def _near_boundary(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -337,3 +337,19 @@ def test_a_masked_class_does_not_hide_that_logits_differ():
   assert not inspection.different([1.0, 2.0, -1e9], [1.0, 2.000001, -1e9], same_program=True)
   assert not inspection.different([0.0, 0.0, 1.0], [0.0, 0.0, 1.0], same_program=True)
   assert inspection.different([-1e9, 2.0, 1.0], [2.0, -1e9, 1.0], same_program=False)
+
+
+def test_a_classifier_is_traced_again_and_again_only_once(linear_variables):
+  """Tracing a large network takes seconds, and users certify image by image."""
+  traced = []
+
+  def apply(variables, x):
+    traced.append(x)
+    return linear(variables, x)
+
+  inspector = Smoothed(apply, linear_variables, Gaussian(0.25)).inspector
+  images, counts = [np.full((4, 4, 1), 99, np.uint8)], []
+  for _ in range(3):
+    assert inspector.soundness(images) == []
+    counts.append(len(traced))
+  assert counts[0] > 3 and counts[2] - counts[0] <= 2
