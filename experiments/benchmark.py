@@ -444,7 +444,8 @@ def main(argv=None):
   )
   parser.add_argument(
     "--torch-modes", nargs="+", choices=MODES, metavar="MODE",
-    help=f"of PyTorch, to try for its best CERTIFY; compiling may take minutes (default: {', '.join(MODES)})",
+    help="of PyTorch, to try for its best CERTIFY and training step; compiling may take minutes (default: "
+    f"{', '.join(MODES)})",
   )  # fmt: skip
   parser.add_argument("--no-onednn", action="store_true", help="as of `rsjax certify`")
   parser.add_argument("--rows", type=int, help="noisy images a step (default: as --batch auto chooses)")
@@ -505,8 +506,9 @@ def parts(args, record, peer):
     yield from certifying(args, record, peer, archs, budget, repeats)
   if training:
     record["training"] = {}
+    modes = [mode for mode in benchmark_training.MODES if mode in (args.torch_modes or MODES)]
     for arch in archs:
-      record["training"][arch] = benchmark_training.steps(arch, dtype, budget, repeats, peer)
+      record["training"][arch] = benchmark_training.steps(arch, dtype, budget, repeats, peer, modes)
       yield
   if training or args.objectives is not None:
     names, rows = args.objectives or list(OBJECTIVES), args.objective_rows or (32 if ON_CPU else 512)

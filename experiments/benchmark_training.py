@@ -19,6 +19,7 @@ MEASURED = {  # seconds per epoch over those of gaussian, ResNet-110, in the log
   "gaussian": 1.0, "stability": 1.9, "consistency": 2.0, "smoothmix": 8.5, "macer": 13.9, "catrs": 16.3,
   "smoothadv": 26.6,
 }  # fmt: skip
+MODES = ("eager", "compiled")  # of PyTorch's step
 ALIKE = 1e-3  # the relative difference of the two frameworks' losses, at most
 
 
@@ -90,15 +91,15 @@ def in_turns(lines, budget, repeats):
   return found, failed
 
 
-def steps(arch, dtype, budget, repeats, peer):
-  """The step of `gaussian` beside PyTorch's eager and compiled: images/s, and the ratio to the better one."""
+def steps(arch, dtype, budget, repeats, peer, modes=MODES):
+  """The step of `gaussian` beside PyTorch's in some modes: images/s, and the ratio to the best one."""
   on_cpu, photos = jax.default_backend() == "cpu", arch == "resnet50"
   batch = (16 if photos else 128) if on_cpu else (256 if photos else 400)
   problem = Problem(arch, dtype, 256 if photos else 4096)
   lines = {("rsjax",): problem.ours(training.Gaussian(noise_sd=SIGMA), batch)}
   if peer is not None:
     arrays = problem.hand_to(peer)
-    for mode in ("eager", "compiled"):
+    for mode in modes:
       name = f"PyTorch, {mode}"
       peer.ask(
         "training",
