@@ -117,8 +117,8 @@ def load(paths: str | pathlib.Path | Sequence[str | pathlib.Path]) -> Loaded:
 
 def _same_weights(one: Any, other: Any) -> bool:
   """Whether two trees of one architecture hold the same arrays."""
-  pairs = zip(*map(jax.tree_util.tree_leaves_with_path, (one, other)), strict=True)
-  return all(place == its_place and np.array_equal(a, b) for (place, a), (its_place, b) in pairs)
+  ours, theirs = (dict(jax.tree_util.tree_leaves_with_path(tree)) for tree in (one, other))
+  return ours.keys() == theirs.keys() and all(np.array_equal(ours[place], theirs[place]) for place in ours)
 
 
 def _check_pair(path: Any, one: Classifier, other_path: Any, other: Classifier) -> None:
