@@ -24,7 +24,7 @@ from rsjax import devices
 from rsjax.classifiers import torch_given as given
 from rsjax.classifiers.classifier import some
 from rsjax.errors import InputError
-from rsjax.smoothing import scale
+from rsjax.smoothing import agreement
 from rsjax.smoothing.inputs import check_shape
 from rsjax.smoothing.votes import Apply
 
@@ -83,7 +83,7 @@ def from_torch(
     _trace(apply, variables, x, place)
   with jax.default_matmul_precision("highest"):
     found = np.asarray(devices.jit(apply, once=True)(variables, x))
-  gap = (np.abs(found - wanted) / scale.sizes(wanted)).max()
+  gap = (np.abs(found - wanted) / agreement.sizes(wanted)).max()
   if not gap <= _AGREE[dtype]:
     raise InputError(
       f"the module's logits on JAX differ from PyTorch's by {float(f'{100 * gap:.2g}'):g} % of their "

@@ -156,7 +156,7 @@ class Inspector:
         break
     return _judged(
       (gap, clear),
-      f"`apply` gives other {self._called} for the same images each time it is compiled",
+      f"`apply` gives different {self._called} for the same images each time it is compiled",
       "leave out random numbers of Python or NumPy, such as an augmentation, and what counts calls",
     )
 

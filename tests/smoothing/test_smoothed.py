@@ -320,7 +320,7 @@ def test_numbers_that_python_draws_in_apply_are_refused(linear_variables, images
   apply = drawn(np.random.default_rng(0))[kind]
   for _ in range(2):
     with pytest.raises(
-      InputError, match=r"other logits for the same images each time.*leave out random numbers"
+      InputError, match=r"different logits for the same images each time.*leave out random numbers"
     ):
       Smoothed(apply, linear_variables, Gaussian(0.5)).inspector.soundness(images)
 
