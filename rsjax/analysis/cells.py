@@ -27,10 +27,10 @@ def radius(row: dict[str, Any], value: float | None) -> str:
   return "?" if value is None else f"{value:.{_places(row)}f}"
 
 
-def acr(row: dict[str, Any]) -> str:
-  """The ACR of a row; it is a lower bound if images stopped at grid radii."""
+def acr(row: dict[str, Any], at_least: str = "") -> str:
+  """The ACR of a row, after `at_least` if it is a lower bound, because images stopped at grid radii."""
   value = bounds.round_down(row["ACR"], _places(row)) if row["ACR_is_lower_bound"] else row["ACR"]
-  return radius(row, float(value))
+  return f"{at_least if row['ACR_is_lower_bound'] else ''}{radius(row, float(value))}"
 
 
 def radii(rows: list[dict[str, Any]]) -> list[str]:

@@ -114,8 +114,7 @@ def text(rows: list[dict[str, Any]], intervals: bool = True, *, with_caption: bo
   for row in rows:
     show = partial(cells.accuracy, row)
     tail = [f"{row['abstained']:.2f}", *[cells.draws(row)] * drawn, str(row["images"])]
-    acr = f"{'>=' * row['ACR_is_lower_bound']}{cells.acr(row)}"
-    lines.append((row["name"], [*map(show, row["certified_accuracy"]), acr, *tail]))
+    lines.append((row["name"], [*map(show, row["certified_accuracy"]), cells.acr(row, ">="), *tail]))
     if intervals:
       for end, word in enumerate(("from", "to")):
         ends = [show(pair[end]) for pair in row["interval"]]
@@ -259,7 +258,7 @@ def marked(
 ) -> list[list[str]]:
   """Text of each row's accuracies and ACR; the best of several in a column, as shown, is marked.
 
-  Nothing is marked if the rows are of different images, and no ACR if one is a lower bound, as "at least" says.
+  Nothing is marked if the rows are of different images, and no ACR if one of them is a lower bound.
 
   Args:
     rows: from `summarize`.
@@ -269,14 +268,14 @@ def marked(
     at_least: before an ACR that is a lower bound.
   """
   show = show or cells.accuracy
-  texts = [[*(show(row, v) for v in row["certified_accuracy"]), cells.acr(row)] for row in rows]
-  best = [max(map(float, column)) for column in zip(*texts)]
-  best[-1] = 0 if any(row["ACR_is_lower_bound"] for row in rows) else best[-1]
+  texts = [[*(show(row, v) for v in row["certified_accuracy"]), cells.acr(row, at_least)] for row in rows]
+  certain = len(texts[0]) - any(row["ACR_is_lower_bound"] for row in rows)
+  best = [max(map(float, column)) for column in zip(*(line[:certain] for line in texts))]
   lines = []
   for row, line in zip(rows, texts):
     compared = len(rows) > 1 and row["same_images"]
     marked = [mark(v) if compared and float(v) == b > 0 else v for v, b in zip(line, best)]
-    marked[-1] = f"{at_least * row['ACR_is_lower_bound']}{marked[-1]}"
+    marked += line[certain:]
     if with_interval:
       ends = [[show(row, end) for end in pair] for pair in row["interval"]]
       ends.append([cells.radius(row, end) for end in row["ACR_interval"]])

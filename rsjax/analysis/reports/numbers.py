@@ -37,7 +37,7 @@ def radius(value: float, norm: str) -> str:
 
 def acr(row: dict[str, Any]) -> str:
   """The ACR of a row of `tables.summarize`, as in tables; a lower bound is rounded down, and marked as one."""
-  return f"{'>= ' if row['ACR_is_lower_bound'] else ''}{cells.acr(row)}"
+  return cells.acr(row, ">= ")
 
 
 def histogram(f: Results) -> dict[str, Any] | None:
