@@ -8,6 +8,7 @@ of many more draws.
 import numpy as np
 
 from rsjax.analysis.deciding import leading_classes
+from rsjax.analysis.labels import facts
 from rsjax.analysis.statistics import check_rows
 from rsjax.errors import InputError
 from rsjax.noise import parameter_names
@@ -40,7 +41,7 @@ def agreement(results: Results, reference: Results) -> dict[str, float]:
       continue  # a digest is of one split, whatever it is called
     if None not in (ours, theirs) and ours != theirs:
       raise InputError(f"{reference.path} has another {name} than {results.path}: {theirs}, not {ours}")
-  ours, theirs = (f.manifest["about"].get("checkpoint", {}).get("noise_sd") for f in (results, reference))
+  ours, theirs = (facts(f)["noise"] for f in (results, reference))
   if None not in (ours, theirs) and ours != theirs:
     raise InputError(
       f"{reference.path} has another training noise than {results.path}, so it is of another network: "

@@ -4,26 +4,27 @@
 []
 """
 
+import numpy as np
+
 from rsjax.analysis.spacing import looks_cut, order_and_gaps
 from rsjax.analysis.statistics import counted
 from rsjax.results import Results, plural
 
 
-def of_foreign(results: Results, radius: float | None = None, rule: str = "open") -> list[str]:
+def of_foreign(results: Results, radius: float, rule: str = "open") -> list[str]:
   """One sentence each; [] for a file with a manifest, which `contradictions` is for.
 
   Args:
     results: a file.
-    radius, rule: with a radius, also rows that count there and have radius 0.
+    radius, rule: those of a claim, for which rows of radius 0 may count.
   """
   if results.expected is not None:
     return []
   found = [*results.manifest["about"].get("doubts", ()), *of_images(results)]
-  if radius is not None:
-    unproved = counted(results, radius, rule) & (results.columns["radius"] == 0)
-    if unproved.any():
-      rows = plural(int(unproved.sum()), "row that counts has", "rows that count have")
-      found.append(f"{rows} radius 0, which proves nothing")
+  unproved = counted(results, radius, rule) & (results.columns["radius"] == 0)
+  if unproved.any():
+    rows = plural(int(unproved.sum()), "row that counts has", "rows that count have")
+    found.append(f"{rows} radius 0, which proves nothing")
   return found
 
 
@@ -31,4 +32,4 @@ def of_images(results: Results) -> list[str]:
   """What the images of a file without a manifest suggest: gaps, a late start, an early end."""
   if results.expected is not None:
     return []
-  return [*order_and_gaps(results.columns["idx"]), *(cut for cut in looks_cut([results]) if cut)]
+  return [*order_and_gaps(np.sort(results.columns["idx"])), *(cut for cut in looks_cut([results]) if cut)]

@@ -1,4 +1,4 @@
-"""Which images a file holds: their order, gaps between them, and whether they seem to end early."""
+"""Which images a file holds: their order and gaps, and whether they seem to begin late or end early."""
 
 import pathlib
 from collections.abc import Iterator, Sequence

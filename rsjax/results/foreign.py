@@ -12,8 +12,7 @@ import numpy as np
 
 from rsjax import bounds
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian
-from rsjax.noise.gaussian import grey_levels
+from rsjax.noise import Gaussian, grey_levels
 from rsjax.results.manifest import manifest_path
 from rsjax.results.reading import Results, column, read, read_rows
 from rsjax.results.rows import CERTIFY_COLUMNS, PREDICT_COLUMNS
@@ -140,7 +139,7 @@ def _of_unproved(columns: dict[str, np.ndarray], others: list[str]) -> Iterator[
       f"its columns {', '.join(name or '(no name)' for name in others)} are not read: if they hold another "
       "sigma or alpha, or numbers of draws that depend on the image, the radii may not allow for that"
     )
-  if norms := [name for name in others if re.search(r"norm|l1|l2|linf", name, re.IGNORECASE)]:
+  if norms := [name for name in others if re.search(r"norm|(^|_)l(1|2|inf)", name, re.IGNORECASE)]:
     yield f"its column {norms[0]} may say another norm: its radii are shown as l2 radii in pixels of [0, 1]"
   unproved = (columns.get("radius", np.ones(1)) == 0) & (columns["predict"] >= 0)
   if unproved.any():
