@@ -79,10 +79,10 @@ def unit(results: Results) -> str:
 def check_norms(files: Sequence[Results]) -> None:
   """Raises InputError if the radii of files are in different norms or units: they are not to be compared."""
   if len({unit(f) for f in files}) > 1:
-    raise InputError("radii of images and of other arrays cannot be in one table: give files of one kind")
+    raise InputError("radii of images and of other arrays cannot be compared: give files of one kind")
   norms = sorted({facts(f)["norm"] for f in files})
   if len(norms) > 1:
-    raise InputError(f"radii in {' and '.join(norms)} cannot be in one table: give files of one norm")
+    raise InputError(f"radii in {' and '.join(norms)} cannot be compared: give files of one norm")
 
 
 def _selection(settings: dict[str, Any]) -> str | None:

@@ -34,6 +34,10 @@ _ASSUMED = {
   "wide_resnet": "ReLU, batch norms with eps 1e-5 before the convolutions, strides in the first of a block",
   "vit": "exact GELU, layer norms with eps 1e-6 before attention and MLP",
 }  # of networks, what their tensors do not show
+_NO_STATISTICS = (
+  "; an average of the parameters alone has no statistics of batch norms: load it into the network, "
+  "recompute them (torch.optim.swa_utils.update_bn) or take the network's own, and save that state_dict"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,7 +266,11 @@ def _check_shapes(path, own, rest, arch, num_classes, image_shape):
   wrong = torch_tensors.differences({name: tuple(tensor.shape) for name, tensor in own.items()}, wanted)
   wrong += [f"left over {name}" for name in rest if not normalization.is_one(name)]
   if wrong:
-    raise InputError(f"{path} does not fit {arch} with {num_classes} classes: {some(wrong, 8)}")
+    statistics = all(re.fullmatch(r"missing \S+\.running_(mean|var)", w) for w in wrong)
+    raise InputError(
+      f"{path} does not fit {arch} with {num_classes} classes: {some(wrong, 3 if statistics else 8)}"
+      + (_NO_STATISTICS if statistics else "")
+    )
 
 
 def _variables_shapes(arch, num_classes, image_shape):

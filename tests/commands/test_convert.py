@@ -333,6 +333,17 @@ def test_which_of_several_networks_must_be_said(file, keys, tmp_path, capsys):
   assert "no network under the key 'ema9'" in capsys.readouterr().err
 
 
+def test_an_average_of_the_parameters_alone_is_refused_with_its_mend(tmp_path, capsys):
+  state, average = averaged()
+  kept = {name: tensor for name, tensor in average.items() if "running" not in name and "num_" not in name}
+  torch.save({"state_dict": state, "ema": kept}, tmp_path / "c")
+  argv = [str(tmp_path / "c"), str(tmp_path / "out"), "--normalization", "none", "--key", "ema"]
+  assert convert.main(argv) == 2
+  said = capsys.readouterr().err
+  assert "missing bn1.running_mean" in said and "update_bn" in said
+  assert not (tmp_path / "out").exists()
+
+
 def test_copies_that_are_the_same_counters_and_wrappers_are_no_question(tmp_path, capsys):
   state, _ = averaged()
   swa = prefixed(state, "module.") | {"n_averaged": torch.tensor(5)}

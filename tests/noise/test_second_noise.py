@@ -80,7 +80,7 @@ def test_it_is_analysed_again_and_shown_in_its_norm(file, tmp_path):
 
 def test_it_is_not_put_beside_gaussian_radii(file):
   other = results.read(DIGITS[0])
-  with pytest.raises(InputError, match="radii in l1 and l2 cannot be in one table"):
+  with pytest.raises(InputError, match="radii in l1 and l2 cannot be compared"):
     analysis.summarize([file, other], [0.0])
   with pytest.raises(InputError, match="another noise"):
     analysis.agreement(other, file)

@@ -80,7 +80,7 @@ def test_arrays_and_images_are_not_in_one_table(g, images, linear_variables):
   pictures = rsjax.smooth(linear, linear_variables, sigma=0.25).certify(
     images, LABELS[[0] * 6], n=100, progress=False
   )
-  with pytest.raises(rsjax.InputError, match="images and of other arrays cannot be in one table"):
+  with pytest.raises(rsjax.InputError, match="images and of other arrays cannot be compared"):
     analysis.table([arrays, pictures], [0.0])
 
 
