@@ -122,7 +122,7 @@ def _body(args: argparse.Namespace) -> int:
     gaps.refuse_predictions(attacks)
     _predict(files, args, left_out)
     return 0
-  return _certify(files, args, left_out, gaps.Gaps(files, attacks), odd)
+  return _certify(files, args, left_out, gaps.Gaps(files, attacks, args.out), odd)
 
 
 def _with_rows(files, args):

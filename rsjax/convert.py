@@ -118,6 +118,7 @@ def _body(args: argparse.Namespace) -> None:
   chosen = given or file.normalization
   if args.noise_sd is None and file.noise_sd is not None:
     print(f"{args.checkpoint}: noise_sd = {file.noise_sd:g}, as the file says", file=sys.stderr)
+    arguments.check_grey_levels(file.noise_sd, "noise_sd")
     args.noise_sd = file.noise_sd
     noise = noise if args.sigma is not None else Gaussian(args.noise_sd or sigma)
   for warning in _warnings(file, chosen, args.noise_sd):

@@ -85,6 +85,13 @@ def check_norms(files: Sequence[Results]) -> None:
     raise InputError(f"radii in {' and '.join(norms)} cannot be compared: give files of one norm")
 
 
+def same_data(one: dict[str, Any], other: dict[str, Any]) -> bool:
+  """Whether two files may be of the same data: by its digest, or the names of data set and split."""
+  if None not in (one["digest"], other["digest"]):
+    return one["digest"] == other["digest"]
+  return all(None in (one[key], other[key]) or one[key] == other[key] for key in ("dataset", "split"))
+
+
 def _selection(settings: dict[str, Any]) -> str | None:
   """The flags that chose the images; None if they are not known, or all images were asked for."""
   if settings.get("skip") is None:

@@ -81,8 +81,8 @@ def with_draws(results: Results, n: int, seed: int = 0) -> Results:
   check_has_votes(results)
   looks.check_fixed(results, "with fewer draws")
   fewest = int(results.columns["n"].min(initial=results.settings["n"]))
-  if not 1 <= n <= fewest:
-    raise InputError(f"n must be from 1 to the {fewest:,} draws of {results.path}, got {n:,}")
+  if isinstance(n, bool) or not isinstance(n, numbers.Integral) or not 1 <= n <= fewest:
+    raise InputError(f"n must be an integer from 1 to the {fewest:,} draws of {results.path}, got {n!r}")
   rng = np.random.default_rng(seed)
   votes = parse_column(results.columns["votes"])
   kept, invalid = votes.votes.copy(), votes.invalid.copy()

@@ -7,16 +7,10 @@ from typing import Any
 import numpy as np
 
 from rsjax import bounds
-from rsjax.analysis import contradictions, looks, said
-from rsjax.analysis.labels import all_facts, as_results, bound_called, rows_there, some
+from rsjax.analysis import contradictions, looks, said, significance
+from rsjax.analysis.labels import all_facts, as_results, bound_called, rows_there, same_data, some
 from rsjax.analysis.spacing import looks_cut, order_and_gaps
-from rsjax.analysis.statistics import (
-  accuracy_interval,
-  average_certified_radius,
-  check_labels,
-  counted,
-  counted_radii,
-)
+from rsjax.analysis.statistics import accuracy_interval, check_labels
 from rsjax.data.coverage import few_classes
 from rsjax.results import Results, plural
 
@@ -51,7 +45,7 @@ def warnings(
   found = _told_once(told)
   found += _about_all(files, names)
   if all("radius" in f.columns and len(f) for f in files):
-    found += _too_close(shown, names, radii, rule, confidence)
+    found += significance.too_close(shown, names, radii, rule, confidence)
   return found
 
 
@@ -93,7 +87,7 @@ def _about_one(f: Results, radii: Sequence[float]) -> Iterator[str]:
     share = np.mean(label == classes[counts.argmax()])
     if counts.max() >= _CONSTANT * len(answers) and share < _CONSTANT:
       yield f"answers nearly always class {classes[counts.argmax()]}: radii and ACR say nothing then"
-  if told := few_classes(label, _classes(f)):
+  if told := few_classes(label, *_classes(f)):
     yield told
   if f.settings.get("indices") is not None:
     yield "its images were chosen one by one (--indices): the numbers are of these, not of the data set"
@@ -113,12 +107,12 @@ def _about_few(f: Results) -> Iterator[str]:
     yield f"with {few}, the 95 % interval of an accuracy of one half reaches {reach:.2f} to each side"
 
 
-def _classes(f: Results) -> int:
-  """How many classes there are: the checkpoint's, or at least as many as labels and answers show."""
+def _classes(f: Results) -> tuple[int, bool]:
+  """How many classes there are, and whether it is known: else at least as many as labels and answers show."""
   checkpoint = f.manifest["about"].get("checkpoint")
   told = checkpoint.get("num_classes") if isinstance(checkpoint, dict) else None
   seen = 1 + max(int(f.columns["label"].max()), int(f.columns["predict"].max()))
-  return max(seen, told) if isinstance(told, int) else seen
+  return (max(seen, told), True) if isinstance(told, int) else (seen, False)
 
 
 def _images_are_listed(f: Results) -> bool:
@@ -133,6 +127,7 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
     return
   known = all_facts(files)
   yield from _given_twice(files, names)
+  yield from _of_another(files, names)
   if len(sets := {k["dataset"] for k in known if k["dataset"] is not None}) > 1:
     yield f"the files are of different data sets: {', '.join(sorted(sets))}"
   for setting in ("split", "n", "alpha", "dtype", "seed"):
@@ -152,10 +147,15 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
   digests = {f.settings["dataset"] for f in files if f.settings.get("dataset")}
   if len(digests) > 1 and len({k["dataset"] for k in known}) == 1:
     yield "the files are of data sets of one name, but with other images or labels"
+  elif len(digests) > 1 and len(sets) < 2:
+    yield (
+      "the files may be of different images: the digests of their images and labels differ (from Python, it is "
+      "that of the images that were certified). They are not tested against each other"
+    )
   first = files[0].columns["idx"]
   others = []
   for f, k, name in zip(files[1:], known[1:], names[1:]):
-    if not np.array_equal(f.columns["idx"], first) and _same_data(k, known[0]):
+    if not np.array_equal(f.columns["idx"], first) and same_data(k, known[0]):
       both = len(np.intersect1d(first, f.columns["idx"]))
       others.append(f"{name} is of other images than {names[0]}: {len(f)} and {len(first)}, {both} in common")
   yield from _other_labels(files, known, names)
@@ -171,7 +171,7 @@ def _other_labels(
   for place, (f, k) in enumerate(zip(files, known)):
     for earlier in range(place):
       other = files[earlier]
-      if not _same_data(k, known[earlier]):
+      if not same_data(k, known[earlier]):
         continue
       index, ours, theirs = np.intersect1d(f.columns["idx"], other.columns["idx"], return_indices=True)
       wrong = index[f.columns["label"][ours] != other.columns["label"][theirs]]
@@ -184,11 +184,23 @@ def _other_labels(
       break
 
 
-def _same_data(one: dict[str, Any], other: dict[str, Any]) -> bool:
-  """Whether two files may be of the same data: by its digest, or the names of data set and split."""
-  if None not in (one["digest"], other["digest"]):
-    return one["digest"] == other["digest"]
-  return all(None in (one[key], other[key]) or one[key] == other[key] for key in ("dataset", "split"))
+def _of_another(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
+  """Names that speak of the training objective of another file, as labels in a wrong order do."""
+  objectives = [_objective(f) for f in files]
+  for name, own in zip(names, objectives):
+    words = {*re.findall(r"[a-z]+", name.lower())}
+    if own is None or words & {*own.split("_")}:
+      continue
+    if others := sorted(words & {*objectives}):
+      yield f"{name} is, by its manifest, of a classifier trained with the objective {own}, not {others[0]}"
+
+
+def _objective(f: Results) -> str | None:
+  """The name of the objective that a manifest says its checkpoint was trained with."""
+  found = f.manifest["about"]
+  for key in ("checkpoint", "training", "objective", "name"):
+    found = found.get(key) if isinstance(found, dict) else None
+  return found if isinstance(found, str) else None
 
 
 def _given_twice(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
@@ -206,65 +218,3 @@ def _given_twice(files: Sequence[Results], names: Sequence[str]) -> Iterator[str
       yield f"{told}, but differ in {', '.join(differing)}: are they copies of one run?"
     else:
       yield f"{told}: one run was given {len(same)} times"
-
-
-def _too_close(
-  files: Sequence[Results], names: Sequence[str], radii: Sequence[float], rule: str, confidence: float
-) -> Iterator[str]:
-  """Of the best in a column, and of the best ACR, where it is not clear of the next, of the same data set."""
-  if len(files) < 2:
-    return
-  known = all_facts(files)
-  same_data = lambda one, other: _same_data(known[one], known[other])
-  close: dict[tuple[int, int], list[str]] = {}
-  for radius in radii:
-    right = [counted(f, radius, rule) for f in files]
-    second, best = np.argsort([r.mean() for r in right], kind="stable")[-2:]
-    if right[best].mean() > right[second].mean() and same_data(best, second):
-      p = _p_of_accuracies(files[best], files[second], right[best], right[second])
-      if p > 1 - confidence:
-        close.setdefault((best, second), []).append(f"{radius:g} (p = {p:.2g})")
-  for (best, second), where in close.items():
-    yield f"at radius {', '.join(where)}, {names[best]} is ahead of {names[second]}, which may be chance"
-  if any(looks.grid_radii(f.settings) for f in files):
-    return  # their ACR is a lower bound, which says nothing of the order
-  acr = [average_certified_radius(f) for f in files]
-  second, best = np.argsort(acr, kind="stable")[-2:]
-  if acr[best] == acr[second] or not same_data(best, second):
-    return
-  p = _p_of_acr(files[best], files[second])
-  if p > 1 - confidence:
-    yield f"in ACR, {names[best]} is ahead of {names[second]}, which may be chance (p = {p:.2g})"
-
-
-def _p_of_accuracies(one: Results, other: Results, right: np.ndarray, right_other: np.ndarray) -> float:
-  """Two-sided p-value that two accuracies on one data set are equal: McNemar's, exact, else Fisher's.
-
-  McNemar's test is of the images in common, Fisher's where there are none.
-  """
-  from scipy import stats  # late: it takes a second, which most commands need not wait for
-
-  _, ours, theirs = np.intersect1d(one.columns["idx"], other.columns["idx"], return_indices=True)
-  if len(ours):
-    only, only_other = _only(right[ours], right_other[theirs]), _only(right_other[theirs], right[ours])
-    return float(bounds.binomial_p_value(only, only + only_other))
-  table = [[r.sum(), (~r).sum()] for r in (right, right_other)]
-  return float(stats.fisher_exact(table).pvalue)
-
-
-def _only(one: np.ndarray, other: np.ndarray) -> int:
-  return int((one & ~other).sum())
-
-
-def _p_of_acr(one: Results, other: Results) -> float:
-  """The same for ACRs, by Student's t: of differences on images in common, else Welch's; approximate if few."""
-  from scipy import stats  # late, as above
-
-  a, b = counted_radii(one), counted_radii(other)
-  _, ours, theirs = np.intersect1d(one.columns["idx"], other.columns["idx"], return_indices=True)
-  if len(ours) > 1:
-    a, b = a[ours], b[theirs]
-    if np.ptp(a - b) == 0:
-      return float(a[0] == b[0])
-    return float(stats.ttest_rel(a, b).pvalue)
-  return float(stats.ttest_ind(a, b, equal_var=False).pvalue) if np.ptp(a) + np.ptp(b) else float(a[0] == b[0])

@@ -279,7 +279,7 @@ def _trace(apply: Apply, variables: Any, x: np.ndarray, place: Callable[[], str]
     if "mixed math between" in str(error):
       raise InputError(
         f"{place()} uses layers or tensors that torchax does not find, such as layers in a Python list or a "
-        "lambda, an nn.ParameterList, or tensors by torch.from_numpy or new_tensor: use nn.ModuleList, an "
-        "nn.Parameter or register_buffer under a name, and torch.tensor"
+        "lambda, an nn.ParameterList, the tensors of a hook, or tensors by torch.from_numpy or new_tensor: use "
+        "nn.ModuleList, an nn.Parameter or register_buffer under a name, and torch.tensor"
       ) from error
     raise InputError(f"torchax cannot run {place()}: {given.first_line(error)}") from error

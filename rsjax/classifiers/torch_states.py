@@ -36,7 +36,7 @@ _NEVER_USED = re.compile(
 )  # in published wide residual networks: a block that none applies
 _COMPILED = re.compile(r"(^|\.)_orig_mod(?=\.)")  # what torch.compile puts into names
 _TRAINING = re.compile(
-  r"(?i)optim|sched|scaler|rng|random|history|(^|[_.])(loss(es)?|acc(s|uracy|uracies)?)(@?\d+)?$"
+  r"(?i)optim|^opt(_?states?)?$|sched|scaler|rng|random|history|(^|[_.])(loss(es)?|acc(s|uracy|uracies)?)(@?\d+)?$"
 )  # keys of what training keeps beside
 _DEPTH = 4  # of dictionaries within dictionaries that are searched
 

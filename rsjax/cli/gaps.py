@@ -9,6 +9,7 @@ from typing import Any
 from rsjax.errors import InputError
 from rsjax.files import unwritable, whole
 
+_TABLE = "robust_accuracy.md"
 _HEAD = "robust accuracy is between certified accuracy and what an attack leaves"
 
 
@@ -68,7 +69,7 @@ class Gaps:
     InputError: for an attack that fits none of the files.
   """
 
-  def __init__(self, files: Sequence[Any], attacks: Sequence[Any]) -> None:
+  def __init__(self, files: Sequence[Any], attacks: Sequence[Any], out: str | None) -> None:
     from rsjax.analysis import attacked
 
     pairs = attacked.fitting(files, attacks) if attacks else []
@@ -78,6 +79,8 @@ class Gaps:
     self._gaps = [(place, attacked.compare(self.files[place], attack)) for place, attack in pairs]
     self.drawn = [(place, gap.attacked) for place, gap in self._gaps]
     self.warnings: list[str] = []
+    if out and not attacks and (left := pathlib.Path(out) / _TABLE).exists():
+      self.warnings.append(f"{left} is left from other files: remove it, or give another -o")
     self.exit_code, self._wrote = 0, ""
     for place, attack in pairs:
       self.warnings += _about(attack, attacked.compare(files[place], attack), files[place])
@@ -105,7 +108,7 @@ class Gaps:
     return lines
 
   def write(self, out: pathlib.Path, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Writes robust_accuracy.md, if there are attacks; returns what belongs into the .json file."""
+    """Writes its table, if there are attacks; returns what belongs into the .json file."""
     from rsjax.analysis import attacked
 
     if not self._gaps:
@@ -117,7 +120,7 @@ class Gaps:
       *([name.strip(), *cells] for name, cells in self._lines(rows)),
     ]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    path = out / "robust_accuracy.md"
+    path = out / _TABLE
     try:
       with whole(path) as file:
         file.write(f"{text}\n\n{_HEAD.capitalize()}.\n")

@@ -15,7 +15,7 @@ _MANY = 20  # images, from which on the number of missing classes is nearly Pois
 _CHANCE = 1e-4  # a choice at random of equally frequent classes is told with at most about this probability
 
 
-def few_classes(labels: ArrayLike, classes: int) -> str | None:
+def few_classes(labels: ArrayLike, classes: int, known: bool = True) -> str | None:
   """A sentence if the images with these labels are of fewer classes than chance explains; else None.
 
   If classes are equally frequent, a random choice of N images misses about classes (1 - 1 / classes)^N classes,
@@ -25,6 +25,7 @@ def few_classes(labels: ArrayLike, classes: int) -> str | None:
   Args:
     labels: int[images].
     classes: how many classes there are.
+    known: whether that is known; else there may be more.
   """
   labels = np.asarray(labels)
   there = len(np.unique(labels))
@@ -36,7 +37,8 @@ def few_classes(labels: ArrayLike, classes: int) -> str | None:
     chance = min(chance, special.pdtrc(missing - 1, classes * (1 - 1 / classes) ** len(labels)))
   if chance > _CHANCE:
     return None
+  of = f"{classes:,}{'' if known else ' or more'}"
   return (
-    f"its {len(labels):,} images are of {there:,} of {classes:,} classes only: were they cut from a set that "
+    f"its {len(labels):,} images are of {there:,} of {of} classes only: were they cut from a set that "
     "is sorted by class? Certified accuracy is then that of these classes; take evenly spaced images"
   )

@@ -293,5 +293,6 @@ def _decimals(text: str) -> int:
 
 
 def _from_path(path: str | pathlib.Path, name: str) -> float | None:
-  found = re.findall(rf"{name}_([0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?)", str(path))
+  number = r"([0-9]*\.?[0-9]+(?:e[-+]?[0-9]+)?)"
+  found = re.findall(rf"(?i){name}(?:[_=-]|(?=[0-9]*\.[0-9])){number}", str(path))
   return float(found[-1]) if found else None

@@ -67,7 +67,8 @@ class Results:
     manifest: the manifest's dict; for a foreign file, what its path says, in the same form.
     columns: column name to array: idx, label, predict, correct, n, nA, draws int64; radius, pABar, pvalue,
       epsilon, norm (inf: none), time float64; votes0, votes text (`parse_votes`). `n` is there whenever it is
-      known, even if the file itself has no such column because all rows have the same n.
+      known, even if the file itself has no such column because all rows have the same n. The arrays are
+      read-only: whoever sorts or scales a column takes a copy.
     expected: how many rows there should be; None if that is not known.
     notes: sentences about what a reader should know of the file.
     shards: the files that it was joined from; () of a file.
@@ -79,6 +80,12 @@ class Results:
   expected: int | None
   notes: tuple[str, ...] = ()
   shards: tuple["Results", ...] = ()
+
+  def __post_init__(self):
+    views = {name: values.view() for name, values in self.columns.items()}
+    for view in views.values():
+      view.flags.writeable = False
+    object.__setattr__(self, "columns", views)
 
   def __len__(self) -> int:
     return len(self.columns["idx"])

@@ -25,7 +25,13 @@ def made(expected=5, path="r.tsv", **settings):
     "radius": np.array([0.5, 0.9, 0.0, 0.25, 0.0]),
   }
   settings = {"command": "certify", "sigma": 0.25} | settings
-  return Results(path, {"settings": settings, "about": {}, "sessions": []}, columns, expected)
+  return editable(Results(path, {"settings": settings, "about": {}, "sessions": []}, columns, expected))
+
+
+def editable(results):
+  """The file with arrays that may be changed, as whoever tampers with a file changes them."""
+  results.columns.update({name: values.copy() for name, values in results.columns.items()})
+  return results
 
 
 _RUN = {
@@ -60,7 +66,8 @@ def sampled(images=40, n=1000, classes=4, alpha=0.001, seed=0, noise=0.25, **set
   numbers = {"n": n, "alpha": alpha, "seed": 0}
   settings = {"command": "certify", "sigma": 0.25, "n0": 100, **numbers, **_RUN} | settings
   about = {"checkpoint": {"noise_sd": noise}}
-  return Results(f"{seed}.tsv", {"settings": settings, "about": about, "sessions": [_SESSION]}, columns, images)
+  manifest = {"settings": settings, "about": about, "sessions": [_SESSION]}
+  return editable(Results(f"{seed}.tsv", manifest, columns, images))
 
 
 def test_certified_accuracy_is_in_the_open_ball_and_in_the_papers_tables_in_the_closed():
@@ -247,6 +254,9 @@ def test_fewer_draws_are_a_random_choice_of_those_made():
   np.testing.assert_array_equal(whole.columns["radius"], sampled().columns["radius"])
   with pytest.raises(InputError, match="from 1 to the 1,000 draws"):
     analysis.with_draws(sampled(), 1001)
+  for n in (1e3, 1.5, "100", True, None):
+    with pytest.raises(InputError, match="n must be an integer from 1 to the 1,000 draws"):
+      analysis.with_draws(sampled(), n)
 
 
 def _continued_binomial(n, p):
@@ -399,6 +409,8 @@ def test_one_run_given_twice_is_told():
 
 def test_differences_that_may_be_chance_are_named():
   close, far = sampled(images=300, seed=3), sampled(images=300, seed=4)
+  for f in (close, far):
+    f.columns.update(label=np.zeros(300, int), correct=(f.columns["predict"] == 0).astype(int))
   assert "may be chance" in said([close, far])
   far.columns.update(
     predict=np.full(300, -1), correct=np.zeros(300, int), radius=np.zeros(300), nA=np.zeros(300, int)
@@ -449,6 +461,59 @@ def test_images_in_common_are_compared_and_no_others():
     f.settings["split"] = split
   text = said([one, other], [0.25])
   assert "differ in split" in text and "in common" not in text and "(p = 1)" not in text
+
+
+def with_radii(idx, radii):
+  """A file of right answers with these radii, 0 for an abstention."""
+  file, radii = made(), np.asarray(radii)
+  right = (radii > 0).astype(int)
+  file.columns.clear()
+  file.columns.update(idx=np.asarray(idx), label=0 * right, predict=right - 1, correct=right, radius=radii)
+  return file
+
+
+def test_who_is_ahead_on_its_own_images_may_be_behind_on_those_in_common():
+  """The second file also has 100 hard images; on the first 100, it is better at 0.5 and in ACR."""
+  first = np.where(np.arange(100) < 60, 0.55, 0.1)
+  second = np.concatenate([np.where(np.arange(100) < 80, 0.7, 0.2), np.zeros(100)])
+  text = said([with_radii(range(100), first), with_radii(range(200), second)], [0.5])
+  assert "at radius 0.5 (0.600 and 0.800), " in text
+  assert text.count("is ahead of") == text.count("but behind it on the 100 images in common") == 2
+  assert f"({first.mean():.3f} and {second[:100].mean():.3f})" in text and "chance" not in text
+  apart = said([with_radii(range(100), first), with_radii(range(1000, 1100), second[:100])], [0.5])
+  assert "behind" not in apart
+
+
+def test_files_whose_labels_differ_are_not_tested():
+  files = with_hits([1] * 40 + [0] * 20), with_hits([0] * 8 + [1] * 38 + [0] * 14)
+  assert "may be chance" in said(files, [0.25])
+  files[1].columns["label"] = files[1].columns["label"] + 1
+  text = said(files, [0.25])
+  assert "has other labels" in text and "ahead" not in text
+
+
+def test_that_files_may_be_of_other_images_is_told_of_arrays_beside_a_data_set():
+  named, arrays, unlike = sampled(dataset="d"), sampled(seed=1, dataset="e"), sampled(seed=2, dataset="d")
+  named.manifest["about"]["dataset"] = unlike.manifest["about"]["dataset"] = "mine.npz"
+  assert "may be of different images: the digests" in said([named, arrays])
+  assert "may be of different images" not in said([named, unlike])
+
+
+@pytest.mark.parametrize(
+  ("labels", "told"),
+  [
+    (["macer", "gaussian"], ["macer is, by its manifest, of a classifier trained with the objective gaussian"]),
+    (["gaussian", "MACER (ours)"], []),
+    (["a", "b"], []),
+    (["gaussian, not macer", "macer"], []),
+  ],
+)
+def test_labels_that_name_the_objective_of_another_file_are_told(labels, told):
+  files = sampled(), sampled(seed=1)
+  for f, name in zip(files, ("gaussian", "macer")):
+    f.manifest["about"]["checkpoint"]["training"] = {"objective": {"name": name}}
+  text = "\n".join(analysis.warnings(files, labels, [0.0]))
+  assert all(one in text for one in told) and ("by its manifest" in text) == bool(told)
 
 
 def test_images_of_another_digest_are_other_images():

@@ -87,9 +87,9 @@ def test_a_joined_run_may_lack_shards_and_rows_but_not_have_others(selection):
   [joined] = results.join([whole[0], part])
   text = said(joined)
   assert "incomplete" in text and "shards 2 of 3 are missing" in text and "not those of" not in text
-  part.columns["idx"][0] = 2
+  part.columns["idx"] = np.array([2])
   assert "its images, or their number, do not match" in said(results.join([whole[0], part])[0])
-  part.columns["idx"][0] = whole[0].columns["idx"][0]
+  part.columns["idx"] = whole[0].columns["idx"][:1]
   assert "some images occur twice" in said(results.join([whole[0], part])[0])
 
 

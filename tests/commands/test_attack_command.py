@@ -61,6 +61,8 @@ def test_analyze_shows_both_bounds_of_robust_accuracy(pair, capsys, tmp_path):
   assert "at most" in (tmp_path / "t" / "robust_accuracy.md").read_text()
   assert "at most" in ran(analyze.main, [attacked], capsys).out
   assert "nothing contradicts" in ran(check.main, [attacked], capsys).out
+  told = ran(analyze.main, [certified, "-o", tmp_path / "t"], capsys)
+  assert "t/robust_accuracy.md is left from other files" in told.err
 
 
 def test_an_example_inside_a_certified_radius_is_told_and_fails(copied, capsys):

@@ -169,6 +169,15 @@ def test_what_else_a_file_says_of_its_training_is_read_or_told(tmp_path, capsys)
   assert "tensors that are not converted: avg_acc_model (2 tensors)" in err
 
 
+def test_a_training_noise_in_grey_levels_is_refused_whoever_says_it(tmp_path, capsys):
+  torch.save({"state_dict": published("cifar_resnet8", 10)[1], "noise_sd": 64}, tmp_path / "c")
+  argv = [str(tmp_path / "c"), str(tmp_path / "out"), "--normalization", "half"]
+  for flags in ([], ["--noise", "64"]):
+    assert convert.main([*argv, *flags]) == 2
+    assert "give 64 / 255" in capsys.readouterr().err and not (tmp_path / "out").exists()
+  assert convert.main([*argv, "--noise", "0.25"]) == 0
+
+
 SOME = torch.tensor([0.1, 0.2, 0.3])
 
 
@@ -260,6 +269,7 @@ def test_tensors_that_are_not_converted_are_told(tmp_path, capsys):
   count = sum(tensor.numel() > 1 for tensor in state.values())
   average = {"decay": 0.999, "shadow_params": [tensor.clone() for tensor in state.values()]}
   beside = {
+    "opt": {"state": {0: {"exp_avg": torch.zeros(16, 3, 3, 3)}}},
     "optimizer": {"state": {0: {"momentum_buffer": torch.zeros(16, 3, 3, 3)}}},
     "rng_state": torch.zeros(10),
     "best_acc": torch.tensor(0.5),

@@ -37,6 +37,10 @@ def test_few_images_and_one_class_say_nothing():
   assert few_classes([], 10) is None
 
 
+def test_that_there_may_be_more_classes_is_said():
+  assert "of 1 of 9 or more classes only" in few_classes(np.full(8, 8), 9, known=False)
+
+
 @pytest.mark.parametrize(
   ("pixels", "mend"),
   [

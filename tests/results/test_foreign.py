@@ -116,10 +116,30 @@ def test_a_run_that_was_only_begun_has_no_rows(tmp_path):
     assert (len(begun), begun.expected, "radius" in begun.columns) == (0, 2, False)
 
 
-@pytest.mark.parametrize(("name", "sigma"), [("sigma_1e-1", 0.1), ("sigma_0.25", 0.25), ("sigma_1", 1.0)])
+@pytest.mark.parametrize(("name", "sigma"), [
+  ("sigma_1e-1", 0.1), ("sigma_0.25", 0.25), ("sigma_1", 1.0), ("sigma0.5.tsv", 0.5), ("sigma=0.50", 0.5),
+  ("Sigma-0.5", 0.5), ("sigma_.5", 0.5), ("noise1.5_sigma.25.txt", 0.25),
+])  # fmt: skip
 def test_sigma_is_taken_from_the_path(name, sigma, tmp_path):
   path = foreign(tmp_path / name, "idx,label,predict,radius", [0, 1, 1, 0.1])
   assert results.read_any(path).settings["sigma"] == sigma
+
+
+@pytest.mark.parametrize("name", ["sigma0", "sigma2.tsv", "sigmas", "noise2noise", "sigma_run"])
+def test_a_number_that_may_count_runs_is_no_sigma(name, tmp_path):
+  read = results.read_any(foreign(tmp_path / name, "idx,label,predict,radius", [0, 1, 1, 0.1]))
+  assert "sigma" not in read.settings and "checkpoint" not in read.manifest["about"]
+
+
+def test_columns_are_read_only(tmp_path):
+  """A sorted or scaled column would change ACR, tables, plots and saved files."""
+  read = results.read_any(
+    foreign(tmp_path / "a.tsv", "idx,label,predict,radius", [0, 1, 1, 0.2], [1, 1, 1, 0.1])
+  )
+  for change in (np.ndarray.sort, lambda radius: radius.__imul__(255), lambda radius: radius.__setitem__(0, 1)):
+    with pytest.raises(ValueError, match="read-only"):
+      change(read.columns["radius"])
+  assert read.columns["radius"].tolist() == [0.2, 0.1]
 
 
 WHOLE = dict(idx=0, label=1, predict=1, radius="0.841621", n=1000, nA=999, pABar="0.9900000000")
