@@ -44,9 +44,9 @@ _SHOWN = 10  # rows of the HTML form
 class Found:
   """Certificates or predictions of some images, one row each, in the images' order.
 
-  Each column of a result file is an attribute, a read-only NumPy array: `idx`, `predict` (-1: abstained), `radius`
-  (pixels in [0, 1], or in units of the inputs if they are no images; rounded down), `n`, `nA`, `pABar`,
-  `votes`, `time` and others; with labels also `label` and `correct`.
+  Each column of a result file is an attribute, a read-only NumPy array: `idx`, `predict` (-1: abstained),
+  `radius` (pixels in [0, 1], or in units of the inputs if they are no images; rounded down), `n`, `nA`,
+  `pABar`, `votes`, `time` and others; with labels also `label` and `correct`.
 
   Attributes:
     results: the same, in the form that `rsjax.results` and `rsjax.analysis` take.

@@ -1,6 +1,7 @@
 """Whether the best of a table's column is clear of the next: tests of two files, on the images in common."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,9 @@ from rsjax import bounds
 from rsjax.analysis import looks
 from rsjax.analysis.labels import all_facts, same_data
 from rsjax.analysis.statistics import average_certified_radius, counted, counted_radii
-from rsjax.results import Results, plural
+from rsjax.results import Results
+
+_CHANCE, _BEHIND = "which may be chance", "but behind it on the images that both have"
 
 
 def too_close(
@@ -19,52 +22,48 @@ def too_close(
   if len(files) < 2:
     return
   known = all_facts(files)
-  close: dict[tuple[int, int], list[str]] = {}
-  behind: dict[tuple[int, int], list[str]] = {}
+  told: dict[tuple[int, int, str], list[str]] = {}
   for radius in radii:
     right = [counted(f, radius, rule) for f in files]
     second, best = np.argsort([r.mean() for r in right], kind="stable")[-2:]
     if right[best].mean() == right[second].mean() or not same_data(known[best], known[second]):
       continue
-    ours, theirs = _in_common(files[best], files[second])
-    if ours is None:
-      continue
-    if len(ours) and right[best][ours].mean() < right[second][theirs].mean():
-      values = f"{right[best][ours].mean():.3f} and {right[second][theirs].mean():.3f}"
-      behind.setdefault((best, second), []).append(f"{radius:g} ({values})")
-    elif (p := _p_of_accuracies(right[best], right[second], ours, theirs)) > 1 - confidence:
-      close.setdefault((best, second), []).append(f"{radius:g} (p = {p:.2g})")
-  for (best, second), where in behind.items():
-    ahead = f"at radius {', '.join(where)}, {names[best]} is ahead of {names[second]}"
-    yield f"{ahead}, but behind it on {_images(files[best], files[second])} (their accuracies)"
-  for (best, second), where in close.items():
-    yield f"at radius {', '.join(where)}, {names[best]} is ahead of {names[second]}, which may be chance"
+    doubt = _doubt(files[best], files[second], right[best], right[second], _p_of_accuracies, confidence)
+    if doubt is not None:
+      told.setdefault((best, second, doubt[0]), []).append(f"{radius:g} ({doubt[1]})")
+  for (best, second, text), where in told.items():
+    yield f"at radius {', '.join(where)}, {names[best]} is ahead of {names[second]}, {text}"
   if any(looks.grid_radii(f.settings) for f in files):
     return  # their ACR is a lower bound, which says nothing of the order
   acr = [average_certified_radius(f) for f in files]
   second, best = np.argsort(acr, kind="stable")[-2:]
-  ours, theirs = _in_common(files[best], files[second])
-  if acr[best] == acr[second] or not same_data(known[best], known[second]) or ours is None:
+  if acr[best] == acr[second] or not same_data(known[best], known[second]):
     return
-  ahead = f"in ACR, {names[best]} is ahead of {names[second]}"
   one, other = counted_radii(files[best]), counted_radii(files[second])
-  if len(ours) and one[ours].mean() < other[theirs].mean():
-    values = f"{one[ours].mean():.3f} and {other[theirs].mean():.3f}"
-    yield f"{ahead}, but behind it on {_images(files[best], files[second])} ({values})"
-  elif (p := _p_of_radii(one, other, ours, theirs)) > 1 - confidence:
-    yield f"{ahead}, which may be chance (p = {p:.2g})"
+  doubt = _doubt(files[best], files[second], one, other, _p_of_radii, confidence)
+  if doubt is not None:
+    yield f"in ACR, {names[best]} is ahead of {names[second]}, {doubt[0]} ({doubt[1]})"
 
 
-def _in_common(one: Results, other: Results):
-  """The rows of each file that are of the images in common; (None, None) if their labels differ there."""
-  _, ours, theirs = np.intersect1d(one.columns["idx"], other.columns["idx"], return_indices=True)
-  same = np.array_equal(one.columns["label"][ours], other.columns["label"][theirs])
-  return (ours, theirs) if same else (None, None)
+def _doubt(
+  best: Results,
+  second: Results,
+  values: NDArray[Any],
+  others: NDArray[Any],
+  p_value: Callable[..., float],
+  confidence: float,
+) -> tuple[str, str] | None:
+  """What speaks against the order of two files, and the numbers that show it; None if nothing does.
 
-
-def _images(one: Results, other: Results) -> str:
-  both = len(np.intersect1d(one.columns["idx"], other.columns["idx"]))
-  return f"the {plural(both, 'image')} in common"
+  values, others: [rows], what each row adds to the files' sums. Files whose labels differ are not tested.
+  """
+  _, ours, theirs = np.intersect1d(best.columns["idx"], second.columns["idx"], return_indices=True)
+  if not np.array_equal(best.columns["label"][ours], second.columns["label"][theirs]):
+    return None
+  if len(ours) and (mean := values[ours].mean()) < (other := others[theirs].mean()):
+    return _BEHIND, f"{mean:.3f} against {other:.3f} on the same images"
+  p = p_value(values, others, ours, theirs)
+  return (_CHANCE, f"p = {p:.2g}") if p > 1 - confidence else None
 
 
 def _p_of_accuracies(
