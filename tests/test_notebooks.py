@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from helpers import DIGITS
 
+import rsjax
 from rsjax.errors import ResultWarning
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -215,6 +216,38 @@ def test_files_that_stopped_early_are_explored(rule, explored):
   out = explored(*with_manifest(ROOT / f"experiments/results/stopping/digits_0.25/{rule}.tsv"))
   assert out.count("not possible with this file:") == 2  # fewer draws, another alpha
   assert "\\begin{table}" in out
+
+
+def acr_line(out, name):
+  """What one file's line has below ACR, abstains, wrong, and wrong and certified."""
+  lines = out.partition("wrong and certified above 0.25\n")[2].splitlines()
+  *_, acr, _, _, _, abstains, wrong, far = lines[0].split()
+  assert lines[0].startswith(name)
+  return [acr, abstains, wrong, far]
+
+
+@pytest.mark.parametrize(
+  ("sigma", "rule", "expected"),
+  [
+    # Of 360 images; ACR 0.2349 and 0.2706; 37 and 133 abstained, 3 and 0 wrong, 2 and 0 of them above 0.25.
+    ("0.25", "one_radius", [">=0.234", "<=0.103", ">=0.008", "0.006"]),
+    ("0.5", "one_radius", [">=0.270", "<=0.370", ">=0.000", ">=0.000"]),
+    ("0.5", "radii", [">=0.359", "0.131", "0.014", "0.003"]),
+    ("0.25", "fixed", ["0.539", "0.022", "0.042", "0.006"]),
+  ],
+)
+def test_what_grid_radii_leave_open_is_shown_as_a_bound(sigma, rule, expected, explored):
+  folder = ROOT / f"experiments/results/stopping/digits_{sigma}"
+  shown = acr_line(explored(*with_manifest(folder / f"{rule}.tsv")), f"sigma = {sigma}")
+  assert shown == expected
+  full = rsjax.read(folder / "fixed.tsv")
+  wrong = (full.correct == 0) & (full.predict != -1)
+  values = [full.acr(), *(v.mean() for v in (full.predict == -1, wrong, wrong & (full.radius > 0.25)))]
+  for text, value in zip(shown, values):
+    if text[:2] in (">=", "<="):
+      assert (value >= float(text[2:])) if text[0] == ">" else (value <= float(text[2:]))
+    elif rule == "radii":
+      assert float(text) == pytest.approx(value, abs=5e-4)
 
 
 def test_a_file_without_a_manifest_is_explored_and_others_are_left_out(explored, tmp_path):
