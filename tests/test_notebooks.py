@@ -13,6 +13,7 @@ import symtable
 import sys
 
 import jax
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -280,29 +281,32 @@ def jax_as_users_have_it():
 
 @pytest.fixture
 def theorem(monkeypatch, jax_as_users_have_it):
-  """theorem(sigma) -> (the notebook's cells by the heading above them, its names after training)."""
+  """theorem(sigma, classes) -> (the notebook's cells by the heading above them, its names after training)."""
   monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
   monkeypatch.setenv("RSJAX_NOTEBOOK_SHORT", "1")
 
-  def begun(sigma):
+  def begun(sigma, classes=3):
     parts, heading = {}, ""
     for cell in json.loads((FOLDER / "theorem_in_two_dimensions.ipynb").read_text())["cells"]:
       if cell["cell_type"] == "markdown":
         heading = source(cell).splitlines()[0].lstrip("# ")
       else:
         parts.setdefault(heading, []).append(
-          source(cell).replace("SIGMA, STEPS = 0.1,", f"SIGMA, STEPS = {sigma},")
+          source(cell)
+          .replace("SIGMA, STEPS = 0.1,", f"SIGMA, STEPS = {sigma},")
+          .replace("CLASSES = 3 ", f"CLASSES = {classes} ")
         )
     names = {}
     for heading in ("Why it works: the theorem in two dimensions", "A base classifier f"):
       exec("\n".join(parts[heading]), names)
-    assert names["SIGMA"] == sigma
+    assert (names["SIGMA"], names["CLASSES"]) == (sigma, classes)
     return parts, names
 
   return begun
 
 
 ON_THE_GRID, CERTIFICATES = "What noise makes of it: g", "The certificate of three points"
+ABSTAINS = "Why it abstains"
 
 
 def test_abstentions_and_another_sigma_are_right_in_the_theorems_cells(theorem, capsys):
@@ -403,6 +407,80 @@ def test_the_theorem_is_shown_at_the_first_certified_point_whatever_ran_before(t
   exec(parts["The theorem"][0], names)
   assert names["p_a"] == names["p_at"](names["selected_class"](0), [(0.35, 0.25)])[0]
   assert [line[0] for line in names["lines"]] == pytest.approx([names["p_a"]] * len(names["lines"]))
+
+
+def first_coordinate(images):
+  return images.reshape(len(images), 2)[:, 0]
+
+
+def with_a_border(variables, images):
+  """Class 0 has what is right of a line just beside points of the grid, which moves it by half a step."""
+  x = first_coordinate(images)
+  return jnp.stack([x - 0.3001, 0.3001 - x, 0 * x - 9], 1)
+
+
+def with_fine_stripes(variables, images):
+  """Class 0 has 0.564 of the plane, in stripes as far from each other as points of the grid."""
+  x = first_coordinate(images)
+  wave = jnp.sin(x * 2 * jnp.pi / 0.01) + 0.2
+  return jnp.stack([wave, -wave, 0 * x - 9], 1)
+
+
+def constant(variables, images):
+  x = first_coordinate(images)
+  return jnp.stack([0 * x + 1, 0 * x, 0 * x], 1)
+
+
+def test_a_classifier_that_is_finer_than_the_grid_stops_the_theorems_cells(theorem, capsys):
+  parts, names = theorem(0.1)
+  names["apply"] = with_fine_stripes
+  exec(parts[ON_THE_GRID][0], names)
+  certifies, draws_discs = parts[CERTIFICATES]
+  said = r"p_A of the grid is 1\.0000, but nA / n is 0\.5\d\d\d: the classifier is finer than the grid"
+  for part in (certifies, draws_discs, parts["The theorem"][0], parts[ABSTAINS][0]):
+    with pytest.raises(AssertionError, match=said):
+      exec(part, names)
+  assert "radius if p_A were known" not in capsys.readouterr().out
+  exec(parts[ON_THE_GRID][0].replace("0.02)", "0.0023)"), names)  # as the sentence says
+  exec(draws_discs, names)
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_a_straight_border_is_not_taken_for_one_that_is_finer_than_the_grid(theorem, short, capsys):
+  parts, names = theorem(0.1)
+  names |= {"SHORT": short, "apply": with_a_border}
+  exec(parts[ON_THE_GRID][0], names)
+  exec(parts[CERTIFICATES][0].replace("[[0.55, 0.75]", "[[0.3, 0.5]"), names)
+  assert "radius if p_A were known" in capsys.readouterr().out
+
+
+def test_a_point_at_which_p_is_0_53_is_asked_for_only_where_there_is_one(theorem, capsys):
+  parts, names = theorem(0.1)
+  names["apply"] = constant
+  for part in (parts[ON_THE_GRID][0], parts[CERTIFICATES][0]):
+    exec(part, names)
+  with pytest.raises(AssertionError, match=r"no p_A is near 0\.53, the nearest is 1\.000: this cell needs"):
+    exec(parts[ABSTAINS][0], names)
+  assert "CERTIFY, n" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("classes", [2, 4, 8])
+def test_the_theorem_goes_with_other_numbers_of_classes(theorem, classes, capsys):
+  parts, names = theorem(0.1, classes)
+  for heading in list(parts)[2:]:
+    for part in parts[heading]:
+      exec(part, names)
+  assert sorted(np.unique(names["labels"])) == [*range(classes)]
+  assert names["p"].sum(0) == pytest.approx(1, abs=1e-3)
+  printed = capsys.readouterr().out
+  [line] = [line for line in printed.splitlines() if line.startswith("at (")]
+  assert line.count(" (") == 1 + classes
+
+
+def test_more_classes_than_the_theorem_has_colours_for_are_refused(theorem):
+  parts, names = theorem(0.1, 9)
+  with pytest.raises(AssertionError, match="there are colours for 8 classes, and f has 9: add more"):
+    exec(parts[ON_THE_GRID][0], names)
 
 
 def test_a_cell_that_fails_fails_the_run(write_notebook, tmp_path):
