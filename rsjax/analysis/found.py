@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rsjax import bounds
 from rsjax.analysis import (
   attacked,
   contradictions,
@@ -27,11 +26,10 @@ from rsjax.analysis import (
   statistics,
   tables,
 )
-from rsjax.analysis.exact import is_exact
-from rsjax.analysis.unusual import unusual
+from rsjax.analysis.in_words import in_words
 from rsjax.errors import InputError, warn
 from rsjax.noise import ABSURD_SIGMA
-from rsjax.results import Results, plural, save
+from rsjax.results import Results, save
 
 if TYPE_CHECKING:
   import pandas
@@ -225,59 +223,8 @@ class Found:
       )
     return given
 
-  def _unusual(self) -> list[str]:
-    """What of radii, alpha and n a reader would else take for granted."""
-    norm = labels.facts(self.results)["norm"] if "radius" in self.columns else None
-    return unusual({**self.settings, "norm": norm, "unit": labels.unit(self.results)})
-
-  def _one(self) -> str:
-    """What one of the inputs is called."""
-    return "array" if self.settings.get("inputs") == "arrays" else "image"
-
   def __repr__(self) -> str:
-    certified, attack = "radius" in self.columns, attacked.is_attack(self.results)
-    done = "certified" if certified else "attacked" if attack else "predicted"
-    text = f"{plural(len(self), self._one())} {done}"
-    if (sigma := self.settings.get("sigma")) is not None:
-      text += f", sigma = {sigma:g}"
-    if certified and self.settings.get("bound") == bounds.MULTI:
-      text += ", multi-class bound"
-    if (band := self.settings.get("band")) is not None:
-      text += f", column bands of {band}"
-    if is_exact(self.settings):
-      text += ", exact"
-    if (shard := self.settings.get("shard")) is not None:
-      text += f", shard {shard}"
-    if certified and (k := self.settings.get("top_k")) is not None:
-      text += f", top-{k}"
-    text += "".join(f", {told}" for told in self._unusual())
-    if self.results.manifest["about"].get("manifest") == "missing":
-      text += " (no manifest: it is not known whether all images are there)"
-    whole = "" if self.results.complete else f" ({labels.rows_there(self.results, 'only ')})"
-    if not len(self):
-      return f"{text}{whole}"
-    parts = []
-    if "correct" in self.columns and certified:
-      bound = "" if looks.grid_radii(self.settings) is None else f" (a lower bound: {looks.AT_GRID})"
-      accuracy = float(statistics.certified_accuracy(self.results, 0.0))
-      acr = statistics.average_certified_radius(self.results)
-      parts += [f"certified accuracy {accuracy:.2f} at radius 0, ACR {acr:.3f}{bound}"]
-    elif attack:
-      last = self.settings["radii"][-1]
-      ends = [float(self.attacked_accuracy(radius)) for radius in (0.0, last)]
-      parts += [f"robust accuracy is at most {ends[0]:.2f} at radius 0, {ends[1]:.2f} at {last:g}"]
-    elif "correct" in self.columns:
-      parts += [f"accuracy {self.columns['correct'].mean():.2f}"]
-    elif certified:
-      parts += [f"median radius {np.median(self.columns['radius']):.3f}"]
-    parts += [f"{statistics.abstention_rate(self.results):.2f} abstained"]
-    if attack:
-      parts += [f"{self.columns['draws'].mean():,.0f} draws per image"]
-    elif looks.is_by_looks(self.settings):
-      parts += [f"{statistics.mean_draws(self.results):,.0f} draws per {self._one()}"]
-    if ended := int(looks.undecided(self.results).sum()):
-      parts += [f"{plural(ended, self._one())} ended before drawing was done"]
-    return f"{text}{whole}: {', '.join(parts)}"
+    return in_words(self.results)
 
   def _repr_html_(self) -> str:
     names = [name for name in self.columns if not name.startswith("votes")]

@@ -208,6 +208,19 @@ def test_the_mean_draws_of_an_image_are_shown_where_they_vary(files, tmp_path):
   assert "draws" not in analysis.text(alone) + analysis.markdown(alone) + analysis.caption(alone)
 
 
+def test_a_result_in_one_line_rounds_bounds_down_and_says_what_was_not_settled(files):
+  file = dataclasses.replace(files["one radius"], columns=dict(files["one radius"].columns))
+  file.columns["radius"] = np.where(file.columns["radius"] > 0, 0.4997, 0.0)
+  acr = analysis.average_certified_radius(file)
+  assert acr != round(acr, 3)
+  line = repr(analysis.Found(file))
+  [shown] = re.findall(r"ACR ([0-9.]+) \(a lower bound", line)
+  assert acr - 0.001 < float(shown) <= acr
+  assert "certified accuracy >= " in line and ", <= " in line and line.endswith("per image")
+  settled = repr(analysis.Found(files["radii"]))
+  assert "a lower bound" in settled and ">=" not in settled and "<=" not in settled
+
+
 def test_a_table_of_predictions_shows_draws(files, tmp_path, capsys):
   file = files["predict"]
   assert analyze.main([file.path, "-o", str(tmp_path)]) == 0
