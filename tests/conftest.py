@@ -20,11 +20,17 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_configure(config):
-  """Programs that one test compiled are found by others, in other processes too; they go when the tests end."""
+  """Programs that one test compiled are found by others, in other processes too.
+
+  They go when the tests end, unless JAX_COMPILATION_CACHE_DIR names a folder: then the next run finds them.
+  """
   if "PYTEST_XDIST_WORKER" not in os.environ:
-    config.programs = tempfile.TemporaryDirectory(prefix="rsjax-programs-")
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if not folder:
+      config.programs = tempfile.TemporaryDirectory(prefix="rsjax-programs-")
+      folder = config.programs.name
     settings = {
-      "jax_compilation_cache_dir": config.programs.name,
+      "jax_compilation_cache_dir": folder,
       "jax_persistent_cache_min_compile_time_secs": 0.2,
       "jax_persistent_cache_min_entry_size_bytes": -1,
     }
