@@ -64,9 +64,9 @@ def read(path: Any) -> Any:
     An `analysis.Found`.
 
   Warns:
-    ResultWarning: for rows or shards that are missing, for what is odd in a file of other code, and for
-    whatever contradicts itself, such as a radius that its votes do not certify. `warnings()` of the result says
-    more.
+    ResultWarning: for rows or shards that are missing, for images that were chosen one by one, for what is odd
+      in a file of other code, and for whatever contradicts itself, such as a radius that its votes do not
+      certify. `warnings()` of the result says more.
 
   Raises:
     InputError: if a file is missing or malformed (the message names the line), or if several are not the shards

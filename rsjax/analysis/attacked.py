@@ -28,6 +28,7 @@ SETTINGS = ("plan", "norm", "radii", "method", "iterations", "noise_vectors", "v
 _OTHER_IMAGES = "it is of other images or labels: give both the same images, labels and `indices`"
 _SHOWN = 3  # contradictions that are told one by one
 # What must be the same for a certificate and an attack to be about one smoothed classifier and its images.
+_MADE_BY = ("rsjax", "jax", "device")  # of a session: what made a program
 _SAME = ("checkpoint", "classifier", "dataset", "split", "dtype", "precision")
 
 
@@ -216,12 +217,32 @@ def _differing(certified: Results, attacked: Results) -> list[str]:
       texts.append(_OTHER_IMAGES)
     else:
       texts.append(f"its {name} is {_short(other)}, not {_short(one)}")
+  if not texts and _other_function(certified, attacked):
+    texts.append("its `apply` answers otherwise, with the same variables")
   norms = [facts(f)["norm"] for f in (certified, attacked)]
   if norms[0] != norms[1]:
     texts.append(f"its distances are in {norms[1]}, not in {norms[0]}")
   if ours.get("top_k") is not None or ours.get("combined") is not None:
     texts.append("it is of the class of one smoothed classifier, which top-k or combined radii are not")
   return texts
+
+
+def _other_function(one: Results, other: Results) -> bool:
+  """Whether files from Python, of the same variables and images, are of functions that clearly differ."""
+  abouts, files = (one.manifest["about"], other.manifest["about"]), (one, other)
+  if one.settings.get("dataset") is None or one.settings["dataset"] != other.settings.get("dataset"):
+    return False  # their first images may differ
+  try:
+    ours, theirs = (np.array(about["first logits"], np.float64) for about in abouts)
+  except (KeyError, TypeError, ValueError):
+    return False
+  made = [[s.get(name) for s in f.manifest["sessions"][-1:] for name in _MADE_BY] for f in files]
+  same, held = made[0] == made[1], {about.get("constants") for about in abouts} - {None}
+  if ours.shape != theirs.shape or (same and len(held) > 1):
+    return True
+  size = np.abs(np.where(np.isfinite(ours), ours, 0)).max(initial=1e-30)
+  rounding = 1e-3 if same else 5e-2  # other programs round otherwise
+  return not np.allclose(ours, theirs, rtol=0, atol=rounding * size, equal_nan=True)
 
 
 def _short(value: Any) -> str:

@@ -201,12 +201,9 @@ def _judge(
     f'claim "{claim.text.strip()}": {verdict} by {name}: {hits:,} of {plural(total, "image")} '
     f"{right} with a certified {norm_words(norm)} {sign} {claim.radius:g}{less}, {compared}"
   )
-  details = []
-  if claim.norm is None and norm != "l2":
-    details.append(
-      f"the claim names no norm: its radius was taken for the {norm_words(norm)}, as the file has it"
-    )
-  details.append(_interval(hits, images, missing, confidence))
+  taken = f"the claim names no norm: its radius was taken for the {norm_words(norm)}, as the file has it"
+  details = [taken] if claim.norm is None and norm != "l2" else []
+  details.append(_interval(results, hits, missing, confidence))
   if known["exact"]:
     details.append("the certificates are exact: none is wrong by chance")
   else:
@@ -227,18 +224,20 @@ def _judge(
     whose = "the split's" if said.is_of_a_split(results) else "the given"
     details.append(f"a subset, {total:,} of {whose} {of:,} images{_of_others(results)}")
   elif results.expected is None:
-    details.append("no manifest: whether images are missing is not known")
+    details.append("no manifest: whether images are missing is not known, and the norm is taken to be l2")
   details += [f"without a manifest this cannot be decided: {text}" for text in doubts]
   details += [lower_bound] if lower_bound else []
   return Verdict(supported, head, tuple(details))
 
 
-def _interval(hits: int, images: int, missing: int, confidence: float) -> str:
+def _interval(results: Results, hits: int, missing: int, confidence: float) -> str:
   """The sentence on the interval of the accuracy."""
   what = f"{100 * confidence:.6g} % interval (Clopper-Pearson) for the number of images"
   if missing:
     return f"no {what}: those that are missing may differ from those that are there"
-  low, high = (float(v) for v in statistics.accuracy_interval(hits, images, confidence))
+  if [*said.chosen(results)]:
+    return f"no {what}: they were chosen one by one"
+  low, high = (float(v) for v in statistics.accuracy_interval(hits, len(results), confidence))
   return f"{what}: {low:.4f} to {high:.4f}"
 
 

@@ -23,6 +23,7 @@ from rsjax.analysis import (
   plots,
   referee,
   reports,
+  said,
   statistics,
   tables,
 )
@@ -177,8 +178,8 @@ class Found:
     save(self.results, path)
 
   def notes(self) -> list[str]:
-    """What must be known before the numbers are used: missing rows or shards, odd rows; one sentence each."""
-    told = [*self._of_shard(), *self.results.notes, *doubts.of_images(self.results)]
+    """What must be known before the numbers are used: missing or chosen images, odd rows; one sentence each."""
+    told = [*self._of_shard(), *self.results.notes, *doubts.of_images(self.results), *said.chosen(self.results)]
     if not self.results.complete:
       told.append(f"{labels.rows_there(self.results, 'incomplete, ')}: the numbers are of those that are there")
     return told

@@ -98,7 +98,7 @@ def _caption(rows: list[dict[str, Any]], intervals: bool) -> str:
   common = tables.common(rows)
   common.pop("sigma", None)  # has its column
   parts += [", ".join(f"{_SYMBOLS.get(key, key)} {escaped(str(value))}" for key, value in common.items())]
-  parts += [escaped(part) for part in tables.of_draws(rows)]
+  parts += [escaped(part) for part in tables.provisos(rows)]
   if intervals:
     parts.append(escaped(tables.intervals_of(rows)))
   return "; ".join(part for part in parts if part) + "."

@@ -89,8 +89,6 @@ def _about_one(f: Results, radii: Sequence[float]) -> Iterator[str]:
       yield f"answers nearly always class {classes[counts.argmax()]}: radii and ACR say nothing then"
   if told := few_classes(label, *_classes(f)):
     yield told
-  if f.settings.get("indices") is not None:
-    yield "its images were chosen one by one (--indices): the numbers are of these, not of the data set"
   yield from said.notes(f)
   if not _images_are_listed(f):
     yield from order_and_gaps(f.columns["idx"])

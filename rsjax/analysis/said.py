@@ -63,7 +63,9 @@ def of_given(f: Results) -> Iterator[str]:
 
 
 def chosen(f: Results) -> Iterator[str]:
-  """A note on a file that holds a part of the images that were given in Python."""
+  """A note on a file of images that were chosen one by one, by command or in Python."""
+  if f.settings.get("indices") is not None:
+    yield "its images were chosen one by one (--indices): the numbers are of these, not of the data set"
   images = _given(f)
   if images is None or f.expected is None or f.expected >= images:
     return

@@ -76,7 +76,7 @@ def summarize(
       "radii": [float(r) for r in radii],
       "certified_accuracy": (hits / len(f)).tolist(),
       "interval": np.transpose([low, high]).tolist(),
-      "clean_accuracy": float(f.columns["correct"].mean()),
+      "certified_accuracy_at_0": float(f.columns["correct"].mean()),
       "abstained": statistics.abstention_rate(f),
       "draws": statistics.mean_draws(f),
       "ACR": statistics.average_certified_radius(f),
@@ -154,7 +154,7 @@ def caption(rows: list[dict[str, Any]], intervals: bool = False) -> str:
     radii = f"({rows[0]['norm']}, {rows[0].get('unit', PIXELS)})"
     parts = [f"{name.capitalize()}: {counted}, and certified radius {sign(rows)} R {radii}"]
   parts += [", ".join(f"{key} {value}" for key, value in same.items())] if same else []
-  parts += of_draws(rows)
+  parts += provisos(rows)
   if any(row["top_k"] is not None for row in rows):
     parts.append("abstained, of top-k: this is not shown of the label")
   if intervals:
@@ -173,9 +173,11 @@ def called(top_k: Iterable[int | None]) -> tuple[str, str]:
   return "certified accuracy", "right (of top-k: the label is among the k most probable classes)"
 
 
-def of_draws(rows: list[dict[str, Any]]) -> list[str]:
-  """What a table must say if images ended after different numbers of draws."""
+def provisos(rows: list[dict[str, Any]]) -> list[str]:
+  """What a table must say of a norm that is assumed, and of images that ended after unlike numbers of draws."""
   parts = []
+  if any(row.get("expected", 0) is None for row in rows):
+    parts.append("the norm of a file without a manifest is taken to be l2")
   if any(row["ACR_is_lower_bound"] for row in rows):
     parts.append(
       f"ACR is a lower bound if images {looks.AT_GRID}, because none was followed beyond the largest of these"

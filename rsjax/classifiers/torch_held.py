@@ -1,12 +1,14 @@
 """The numbers that a PyTorch module holds, wherever they are, and the module with some of them changed.
 
 A number may be a tensor, an array, a float or a list of them. It may be an attribute of a layer or of its
-class, or within a dictionary, a list or an object that is one. Nothing here imports PyTorch.
+class, or within a dictionary, a list, a partial function or an object that is one. Nothing here imports
+PyTorch.
 """
 
 import contextlib
 import copy
 import dataclasses
+import functools
 import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,6 +18,9 @@ import numpy as np
 _DEPTH, _WIDTH = 3, 20  # of what is searched within an attribute: objects within objects, and parts of each
 _NUMBERS = (int, float, np.integer, np.floating)
 _NOT_SEARCHED = (str, bytes, type, types.FunctionType, types.MethodType, types.ModuleType)
+
+_OF_PARTIAL = ("func", "args", "keywords")
+_NO_VALUES = ("__dict__", "__weakref__")  # slots
 
 # Of PyTorch's own layers, those that have no numbers but what a user gives them.
 _WITHOUT_NUMBERS = ("torch.nn.modules.module", "torch.nn.modules.container")
@@ -105,7 +110,8 @@ def _array(value: Any) -> np.ndarray | None:
   if hasattr(value, "requires_grad"):
     return value.detach().double().cpu().numpy() if "bool" not in str(value.dtype) else None
   if isinstance(value, list | tuple):
-    flat = bool(value) and all(isinstance(part, _NUMBERS) and not isinstance(part, bool) for part in value)
+    numeric = all(isinstance(part, _NUMBERS) and not isinstance(part, bool) for part in value)
+    flat = bool(value) and numeric and _is_made_of_parts(value)
     return np.array(value, np.float64) if flat else None
   if isinstance(value, np.ndarray):
     return value.astype(np.float64) if value.dtype.kind in "iuf" else None
@@ -113,30 +119,56 @@ def _array(value: Any) -> np.ndarray | None:
 
 
 def _parts(value: Any) -> Sequence[tuple[Any, Any]]:
-  """(key, part) of a dictionary, a list, or an object with attributes."""
+  """(key, part) of a dictionary, a list, a partial function, or an object with attributes."""
   if isinstance(value, dict):
     return [*value.items()]
   if isinstance(value, list | tuple):
-    return [*enumerate(value)]
-  if isinstance(value, _NOT_SEARCHED) or not hasattr(value, "__dict__"):
+    return [*enumerate(value)] if _is_made_of_parts(value) else []
+  if isinstance(value, functools.partial):
+    return [(name, getattr(value, name)) for name in _OF_PARTIAL]
+  if isinstance(value, _NOT_SEARCHED):
     return []
-  return [*vars(value).items()]
+  slots = [name for kind in type(value).__mro__ for name in _names(vars(kind).get("__slots__", ()))]
+  held = {name: getattr(value, name) for name in slots if name not in _NO_VALUES and hasattr(value, name)}
+  return [*(held | getattr(value, "__dict__", {})).items()]
+
+
+def _names(slots: Any) -> Sequence[str]:
+  return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _is_made_of_parts(value: Any) -> bool:
+  """Whether a list or tuple can be made again of its parts, as those of a class of their own may not be."""
+  return type(value) in (list, tuple) or hasattr(value, "_make")
+
+
+def _like(value: Any, parts: Sequence[Any]) -> Any:
+  """A list or tuple of the same kind, which may be a named tuple."""
+  return value._make(parts) if hasattr(value, "_make") else type(value)(parts)
 
 
 def _replaced(value: Any, path: tuple[Any, ...], change: Change) -> Any:
   """A value in which the numbers at `path` are changed; it is copied as far as this needs."""
   if path:
     first, *rest = path
+    within = lambda part: _replaced(part, tuple(rest), change)
     if isinstance(value, list | tuple):
-      return type(value)(_replaced(v, tuple(rest), change) if i == first else v for i, v in enumerate(value))
+      return _like(value, [within(v) if i == first else v for i, v in enumerate(value)])
+    if isinstance(value, functools.partial):
+      func, args, keywords = (within(v) if name == first else v for name, v in _parts(value))
+      return functools.partial(func, *args, **keywords)
     new: Any = value.detach().clone() if hasattr(value, "requires_grad") else copy.copy(value)
     if hasattr(value, "requires_grad") and not value.is_floating_point():
       new = new.float()
-    parts = new if isinstance(value, dict | np.ndarray) or hasattr(value, "requires_grad") else vars(new)
-    parts[first] = _replaced(parts[first], tuple(rest), change)
+    if isinstance(new, dict | np.ndarray) or hasattr(value, "requires_grad"):
+      new[first] = within(new[first])
+    elif first in getattr(new, "__dict__", {}):
+      vars(new)[first] = within(vars(new)[first])
+    else:
+      object.__setattr__(new, first, within(getattr(new, first)))  # a slot, which may be frozen
     return new
   if isinstance(value, list | tuple):
-    return type(value)(change(float(number)) for number in value)
+    return _like(value, [change(float(number)) for number in value])
   if hasattr(value, "requires_grad"):
     return change(value.detach().clone() if value.is_floating_point() else value.detach().float())
   return change(value)

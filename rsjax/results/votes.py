@@ -16,6 +16,7 @@ from rsjax.procedures import Counts
 
 _TOO_LARGE = re.compile(r"\d{19}")
 INVALID = "invalid"  # the name under which draws that voted for nobody stand among the votes
+NO_VOTES = "-"
 
 
 def format_votes(votes: NDArray[np.int64], invalid: int) -> str:
@@ -35,7 +36,7 @@ def format_counts(counts: Counts) -> list[str]:
 
 def _text(classes: list[int], votes: list[int], invalid: int) -> str:
   words = [f"{c}:{k}" for c, k in zip(classes, votes) if k]
-  return ",".join(words + ([f"{INVALID}:{invalid}"] if invalid else [])) or "-"
+  return ",".join(words + ([f"{INVALID}:{invalid}"] if invalid else [])) or NO_VOTES
 
 
 def parse_column(texts: Iterable[str]) -> Counts:
@@ -66,7 +67,7 @@ def parse_votes(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
   if sign and last.isdecimal() and (not pairs or (len(pairs) > 1 and pairs[-1] == ",")):
     pairs, invalid = pairs[:-1], int(last)
   else:
-    pairs, invalid = text.removeprefix("-") if text == "-" else text, 0
+    pairs, invalid = "" if text == NO_VOTES else text, 0
   if not pairs and text:
     return np.zeros(0, np.int64), np.zeros(0, np.int64), invalid
   # a thousand classes an image are many: no regular expression, no loop

@@ -11,6 +11,7 @@ from scipy import stats
 
 from rsjax import analysis, bounds, results
 from rsjax.analysis import statistics
+from rsjax.analysis.claims import judge, parse
 from rsjax.errors import InputError
 from rsjax.noise import Gaussian
 from rsjax.results import Results
@@ -470,6 +471,23 @@ def with_radii(idx, radii):
   file.columns.clear()
   file.columns.update(idx=np.asarray(idx), label=0 * right, predict=right - 1, correct=right, radius=radii)
   return file
+
+
+def test_the_norm_of_a_file_without_a_manifest_is_said_to_be_assumed():
+  foreign, known = of_images(np.arange(200)), sampled()
+  for files, assumed in (([foreign], True), ([foreign, known], True), ([known], False)):
+    rows = analysis.summarize(files, [0.0])
+    texts = analysis.caption(rows), analysis.latex(rows)
+    assert all(("without a manifest is taken to be l2" in text) == assumed for text in texts)
+  told = str(judge(foreign, parse("0.5 at 0.25")))
+  assert "the norm is taken to be l2" in told
+
+
+def test_a_file_of_rsjax_without_its_manifest_is_not_tested_against_others():
+  files = with_hits([1] * 40 + [0] * 20), with_hits([0] * 8 + [1] * 38 + [0] * 14)
+  assert "may be chance" in said(files, [0.25])
+  files[1].manifest["about"]["manifest"] = "missing"
+  assert "ahead" not in said(files, [0.25])
 
 
 def test_who_is_ahead_on_its_own_images_may_be_behind_on_those_in_common():

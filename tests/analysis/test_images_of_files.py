@@ -56,6 +56,14 @@ def test_nothing_is_said_of_the_images_that_were_asked_for(selection):
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
+def test_chosen_images_are_told_by_read_and_give_no_interval(selection):
+  file = of(selection)
+  assert any("chosen one by one" in text for text in analysis.Found(file).notes()) == bool(selection.indices)
+  verdict = str(claims.judge(file, claims.parse("0 at 0")))
+  assert ("no 95 % interval" in verdict) == bool(selection.indices)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
 def test_other_images_are_told(selection):
   due = selection.of(360)
   flag = "--indices" if selection.indices else f"--skip {selection.skip}"

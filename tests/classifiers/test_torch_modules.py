@@ -1,5 +1,7 @@
 """PyTorch modules as base classifiers, through torchax: the same logits, evaluation mode, refusals."""
 
+import collections
+import functools
 import random
 import re
 import sys
@@ -518,6 +520,23 @@ def in_place(self, x):
   return x.sub_(self.mean).div_(self.std)
 
 
+class Slotted:
+  """The same without a dictionary."""
+
+  __slots__ = ("mean", "std")
+
+  def __init__(self, mean, std):
+    self.mean, self.std = mean, std
+
+
+Pair = collections.namedtuple("Pair", "mean std")
+Settings = collections.namedtuple("Settings", "dropout widths")
+
+
+def by_numbers(x, mean, std):
+  return by_list(Pair(mean, std), x)
+
+
 apart = Apart([*MEAN], [*STD])
 NORMALISING |= {
   "mean, std of the class": lambda: OfClass(by_list),
@@ -552,6 +571,13 @@ NORMALISING |= {
     m0=0.4,
     m1=0.5,
   ),
+  "pair.0, pair.1": lambda: Inside(lambda self, x: by_list(self.pair, x), pair=Pair(MEAN, STD)),
+  "slotted.mean, slotted.std": lambda: Inside(
+    lambda self, x: by_list(self.slotted, x), slotted=Slotted([*MEAN], STD)
+  ),
+  "transform.keywords.mean, transform.keywords.std": lambda: Inside(
+    lambda self, x: self.transform(x), transform=functools.partial(by_numbers, mean=MEAN, std=[*STD])
+  ),
   "q": lambda: Inside(lambda self, x: x * self.q - 1, q=2),
   "mean, std after rounding": lambda: Inside(
     lambda self, x: by_list(self, (x * 15).round() / 15), mean=MEAN, std=STD
@@ -571,6 +597,16 @@ def test_a_module_that_normalises_is_not_normalised_twice_whatever_its_numbers_a
   x = np.random.default_rng(0).random((2, *SHAPE), np.float32)
   np.testing.assert_allclose(apply(variables, x), by_pytorch(module, np.moveaxis(x, -1, 1)), atol=1e-4)
   assert all(torch.equal(value, kept[name]) for name, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize("value", [Settings(0.1, (16, 32)), Settings(0.1, MEAN), torch.Size([3])])
+def test_settings_of_any_kind_within_a_module_are_no_matter(value):
+  torch.manual_seed(0)
+  module = Inside(lambda self, x: x, settings=value)
+  apply, variables = rsjax.from_torch(module, SHAPE, normalization="inside")
+  x = np.random.default_rng(0).random((2, *SHAPE), np.float32)
+  np.testing.assert_allclose(apply(variables, x), by_pytorch(module, np.moveaxis(x, -1, 1)), atol=1e-4)
+  assert module.settings is value
 
 
 class Keeping(Inside):

@@ -1,5 +1,8 @@
 """Result files of other tools: what is read of them, what is refused, and what is said."""
 
+import shutil
+
+import helpers
 import numpy as np
 import pytest
 
@@ -61,7 +64,8 @@ def test_a_file_of_rsjax_without_its_manifest_is_read(tmp_path):
     row = {"idx": 0, "label": 2, "predict": 2, "radius": 0.512345}
     path = foreign(tmp_path / "own.tsv", ",".join(columns), [row.get(name, 1) for name in columns])
     assert len(results.read_any(path)) == 1 and "not read" not in notes(path)
-    assert "its votes are not used: the manifest own.tsv.json, which explains them, is missing" in notes(path)
+    told = "the manifest own.tsv.json, which explains them and names the norm, is missing"
+    assert f"its votes are not used: {told}" in notes(path)
     with pytest.raises(InputError, match=r"has no manifest own\.tsv\.json beside it"):
       analysis.with_alpha(results.read_any(path), 0.01)
 
@@ -140,6 +144,19 @@ def test_columns_are_read_only(tmp_path):
     with pytest.raises(ValueError, match="read-only"):
       change(read.columns["radius"])
   assert read.columns["radius"].tolist() == [0.2, 0.1]
+
+
+def test_a_pabar_that_was_rounded_to_1_is_no_error(tmp_path):
+  rows = [0, 1, 1, "0.700000", "0.9974"], [1, 1, 1, "1.500000", "1.000"]
+  path = foreign(tmp_path / "sigma_0.25", "idx,label,predict,radius,pABar", *rows)
+  assert not any("pABar" in note for note in results.read_any(path).notes)
+
+
+def test_exact_certificates_without_their_manifest_are_refused(tmp_path):
+  for name in ("splitting", "columns"):
+    shutil.copy(helpers.ROOT / "experiments" / "results" / "noises" / f"{name}.tsv", tmp_path)
+    with pytest.raises(InputError, match=f"another norm than l2, and no manifest .* put its {name}.tsv.json"):
+      results.read_any(tmp_path / f"{name}.tsv")
 
 
 WHOLE = dict(idx=0, label=1, predict=1, radius="0.841621", n=1000, nA=999, pABar="0.9900000000")

@@ -1,5 +1,6 @@
 """What `attack` returns says what it is of, and fits certificates of the same images."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import linear
@@ -107,3 +108,19 @@ def test_an_attack_of_other_images_is_told_what_to_give(chosen, g, pictures, cer
   said = "^the attack does not fit the certificates: .* give both the same images, labels and `indices`$"
   with pytest.raises(rsjax.InputError, match=said):
     analysis.compare(certified, fewer)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("change", [lambda logits: jnp.roll(logits, 1, 1), lambda logits: logits - 1e-5])
+def test_an_attack_on_another_function_of_these_variables_is_refused(change, in_memory, g, pictures, tmp_path):
+  other = rsjax.smooth(lambda variables, x: change(linear(variables, x)), g.variables, sigma=0.25)
+  given = dict(n=100, progress=False)
+  files = [{}] * 2 if in_memory else [{"file": tmp_path / f"{name}.tsv"} for name in "ca"]
+  ours = g.certify(pictures, LABELS, **given, **files[0])
+  attack = dict(radii=0.25, iterations=1, noise_vectors=4)
+  theirs = other.attack(pictures, LABELS, **attack, **given, **files[1])
+  with pytest.raises(rsjax.InputError, match="its `apply` answers otherwise, with the same variables"):
+    analysis.compare(ours, theirs)
+  again = rsjax.smooth(lambda variables, x: linear(variables, x), g.variables, sigma=0.25)
+  fits = again.attack(pictures, LABELS, **attack, **given)
+  assert analysis.compare(g.certify(pictures, LABELS, **given), fits).left_out == 0
