@@ -265,6 +265,61 @@ def test_a_file_without_a_manifest_is_explored_and_others_are_left_out(explored,
   assert "\\begin{table}" in out
 
 
+@pytest.fixture
+def exploring(tmp_path, monkeypatch, capsys):
+  """(names of explore_results' cells, run_cell(name, names) -> what one prints), beside files of tmp_path."""
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+  texts = {cell["id"]: source(cell) for cell in cells(FOLDER / "explore_results.ipynb")}
+
+  def run_cell(name, names):
+    capsys.readouterr()
+    exec(texts[name], names)
+    return capsys.readouterr().out
+
+  return list(texts), run_cell
+
+
+def test_once_files_are_read_again_each_cell_shows_these_only(exploring, tmp_path):
+  order, run_cell = exploring
+  after, again, fresh = order[order.index("read") + 1 :], {}, {}
+  for path in (*with_manifest(DIGITS[1]), *with_manifest(DIGITS[2])):
+    shutil.copy(path, tmp_path)
+  for name in order:
+    run_cell(name, again)
+  for path in with_manifest(DIGITS[0]):
+    shutil.copy(path, tmp_path)
+  for name in order:
+    run_cell(name, fresh)
+  run_cell("read", again)
+  for name in ("acr", "latex", "alpha", *after):
+    assert run_cell(name, again) == run_cell(name, fresh), name
+
+
+def test_where_reading_was_refused_the_cells_show_the_files_before(exploring, tmp_path):
+  order, run_cell = exploring
+  names = {}
+  for path in with_manifest(DIGITS[1]):
+    shutil.copy(path, tmp_path)
+  before = {name: run_cell(name, names) for name in order}
+  (tmp_path / DIGITS[1].name).write_text("epoch\ttrain_loss\n1\t2.3\n")
+  with pytest.raises(FileNotFoundError, match="upload result files"):
+    run_cell("read", names)
+  after = order[order.index("read") + 1 :]
+  assert {name: run_cell(name, names) for name in after} == {name: before[name] for name in after}
+
+
+def test_files_of_another_norm_are_named_and_left_out(explored):
+  folder = ROOT / "experiments/results/noises"
+  out = explored(*with_manifest(folder / "gaussian.tsv"), *with_manifest(folder / "laplace.tsv"))
+  said = (
+    "left out: laplace.tsv beside gaussian.tsv: radii in l1 and l2 cannot be compared: give files of one norm"
+  )
+  assert out.count(said) == 1
+  assert out.count("laplace") == 1
+  assert "\\begin{table}" in out
+
+
 def test_a_file_whose_manifest_is_missing_is_told_so(explored):
   with pytest.warns(ResultWarning, match="votes are not used"):
     out = explored(DIGITS[1])
