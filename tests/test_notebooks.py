@@ -468,10 +468,14 @@ def first_coordinate(images):
   return images.reshape(len(images), 2)[:, 0]
 
 
-def with_a_border(variables, images):
-  """Class 0 has what is right of a line just beside points of the grid, which moves it by half a step."""
-  x = first_coordinate(images)
-  return jnp.stack([x - 0.3001, 0.3001 - x, 0 * x - 9], 1)
+def half_plane(border):
+  """An f whose class 0 is what is right of a line."""
+
+  def apply(variables, images):
+    x = first_coordinate(images)
+    return jnp.stack([x - border, border - x, 0 * x - 9], 1)
+
+  return apply
 
 
 def with_fine_stripes(variables, images):
@@ -500,13 +504,49 @@ def test_a_classifier_that_is_finer_than_the_grid_stops_the_theorems_cells(theor
   exec(draws_discs, names)
 
 
-@pytest.mark.parametrize("short", [True, False])
-def test_a_straight_border_is_not_taken_for_one_that_is_finer_than_the_grid(theorem, short, capsys):
+@pytest.mark.parametrize(
+  ("short", "border"), [(True, 0.3051), (False, 0.3026)], ids=["short", "full"]
+)  # just beside points of the grid, which moves it by half a step
+def test_a_straight_border_is_not_taken_for_one_that_is_finer_than_the_grid(theorem, short, border, capsys):
   parts, names = theorem(0.1)
-  names |= {"SHORT": short, "apply": with_a_border}
+  names |= {"SHORT": short, "apply": half_plane(border)}
   exec(parts[ON_THE_GRID][0], names)
   exec(parts[CERTIFICATES][0].replace("[[0.55, 0.75]", "[[0.3, 0.5]"), names)
   assert "radius if p_A were known" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("sigma", "border"), [(0.1, 0.3), (0.1, 0.5), (0.1, 0.25), (0.07, 0.3)])
+def test_the_radius_if_p_were_known_is_that_of_a_half_plane(theorem, sigma, border, capsys):
+  parts, names = theorem(sigma)
+  names |= {"SHORT": False, "apply": half_plane(border)}
+  exec(parts[ON_THE_GRID][0], names)
+  names["SHORT"] = True  # few draws
+  points = f"[[{border + 0.2}, 0.5], [{border + 0.05}, 0.5], "
+  exec(parts[CERTIFICATES][0].replace("[[0.55, 0.75], [0.3, 0.55], ", points), names)
+  lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("(")]
+  assert [float(line.split()[-1]) for line in lines[:2]] == pytest.approx([0.2, 0.05], abs=1e-4)
+
+
+def test_one_point_is_certified_without_double_brackets(theorem, capsys):
+  parts, names = theorem(0.1)
+  certifies, draws_discs = parts[CERTIFICATES]
+  exec(parts[ON_THE_GRID][0], names)
+  exec(certifies.replace("[[0.55, 0.75], [0.3, 0.55], [0.62, 0.35]]", "[0.55, 0.75]"), names)
+  assert names["certified"].tolist() == [[0.55, 0.75]]
+  assert "(0.55, 0.75)  " in capsys.readouterr().out
+  for part in (draws_discs, parts["The theorem"][0]):
+    exec(part, names)
+
+
+@pytest.mark.parametrize("noise", ["Laplace", "Uniform"])
+def test_the_theorem_says_that_it_is_for_gaussian_noise(theorem, noise):
+  parts, names = theorem(0.1)
+  exec(parts[ON_THE_GRID][0], names)
+  other = parts[CERTIFICATES][0].replace("variables, sigma=SIGMA", f"variables, noise=rsjax.{noise}(SIGMA)")
+  with pytest.raises(
+    AssertionError, match=rf"for Gaussian noise and l2 discs, and .* for {noise}\(sigma=0\.1\)"
+  ):
+    exec(other, names)
 
 
 def test_a_point_at_which_p_is_0_53_is_asked_for_only_where_there_is_one(theorem, capsys):
