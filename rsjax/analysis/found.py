@@ -146,10 +146,11 @@ class Found:
     Args:
       path: where to save it, as .png, .pdf or .svg; None: it is not saved.
       title: the title above the plot.
-      ax: Matplotlib's Axes to draw into; None: a new figure.
+      ax: Matplotlib's Axes to draw into, beside what is there; None: a new figure.
 
     Raises:
-      InputError: without labels, for predictions, or if Matplotlib is missing.
+      InputError: without labels, for predictions, for radii of another norm or unit than those in `ax`, or if
+        Matplotlib is missing.
     """
     statistics.check_labels(self.results)
     statistics.check_radii(self.results)

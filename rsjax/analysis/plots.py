@@ -1,12 +1,15 @@
 """The plot of certified accuracy against radius, readable in colour, by the colour-blind and in grey."""
 
 import contextlib
+import dataclasses
+import itertools
 import os
 import pathlib
 import sys
 import textwrap
+import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,11 +26,27 @@ from rsjax.results import Results
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
   from matplotlib.figure import Figure
+  from matplotlib.lines import Line2D
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, dark and light in turn, and a line style each.
 _COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
 _LEGEND = 50  # characters of a line of it
 _LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 3)))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Curve:
+  """A curve in some Axes: its file, the name that it was given, its place among the colours, its reach."""
+
+  file: Results
+  name: str | None
+  place: int
+  farthest: float
+
+
+# Lines that a legend names, for as long as they exist: the curve of each, and what is said after the curve's
+# name. A line that stands for others of its kind has no curve.
+_LEGENDS: "weakref.WeakKeyDictionary[Line2D, tuple[_Curve | None, str]]" = weakref.WeakKeyDictionary()
 
 
 def plot(
@@ -49,7 +68,8 @@ def plot(
     files: `results.Results` of CERTIFY.
     paths: where to save it: a path or several, each ending in .png, .pdf or .svg; by default it is not saved.
     title: the title above the plot.
-    ax: Matplotlib's Axes to draw into; None: a new figure.
+    ax: Matplotlib's Axes to draw into; None: a new figure. What is there stays. Names of curves that this
+      function drew there before change where the new ones differ from them in a setting.
     names: names for the legend, one per file, to which sigma is added if the files differ in it; None:
     `labels`. An alpha other than 0.001, and an n below 1,000, are added.
     panels: "sigma" or "noise" (of training): one panel per value, side by side; None: one panel.
@@ -64,7 +84,8 @@ def plot(
 
   Raises:
     InputError: if Matplotlib is missing (the message gives the command that installs it), for several panels
-      in one `ax`, or for a path whose ending is no kind of picture.
+      in one `ax`, for radii of another norm or unit than those in `ax`, or for a path whose ending is no
+      kind of picture.
   """
   targets = [local_files.local(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
   FigureCanvasAgg, Figure = _matplotlib()
@@ -76,7 +97,11 @@ def plot(
     statistics.check_rows(f)
     statistics.check_radii(f)
   check_norms(files)
-  names = [_drawable(_with_chance(name, f)) for name, f in zip(labels(files, names), files)]
+  earlier = [] if ax is None else _curves(ax)
+  if earlier and (there := radius_words(earlier[0].file)) != (here := radius_words(files[0])):
+    raise InputError(f"radii called {there!r} in `ax` and {here!r} cannot be compared: give other axes")
+  texts = _names(earlier, files, names)
+  before, texts = dict(zip(earlier, texts)), texts[len(earlier) :]
   values = [facts(f)[panels] for f in files] if panels else [None] * len(files)
   shown = sorted(set(values), key=lambda v: (v is None, v))
   if ax is None:
@@ -92,19 +117,21 @@ def plot(
     figure = parent
   for axes, value in zip(all_axes, shown):
     places = [i for i, v in enumerate(values) if v == value]
-    chosen = [(files[i], names[i]) for i in places]
     of_attacks = [(places.index(i), f) for i, f in attacks if i in places]
-    farthest = max(max(f.columns["radius"].max() for f, _ in chosen), 1e-6)
-    farthest = max([farthest, *(reach_of(f) for _, f in of_attacks)])
+    farthest = max(max(files[i].columns["radius"].max() for i in places), 1e-6)
+    farthest = max([farthest, *(reach_of(f) for _, f in of_attacks), *(c.farthest for c in earlier)])
     radii = np.linspace(0, 1.05 * farthest, 1000)
-    handles, texts = [], []
-    for i, (f, name) in enumerate(chosen):
+    first = max((c.place + 1 for c in earlier), default=0)
+    given = [None if names is None else names[i] for i in places]
+    curves = [_Curve(files[i], given[at], first + at, farthest) for at, i in enumerate(places)]
+    for curve in curves:
+      f, i = curve.file, curve.place
       style = dict(color=_COLOURS[i % len(_COLOURS)], linestyle=_LINES[(i + i // len(_LINES)) % len(_LINES)])
       hits = statistics.certified(f, radii, rule)
       accuracy = hits / len(f)
       reach = slice(np.count_nonzero(hits) + 1)  # to where it falls to 0
-      handles += axes.plot(radii[reach], accuracy[reach], linewidth=2, **style)
-      texts.append(textwrap.fill(name, _LEGEND))
+      [line] = axes.plot(radii[reach], accuracy[reach], linewidth=2, **style)
+      _LEGENDS[line] = curve, ""
       if band:
         axes.fill_between(
           radii,
@@ -115,25 +142,23 @@ def plot(
         )
       if rho:
         certain = statistics.sure_accuracy(f, accuracy, rho)
-        thin = axes.plot(radii[reach], certain[reach], linewidth=0.8, **style)
-        if i == 0:
-          handles += thin
-          texts.append(f"thin: for all images at once, with probability {1 - rho:g}")
+        [line] = axes.plot(radii[reach], certain[reach], linewidth=0.8, **style)
+        if curve is curves[0]:
+          _LEGENDS[line] = None, f"thin: for all images at once, with probability {1 - rho:g}"
     for i, f in of_attacks:
       tried = radii[radii <= f.settings["radii"][-1]]
-      left, colour = attacked_accuracy(f, tried), _COLOURS[i % len(_COLOURS)]
-      handles += axes.plot(tried, left, linewidth=1, color=colour, marker="v", markevery=0.1)
-      texts.append(textwrap.fill(f"{chosen[i][1]}: left by {called_attack(f)}", _LEGEND))
-      below = statistics.certified_accuracy(chosen[i][0], tried, rule)
+      left, colour = attacked_accuracy(f, tried), _COLOURS[curves[i].place % len(_COLOURS)]
+      [line] = axes.plot(tried, left, linewidth=1, color=colour, marker="v", markevery=0.1)
+      _LEGENDS[line] = curves[i], f": left by {called_attack(f)}"
+      below = statistics.certified_accuracy(curves[i].file, tried, rule)
       axes.fill_between(tried, below, left, color=colour, alpha=0.12, linewidth=0)
-    axes.set(xlabel=radius_words(chosen[0][0]), xlim=(0, radii[-1]), ylim=(0, 1))
+    axes.set(xlabel=radius_words(curves[0].file), ylim=(0, 1))
+    axes.set_xlim(0, max(radii[-1], axes.dataLim.x1))  # with what others drew
     if panels and value is not None:
       axes.set_title({"sigma": "sigma", "noise": "training noise"}[panels] + f" = {value:g}", fontsize="medium")
     axes.grid(alpha=0.3)
-    legend = axes.legend(handles, texts, fontsize="small", handlelength=3.5)
-    for text in legend.get_texts():
-      text.set_parse_math(False)
-  all_axes[0].set_ylabel(called(facts(f)["top_k"] for f in files)[0])
+    _make_legend(axes, before | dict(zip(curves, [texts[i] for i in places])))
+  all_axes[0].set_ylabel(called(facts(f)["top_k"] for f in [*(c.file for c in earlier), *files])[0])
   if ax is None:
     figure.suptitle(_drawable(title), fontsize="large", parse_math=False)
   elif title:
@@ -144,6 +169,52 @@ def plot(
     except OSError as error:
       raise local_files.unwritable(path, error) from error
   return figure
+
+
+def _curves(axes: "Axes") -> list[_Curve]:
+  """The curves that `plot` drew into these Axes before, in order, without those that were removed."""
+  curves = [_LEGENDS[line][0] for line in axes.get_lines() if line in _LEGENDS]
+  return [curve for curve in dict.fromkeys(curves) if curve is not None]
+
+
+def _names(earlier: Sequence[_Curve], files: Sequence[Results], names: Sequence[str] | None) -> list[str]:
+  """Names of the earlier curves, and then of the files; if there are earlier ones, no two are equal."""
+  texts = labels(files, names)  # which also counts the names
+  if not earlier:
+    return [_drawable(_with_chance(text, f)) for text, f in zip(texts, files)]
+  shown = [*(c.file for c in earlier), *files]
+  given = [*(c.name for c in earlier), *([] if names is None else names)]
+  named = {i: name for i, name in enumerate(given) if name is not None}
+  others = [i for i in range(len(shown)) if i not in named]
+  found = dict(zip(named, labels([shown[i] for i in named], [*named.values()]))) if named else {}
+  found |= dict(zip(others, labels([shown[i] for i in others]))) if others else {}
+  told: list[str] = []
+  for i, f in enumerate(shown):
+    text = _drawable(_with_chance(found[i], f))
+    numbered = (f"{text} ({number})" for number in itertools.count(2))
+    told.append(next(t for t in itertools.chain([text], numbered) if t not in told))
+  return told
+
+
+def _make_legend(axes: "Axes", names: dict[_Curve, str]) -> None:
+  """A legend of all that `plot` drew into the Axes, and of what others drew there and labelled."""
+  lines = [line for line in axes.get_lines() if line in _LEGENDS]
+  handles: list[Any] = []
+  texts: list[str] = []
+  for line in lines:
+    curve, text = _LEGENDS[line]
+    if curve is not None or text not in texts:
+      handles.append(line)
+      texts.append(text if curve is None else textwrap.fill(names[curve] + text, _LEGEND))
+  others = [(handle, text) for handle, text in zip(*axes.get_legend_handles_labels()) if handle not in lines]
+  legend = axes.legend(
+    [*handles, *(handle for handle, _ in others)],
+    [*texts, *(text for _, text in others)],
+    fontsize="small",
+    handlelength=3.5,
+  )
+  for own in legend.get_texts()[: len(texts)]:
+    own.set_parse_math(False)
 
 
 def _with_chance(name: str, f: Results) -> str:
