@@ -65,6 +65,11 @@ class Found:
     names = ", ".join(self.results.columns) if name != "results" else ""
     raise AttributeError(f"{type(self).__name__} has no column {name!r}, only {names}")
 
+  def __setattr__(self, name: str, value: Any) -> None:
+    if name != "results" and name in self.results.columns:
+      raise AttributeError(f"columns are read-only: take a copy, {name} = found.{name}.copy()")
+    super().__setattr__(name, value)
+
   def __getitem__(self, name: str) -> np.ndarray:
     if name in ("label", "correct"):
       statistics.check_labels(self.results)

@@ -34,6 +34,7 @@ _ASSUMED = {
   "wide_resnet": "ReLU, batch norms with eps 1e-5 before the convolutions, strides in the first of a block",
   "vit": "exact GELU, layer norms with eps 1e-6 before attention and MLP",
 }  # of networks, what their tensors do not show
+_OTHER_NETWORK = "; a network of another layout goes into rsjax.from_torch, as its module with these weights"
 _NO_STATISTICS = (
   "; an average of the parameters alone has no statistics of batch norms: load it into the network, "
   "recompute them (torch.optim.swa_utils.update_bn) or take the network's own, and save that state_dict"
@@ -205,7 +206,7 @@ def _copies(path, content):
     raise InputError(
       f"{path} does not hold a known network: expected conv1, layer1, ..., fc, as in the paper's cifar_resnet "
       "and torchvision's resnet50, block1 in layer1's place, as in wide residual networks, or patch_embed, "
-      f"blocks, ..., head, as in timm's vision transformers, got {some(names)}"
+      f"blocks, ..., head, as in timm's vision transformers, got {some(names)}{_OTHER_NETWORK}"
     )
   keys = (
     f"it has {some([str(key) for key in content])}"
@@ -234,7 +235,7 @@ def _recognise(path, own):
     return f"wide_resnet{6 * wide[0] + 4}_{max(1, first.shape[0] // 16)}", classes, (32, 32, 3)
   raise InputError(
     f"{path} does not hold a known network: a first convolution of {stem} and {blocks} "
-    f"{'bottleneck ' if bottleneck else ''}blocks are neither {known}"
+    f"{'bottleneck ' if bottleneck else ''}blocks are neither {known}{_OTHER_NETWORK}"
   )
 
 
@@ -269,7 +270,7 @@ def _check_shapes(path, own, rest, arch, num_classes, image_shape):
     statistics = all(re.fullmatch(r"missing \S+\.running_(mean|var)", w) for w in wrong)
     raise InputError(
       f"{path} does not fit {arch} with {num_classes} classes: {some(wrong, 3 if statistics else 8)}"
-      + (_NO_STATISTICS if statistics else "")
+      + (_NO_STATISTICS if statistics else _OTHER_NETWORK)
     )
 
 

@@ -129,7 +129,7 @@ def _by_pytorch(torch: Any, module: Any, x: np.ndarray, dtype: str) -> np.ndarra
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(x):
       what, mend = type(logits).__name__, ": give a module whose forward calls this one and returns them alone"
       if isinstance(logits, dict) and logits:
-        what, mend = f"dict of {some([*map(str, logits)])}", f"{mend}, as by [{next(iter(logits))!r}]"
+        what, mend = f"dict of {some([*map(str, logits)])}", f"{mend}, by the key that holds its logits"
       if isinstance(logits, torch.Tensor):
         what, mend = str(list(logits.shape)), ""
       raise InputError(

@@ -144,6 +144,11 @@ def test_columns_are_read_only(tmp_path):
     with pytest.raises(ValueError, match="read-only"):
       change(read.columns["radius"])
   assert read.columns["radius"].tolist() == [0.2, 0.1]
+  found = analysis.Found(read)
+  with pytest.raises(
+    AttributeError, match=r"columns are read-only: take a copy, radius = found.radius.copy\(\)"
+  ):
+    found.radius = 255 * found.radius
 
 
 def test_a_pabar_that_was_rounded_to_1_is_no_error(tmp_path):
