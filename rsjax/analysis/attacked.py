@@ -28,8 +28,8 @@ SETTINGS = ("plan", "norm", "radii", "method", "iterations", "noise_vectors", "v
 _OTHER_IMAGES = "it is of other images or labels: give both the same images, labels and `indices`"
 _SHOWN = 3  # contradictions that are told one by one
 # What must be the same for a certificate and an attack to be about one smoothed classifier and its images.
-_MADE_BY = ("rsjax", "jax", "device")  # of a session: what made a program
 _SAME = ("checkpoint", "classifier", "dataset", "split", "dtype", "precision")
+_MADE_BY = ("rsjax", "jax", "device")  # of a session: what made a program
 
 
 @dataclasses.dataclass(frozen=True)

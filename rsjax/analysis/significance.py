@@ -19,8 +19,8 @@ def too_close(
   files: Sequence[Results], names: Sequence[str], radii: Sequence[float], rule: str, confidence: float
 ) -> Iterator[str]:
   """Of the best in a column, and of the best ACR, where it is not clear of the next, of the same data set."""
-  if len(files) < 2 or any(f.manifest["about"].get("manifest") == "missing" for f in files):
-    return  # norm, n and alpha of a file of rsjax without its manifest are not known
+  if len(files) < 2:
+    return
   known = all_facts(files)
   told: dict[tuple[int, int, str], list[str]] = {}
   for radius in radii:
@@ -55,8 +55,11 @@ def _doubt(
 ) -> tuple[str, str] | None:
   """What speaks against the order of two files, and the numbers that show it; None if nothing does.
 
-  values, others: [rows], what each row adds to the files' sums. Files whose labels differ are not tested.
+  values, others: [rows], what each row adds to the files' sums. Files whose labels differ are not tested, nor
+  is a file of rsjax without its manifest, whose norm is not known.
   """
+  if "missing" in (f.manifest["about"].get("manifest") for f in (best, second)):
+    return None
   _, ours, theirs = np.intersect1d(best.columns["idx"], second.columns["idx"], return_indices=True)
   if not np.array_equal(best.columns["label"][ours], second.columns["label"][theirs]):
     return None

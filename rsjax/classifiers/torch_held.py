@@ -79,7 +79,8 @@ def _of_class(kind: type) -> dict[str, Any]:
   """The attributes of a layer's class, and of its bases before PyTorch's."""
   own = [base for base in kind.__mro__ if not base.__module__.startswith("torch.") and base is not object]
   found = {key: value for base in reversed(own) for key, value in vars(base).items()}
-  return {key: value for key, value in found.items() if not key.startswith("__") and not callable(value)}
+  methods = (*_NOT_SEARCHED, property, classmethod, staticmethod)
+  return {k: value for k, value in found.items() if not k.startswith("__") and not isinstance(value, methods)}
 
 
 def _leaves(value: Any, sizes: set[int], depth: int) -> Iterator[tuple[tuple[Any, ...], np.ndarray]]:
@@ -138,8 +139,11 @@ def _names(slots: Any) -> Sequence[str]:
 
 
 def _is_made_of_parts(value: Any) -> bool:
-  """Whether a list or tuple can be made again of its parts, as those of a class of their own may not be."""
-  return type(value) in (list, tuple) or hasattr(value, "_make")
+  """Whether a list or tuple can be made again of other numbers, as those of a class of their own may not be."""
+  try:
+    return len(_like(value, [0.5 if isinstance(part, _NUMBERS) else part for part in value])) == len(value)
+  except Exception:  # whatever such a class raises
+    return False
 
 
 def _like(value: Any, parts: Sequence[Any]) -> Any:

@@ -346,7 +346,7 @@ by_value = lambda x: x if x.sum() > 0 else -x
     (lambda: spectral(), "remove_spectral_norm"),
     (
       lambda: nn.Sequential(flat(), Function(lambda y: {"scores": y, "z": y})),
-      r"got dict of scores, z: give a module whose forward .* alone, as by \['scores'\]",
+      r"got dict of scores, z: give a module whose forward .* alone, by the key",
     ),
     (lambda: nn.Sequential(flat(), Function(lambda y: (y, y))), "got tuple: give a module whose forward"),
     (lambda: torch.export.export(flat(), (torch.zeros(2, 3, 8, 8),)), "give the module before torch.export"),
@@ -529,6 +529,10 @@ class Slotted:
     self.mean, self.std = mean, std
 
 
+class Numbers(list):
+  pass
+
+
 Pair = collections.namedtuple("Pair", "mean std")
 Settings = collections.namedtuple("Settings", "dropout widths")
 
@@ -538,8 +542,19 @@ def by_numbers(x, mean, std):
 
 
 apart = Apart([*MEAN], [*STD])
+
+
+class TransformOfClass(Inside):
+  transform = apart
+
+  @property
+  def unused(self):
+    raise AssertionError("nothing needs to be computed")
+
+
 NORMALISING |= {
   "mean, std of the class": lambda: OfClass(by_list),
+  "transform.mean, transform.std of the class": lambda: TransformOfClass(lambda self, x: self.transform(x)),
   "mean, std in place": lambda: Inside(in_place, mean=channels(*MEAN), std=channels(*STD)),
   "mean, std of integers": lambda: Inside(
     lambda self, x: by_list(self, 255 * x), mean=[125, 123, 114], std=[62] * 3
@@ -572,6 +587,7 @@ NORMALISING |= {
     m1=0.5,
   ),
   "pair.0, pair.1": lambda: Inside(lambda self, x: by_list(self.pair, x), pair=Pair(MEAN, STD)),
+  "mean, std of a list's class": lambda: Inside(by_list, mean=Numbers(MEAN), std=Numbers(STD)),
   "slotted.mean, slotted.std": lambda: Inside(
     lambda self, x: by_list(self.slotted, x), slotted=Slotted([*MEAN], STD)
   ),
