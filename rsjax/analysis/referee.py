@@ -147,8 +147,8 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
     yield "the files are of data sets of one name, but with other images or labels"
   elif len(digests) > 1 and len(sets) < 2:
     yield (
-      "the files may be of different images: the digests of their images and labels differ (from Python, it is "
-      "that of the images that were certified). They are not tested against each other"
+      "the files may be of different images: the digests of their images and labels differ. A digest from "
+      "Python is of the certified images alone. The files are not tested against each other"
     )
   first = files[0].columns["idx"]
   others = []
@@ -186,7 +186,7 @@ def _of_another(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]
   """Names that speak of the training objective of another file, as labels in a wrong order do."""
   objectives = [_objective(f) for f in files]
   for name, own in zip(names, objectives):
-    words = {*re.findall(r"[a-z]+", name.lower())}
+    words = {*re.findall(r"[a-z]+", name.lower().replace("gaussian noise", ""))}
     if own is None or words & {*own.split("_")}:
       continue
     if others := sorted(words & {*objectives}):

@@ -530,6 +530,7 @@ def test_that_files_may_be_of_other_images_is_told_of_arrays_beside_a_data_set()
     (["gaussian", "MACER (ours)"], []),
     (["a", "b"], []),
     (["gaussian, not macer", "macer"], []),
+    (["laplace noise", "sigma = 0.25, Gaussian noise"], []),
   ],
 )
 def test_labels_that_name_the_objective_of_another_file_are_told(labels, told):
