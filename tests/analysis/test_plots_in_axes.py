@@ -5,35 +5,18 @@ import weakref
 
 import numpy as np
 import pytest
+import small_files
 
 from rsjax import analysis
 from rsjax.analysis import plots
 from rsjax.errors import InputError
-from rsjax.noise import Gaussian
 from rsjax.results import Results
 
 Figure = pytest.importorskip("matplotlib.figure").Figure
 
 
-def made(path="r.tsv", farthest=0.5, sigma=0.25, **settings):
-  """A file of four images, of few columns."""
-  columns = {
-    "idx": np.arange(4),
-    "label": np.array([1, 1, 3, 0]),
-    "predict": np.array([1, 2, -1, 0]),
-    "correct": np.array([1, 0, 0, 1]),
-    "radius": np.array([farthest, 0.3, 0.0, 0.2]),
-  }
-  usual = {
-    "command": "certify",
-    **Gaussian(sigma).settings(),
-    "n0": 100,
-    "n": 100_000,
-    "alpha": 0.001,
-    "seed": 0,
-  }
-  settings = usual | {"dataset": "d" * 64, "checkpoint": "c" * 64} | settings
-  return Results(path, {"settings": settings, "about": {}, "sessions": []}, columns, 4)
+def made(path="r.tsv", farthest=0.5, **settings):
+  return small_files.made(path, radius=(farthest, 0.3, 0.0, 0.2), **settings)
 
 
 def attack(farthest=1.5):
