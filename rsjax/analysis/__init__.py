@@ -9,10 +9,11 @@ Each module of this package has one topic: statistics (numbers of one file), rea
 another alpha, n or bound, or for top-k), looks (files whose images ended early), combined (one certificate
 from several files), agreement (PREDICT against a file of more draws), attacked (files of an attack, and what
 lies between them and certificates), contradictions (within one file), draws (their number in its rows), said
-(by its manifest, of itself), exact (files without chance), referee (what should be said of the files), spacing
-(which images they are of), claims, leaderboard (whose radii a table can have), labels, apart (names told
-apart), unusual (what tables must not leave unsaid), columns (text that fits a terminal), tables, latex, plots,
-reports (an HTML page), found (one file as a value to look at), values (bounds of medians as a value).
+(by its manifest, of itself), exact (files without chance), referee (what should be said of the files),
+significance (whether the best is clear of the next), spacing (which images they are of), claims, leaderboard
+(whose radii a table can have), labels, apart (names told apart), unusual (what tables must not leave
+unsaid), columns (text that fits a terminal), tables, latex, plots, reports (an HTML page), found (one file
+as a value to look at), in_words (that in one line), values (bounds of medians as a value).
 """
 
 from rsjax.analysis.agreement import CATEGORIES, agreement

@@ -236,7 +236,7 @@ def _interval(results: Results, hits: int, missing: int, confidence: float) -> s
   if missing:
     return f"no {what}: those that are missing may differ from those that are there"
   if [*said.chosen(results)]:
-    return f"no {what}: they were chosen one by one"
+    return f"no {what}: the images were chosen, and others may differ from them"
   low, high = (float(v) for v in statistics.accuracy_interval(hits, len(results), confidence))
   return f"{what}: {low:.4f} to {high:.4f}"
 

@@ -15,7 +15,7 @@ the settings it was begun with; an incomplete last line is then dropped. All vot
 
 The label enters here, beside the certificate, and nowhere else. Each module of this package has one topic:
 votes and rows (their text), manifest, differences (of settings), writing, reading, shards (of one run),
-foreign (files of other tools), wording.
+foreign (files of other tools), foreign_radii (whether their numbers fit each other), wording.
 """
 
 from rsjax.results.foreign import read_any, read_foreign
