@@ -206,7 +206,8 @@ def _right(f: Results) -> NDArray[np.bool_]:
 def _differing(certified: Results, attacked: Results) -> list[str]:
   """The settings that show the files to be of different smoothed classifiers, images or norms."""
   ours, theirs = certified.settings, attacked.settings
-  texts = []
+  unknown = [f.path for f in (certified, attacked) if f.settings.get("checkpoint") is None]
+  texts = [f"it is not known of which classifier {path} is, for want of a manifest" for path in unknown]
   for name in ("noise", *parameter_names(theirs), *_SAME):
     one, other = ours.get(name), theirs.get(name)
     if name == "split" and ours.get("dataset") and ours["dataset"] == theirs.get("dataset"):
@@ -256,7 +257,7 @@ def _of(f: Results, rows: NDArray[np.intp]) -> Results:
   if np.array_equal(rows, np.arange(len(f))):
     return f
   columns = {name: column[rows] for name, column in f.columns.items()}
-  return dataclasses.replace(f, columns=columns, expected=len(rows))
+  return dataclasses.replace(f, columns=columns, expected=None if f.expected is None else len(rows))
 
 
 def _inside(certified: Results, attacked: Results) -> Iterator[str]:

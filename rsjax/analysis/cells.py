@@ -8,6 +8,7 @@
 from typing import Any
 
 from rsjax import bounds
+from rsjax.errors import InputError
 
 _MANY = 1000  # images, from which on a third decimal is shown
 
@@ -33,8 +34,22 @@ def acr(row: dict[str, Any], at_least: str = "") -> str:
   return f"{at_least if row['ACR_is_lower_bound'] else ''}{radius(row, float(value))}"
 
 
+def check_alike(rows: list[dict[str, Any]]) -> None:
+  """Raises InputError if there are no rows, or rows of several calls of `summarize` that make no table."""
+  if not rows:
+    raise InputError("a table needs at least one row, got none")
+  for key in ("radii", "norm", "unit", "rule", "confidence", "rho"):
+    for row in rows[1:]:
+      if row.get(key) != rows[0].get(key):
+        raise InputError(
+          f"rows whose {key} differs make no table, got {rows[0].get(key)} and {row.get(key)}: give all files "
+          "to one call of summarize"
+        )
+
+
 def radii(rows: list[dict[str, Any]]) -> list[str]:
-  """The radii of a table's columns, with as many digits as tell them apart."""
+  """The radii of a table's columns, with as many digits as tell them apart; all rows must have the same."""
+  check_alike(rows)
   given = rows[0]["radii"]
   for digits in range(6, 18):
     texts = [f"{r:.{digits}g}" for r in given]

@@ -25,6 +25,7 @@ from rsjax.analysis.labels import (
   check_norms,
   labels,
   norm_words,
+  same_data,
   unit,
 )
 from rsjax.analysis.unusual import below_a_table
@@ -146,6 +147,7 @@ def markdown(rows: list[dict[str, Any]], intervals: bool = False) -> str:
 
 def caption(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The caption of a table: the rule, and what the rows have in common."""
+  cells.check_alike(rows)
   same = common(rows)
   name, counted = called(row["top_k"] for row in rows)
   if rows[0]["norm"] == Columns.norm:
@@ -263,7 +265,7 @@ def marked(
   Nothing is marked if the rows are of different images, and no ACR if one of them is a lower bound.
 
   Args:
-    rows: from `summarize`.
+    rows: from `summarize`; of several calls, if these have the same images.
     mark: from the text of the best cell to its marked text.
     with_interval: a format of a cell and the ends of its interval; None: the cell alone.
     show: (row, accuracy) to text; None: `cells.accuracy`.
@@ -273,9 +275,10 @@ def marked(
   texts = [[*(show(row, v) for v in row["certified_accuracy"]), cells.acr(row, at_least)] for row in rows]
   certain = len(texts[0]) - any(row["ACR_is_lower_bound"] for row in rows)
   best = [max(map(float, column)) for column in zip(*(line[:certain] for line in texts))]
+  same = all(row["images"] == rows[0]["images"] and same_data(rows[0], row) for row in rows)
   lines = []
   for row, line in zip(rows, texts):
-    compared = len(rows) > 1 and row["same_images"]
+    compared = len(rows) > 1 and same and row["same_images"]
     marked = [mark(v) if compared and float(v) == b > 0 else v for v, b in zip(line, best)]
     marked += line[certain:]
     if with_interval:

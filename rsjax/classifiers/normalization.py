@@ -146,6 +146,17 @@ def unread(path: pathlib.Path, facts: Iterable[tuple[str, dict[str, Any]]]) -> l
   return found
 
 
+def repeated(path: pathlib.Path, rest: dict[str, Any]) -> list[str]:
+  """A sentence if several tensors beside the network's are the mean that `of_file` reads; else []."""
+  means = [name for name in rest if name.rpartition(".")[2] in _MEANS]
+  if len(means) < 2:
+    return []
+  return [
+    f"{path} holds the same mean in {some(means)}: its network is taken to subtract it once. If it normalises "
+    "twice, give the module to rsjax.from_torch instead"
+  ]
+
+
 def _word(key: Any) -> str:
   """A key without what it is the mean or the standard deviation of: image_mean, data_std."""
   first, _, last = str(key).lower().rpartition("_")

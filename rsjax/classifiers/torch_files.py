@@ -52,7 +52,7 @@ class File:
     normalization: (mean, std) if the file holds it, else None.
     about: what else the file records: epoch, arch; the key of the network if the file holds several.
     noise_sd: that of the training, if the file says it, else None.
-    unread: sentences about what may be a normalisation, and is not read.
+    unread: sentences about what may be a normalisation, and is not read, or once of several times.
     unused: {place in the file: number} of tensors that are part of no network, and of no optimiser.
   """
 
@@ -105,7 +105,7 @@ def read(path: str | pathlib.Path, key: str | None = None) -> File:
     normalization.of_file(path, rest, facts),
     about,
     _noise_sd(facts),
-    normalization.unread(path, facts),
+    normalization.unread(path, facts) + normalization.repeated(path, rest),
     torch_states.elsewhere(content),
   )
 

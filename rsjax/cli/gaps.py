@@ -123,7 +123,7 @@ class Gaps:
     path = out / _TABLE
     try:
       with whole(path) as file:
-        file.write(f"{text}\n\n{_HEAD.capitalize()}.\n")
+        file.write(f"{text}\n\n{_HEAD.capitalize()}.\n\n{self._files()}\n")
     except OSError as error:
       raise unwritable(path, error) from error
     self._wrote = f"\nwrote {path}"
@@ -140,6 +140,15 @@ class Gaps:
       for place, gap in self._gaps
     ]
     return {"attacks": said}
+
+  def _files(self) -> str:
+    """A line in Markdown for each attack: its file, that of its certificates, and how many images both have."""
+    from rsjax.results import plural
+
+    return "\n".join(
+      f"- {gap.attacked.path} beside {self.files[place].path}: {plural(len(gap.attacked), 'image')} in both"
+      for place, gap in self._gaps
+    )
 
   def say(self, rows: Sequence[dict[str, Any]]) -> None:
     """Prints the table, if there are attacks."""

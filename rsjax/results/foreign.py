@@ -141,9 +141,11 @@ def _foreign_notes(
 def _of_unproved(columns: dict[str, np.ndarray], others: list[str]) -> Iterator[str]:
   """Of columns that are not read, and of answers with radius 0, which are made abstentions beside such."""
   if others:
+    named = ", ".join(name or "(no name)" for name in others)
+    told = f"columns {named} are" if len(others) > 1 else f"column {named} is"
     yield (
-      f"its columns {', '.join(name or '(no name)' for name in others)} are not read: if they hold another "
-      "sigma or alpha, or numbers of draws that depend on the image, the radii may not allow for that"
+      f"its {told} not read: if this is about another sigma or alpha, or numbers of draws that depend on the "
+      "image, the radii may not allow for that"
     )
   if norms := [name for name in others if re.search(r"norm|(^|_)l(1|2|inf)", name, re.IGNORECASE)]:
     yield f"its column {norms[0]} may say another norm: its radii are shown as l2 radii in pixels of [0, 1]"

@@ -1,5 +1,6 @@
 """Whether radii, bounds and votes of a file without a manifest follow from each other, as far as it says."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 
@@ -28,13 +29,15 @@ def of_digits(
     return
   figures = max(len(re.sub(r"[eE].*", "", text).replace(".", "").lstrip("0")) for text in positive)
   decimals = max(_decimals(text) for text in positive)
+  farthest = max(positive, key=float)
   if figures <= 3:
-    yield "radii have three significant figures, rounded to the nearest: some are above what was certified"
+    count = f"{_WORDS[figures]} significant figure{'s' * (figures != 1)}"
+    half = f"{0.5 * 10.0 ** (math.floor(math.log10(float(farthest))) + 1 - figures):g}"
+    yield f"radii have at most {count}, rounded to the nearest: some are up to {half} above what was certified"
   elif decimals < len(_WORDS):
     places = f"{_WORDS[decimals]} decimal{'s' * (decimals != 1)}"
     half = f"{0.5 * 10.0**-decimals:.{decimals + 1}f}"
     yield f"radii have {places}: if rounded to the nearest, some are up to {half} above what was certified"
-  farthest = max(positive, key=float)
   if not (sigma := _without_n(texts, sigma)):
     return
   for n in _USUAL_N:

@@ -166,6 +166,8 @@ def job_of(
   model = spec.model(dtype)
   if recipe.remat:
     models.recomputing(model)  # refuses what has no blocks
+  init = lambda key: models.init(model, key, train_set.image_shape)
+  jax.eval_shape(init, jax.random.key(0))  # refuses images that the network is not for
   training_directory.begun(outdir, metadata)  # refuses other settings
   variables = begin_with and begin_with.variables
   behind = fixed and jax.tree_util.Partial(models.apply(fixed.model(dtype)), fixed.variables)

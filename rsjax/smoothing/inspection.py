@@ -82,8 +82,9 @@ class Look:
 class Inspector:
   """Looks at a `Smoothed` through one small program, which is compiled once; `called` is what it returns."""
 
-  def __init__(self, smoothed: Any, called: str = "logits") -> None:
+  def __init__(self, smoothed: Any, called: str = "logits", function: Any = None) -> None:
     self._called, self._variables = called, smoothed.variables
+    self._function = function or smoothed.apply  # of the user, of which programs are kept
     perturb = functools.partial(perturb_for_training, smoothed.noise)
     self._perturb = devices.jit(perturb, once=True) if is_exact(smoothed.noise) else perturb
     self._apply, self._inputs = smoothed.apply, smoothed.inputs
@@ -98,8 +99,8 @@ class Inspector:
       pure: whether `apply` is known to be one program, as rsjax's own are; tracing it again takes seconds.
 
     Raises:
-      InputError: if it clearly does not, which voids the guarantee: batch statistics or dropout are on, or it
-        draws numbers of Python or NumPy.
+      InputError: if it clearly does not, which voids the guarantee: batch statistics or dropout are on, it
+        draws numbers of Python or NumPy, or what it reads besides its arguments has changed since it was used.
     """
     class_count(self._apply, self._variables, images[0].shape)  # what is no classifier is said first
     points, odd, usual = self._near_boundary(images)
@@ -115,8 +116,8 @@ class Inspector:
       ),
     ]
     if not (pure or self._is_one_program):
-      told.append(self._repeats(points, usual))
-      self._is_one_program = told[-1] is None
+      told += [self._repeats(points, usual), self._since_first_use(points, usual)]
+      self._is_one_program = told[1:] == [None, None]
     return [warning for warning in told if warning]
 
   def _near_boundary(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -158,6 +159,19 @@ class Inspector:
       (gap, clear),
       f"`apply` gives different {self._called} for the same images each time it is compiled",
       "leave out random numbers of Python or NumPy, such as an augmentation, and what counts calls",
+    )
+
+  def _since_first_use(self, batch: np.ndarray, usual: np.ndarray) -> str | None:
+    """Whether `apply` still is what it was when it was first compiled, which is what votes."""
+    try:
+      first = _first_program(self._function, self._called)
+    except TypeError:  # not hashable: its programs are not kept
+      return None
+    first[:] = first or [self._logits]
+    return _judged(
+      self._compared(self._run(batch), self._run(batch, first[0]), usual),
+      f"`apply` gives other {self._called} than the program that JAX compiled at its first use",
+      "what it reads besides its arguments has changed: define it again, or give such values in `variables`",
     )
 
   def _compiled(self) -> Any:
@@ -203,6 +217,13 @@ class Inspector:
   def _run(self, batch: np.ndarray, program: Any = None) -> NDArray[np.float64]:
     found = (program or self._logits)(self._variables, jnp.asarray(batch))
     return np.asarray(found, np.float64)
+
+
+@functools.lru_cache(maxsize=8)
+def _first_program(function: Any, called: str) -> list[Any]:
+  """What `Inspector._compiled` gave when a function was first looked at; [] at first."""
+  del function, called
+  return []
 
 
 def different(one: Sequence[float], other: Sequence[float], same_program: bool) -> bool:

@@ -100,4 +100,4 @@ class Smoothed:
   def output_inspector(self) -> Inspector:
     """The same for a function that returns real numbers, [b] or [b, outputs], instead of logits."""
     twice = Smoothed(outputs.as_columns(self.apply, 2), self.variables, self.noise, inputs=self.inputs)
-    return Inspector(twice, "outputs")
+    return Inspector(twice, "outputs", self.apply)

@@ -8,6 +8,7 @@ import pytest
 from small_files import made
 
 from rsjax import analysis
+from rsjax.errors import InputError
 
 SHAPE = {"image_shape": [2, 2, 1]}
 UNUSUAL = {
@@ -117,3 +118,35 @@ def test_runs_on_the_same_images_are_not_said_to_differ_in_them():
 
 def test_a_run_that_is_given_twice_has_one_name():
   assert len({*analysis.labels([made("(in memory)"), made("(in memory)")])}) == 1
+
+
+def rows_of(sigma=0.25, radii=(0, 0.25), rule="open", rho=None, **settings):
+  return analysis.summarize([made(sigma=sigma, **settings)], radii, rule=rule, rho=rho)
+
+
+APART = {
+  "radii": (rows_of(), rows_of(0.5, (0, 0.5))),
+  "order": (rows_of(), rows_of(0.5, (0.25, 0))),
+  "norm": (rows_of(), rows_of(noise="laplace")),
+  "rule": (rows_of(), rows_of(0.5, rule="paper")),
+  "rho": (rows_of(), rows_of(0.5, rho=0.001)),
+}
+
+
+@pytest.mark.parametrize("way", [analysis.text, analysis.markdown, analysis.latex, analysis.caption])
+@pytest.mark.parametrize("name", APART)
+def test_rows_of_several_calls_that_make_no_table_are_refused(name, way):
+  one, other = APART[name]
+  differs = {"order": "radii"}.get(name, name)
+  for rows in (one + other, other + one):
+    with pytest.raises(InputError, match=f"rows whose {differs} differs make no table.*one call of summarize"):
+      way(rows)
+  assert way(one) and way(one + rows_of(0.5))
+
+
+def test_of_rows_of_several_calls_the_best_is_marked_only_if_the_images_may_be_the_same():
+  other_split, other_images = {"dataset": None, "split": "train"}, {"dataset": "0" * 64}
+  for changes, marked in ({}, True), (other_split, False), (other_images, False):
+    one, other = made(split="test"), made(radius=(1, 0.6, 0, 0.5), **{"split": "test", "sigma": 0.5, **changes})
+    rows = analysis.summarize([one], [0.25]) + analysis.summarize([other], [0.25])
+    assert ("**" in analysis.markdown(rows)) == marked

@@ -7,6 +7,7 @@ import pytest
 from helpers import DIGITS, ran, refused, without_time
 
 from rsjax import analysis, analyze, attack, certify, check, results
+from rsjax.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,8 @@ def test_analyze_shows_both_bounds_of_robust_accuracy(pair, capsys, tmp_path):
   [gap], [file] = said["attacks"], said["files"]
   low, high = file["certified_accuracy"], gap["robust_accuracy_at_most"]
   assert all(a <= b for a, b in zip(low, high)) and gap["contradictions"] == []
-  assert "at most" in (tmp_path / "t" / "robust_accuracy.md").read_text()
+  table = (tmp_path / "t" / "robust_accuracy.md").read_text()
+  assert "at most" in table and f"- {attacked} beside {certified}: 16 images in both" in table
   assert "at most" in ran(analyze.main, [attacked], capsys).out
   assert "nothing contradicts" in ran(check.main, [attacked], capsys).out
   told = ran(analyze.main, [certified, "-o", tmp_path / "t"], capsys)
@@ -116,6 +118,13 @@ def test_what_does_not_belong_together_is_refused(pair, capsys, tmp_path, traine
     analyze.main, [attacked, "-o", tmp_path / "t"], capsys, "give the file of rsjax.certify", folder=tmp_path
   )
   refused(check.main, [attacked, "--checkpoint", trained], capsys, "not drawn again", folder=tmp_path)
+  foreign = tmp_path / "sigma_0.5.txt"  # the same radii, and nothing says of which classifier
+  lines = certified.read_text().splitlines()
+  foreign.write_text("".join("\t".join(line.split("\t")[:6]) + "\n" for line in lines))
+  unknown = "it is not known of which classifier", "for want of a manifest"
+  refused(analyze.main, [foreign, attacked], capsys, *unknown, folder=tmp_path)
+  with pytest.raises(InputError, match=unknown[0]):
+    analysis.compare(results.read_any(foreign), results.read(attacked))
 
 
 def edit_manifest(path, change):

@@ -312,6 +312,7 @@ def test_an_output_file_of_another_run_is_refused(trained, tmp_path, capsys, req
     (["digits", "convnet", "out", "--noise", "-1"], ["noise_sd must be a number >= 0"]),
     (["digits", "convnet", "out", "--epochs", "0"], ["epochs must be at least 1"]),
     (["digits", "convnet", "data.npz"], ["is a file"]),
+    (["digits", "lenet", "out"], ["lenet needs images of at least 16x16 pixels, got 8x8"]),
     (["data.npz", "convnet", "out"], ["lacks x_test"]),
     (["one.npz", "convnet", "out"], ["all 40 training images are of one class, bee", "two or more"]),
   ],

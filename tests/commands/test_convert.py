@@ -245,6 +245,16 @@ def test_an_unclear_normalisation_is_refused_by_name(change, words, tmp_path, ca
   assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("second", [True, False])
+def test_a_normalisation_that_is_there_twice_is_told(second, tmp_path, capsys):
+  """The network may subtract it twice, in a layer around it and itself; no tensor shows it."""
+  state = published("cifar_resnet8", 10, saved=True)[1]
+  again = {"1.mean": state["0.means"], "1.std": state["0.sds"]} if second else {}
+  converted([save(tmp_path / "c", state | again), tmp_path / "out"])
+  told = "holds the same mean in 0.means, 1.mean: its network is taken to subtract it once"
+  assert (told in capsys.readouterr().err) == second
+
+
 def test_the_flag_takes_the_sets_names_and_no_grey_levels(tmp_path, capsys):
   path = save(tmp_path / "c", published("cifar_resnet8", 10)[1])
   assert convert.main([str(path), str(tmp_path / "no"), "--normalization", "125.3,123,113.9,63,62.1,66.7"]) == 2

@@ -102,6 +102,22 @@ def test_radii_rounded_upward_are_found_at_any_number_of_digits(n, decimals, tmp
     assert "if rounded to the nearest, some are up to 0.0000" in notes(path)
 
 
+@pytest.mark.parametrize(
+  ("texts", "count", "most"),
+  [
+    (["0.4", "0.9"], "one significant figure", "0.05"),
+    (["0.43", "0.08"], "two significant figures", "0.005"),
+    (["1.43", "0.08"], "three significant figures", "0.005"),
+    (["0.431", "0.0127"], "three significant figures", "0.0005"),
+    (["4.9e-1"], "two significant figures", "0.005"),
+  ],
+)
+def test_few_figures_and_what_rounding_may_have_added_are_told(texts, count, most, tmp_path):
+  path = foreign(tmp_path / "f", "idx,label,predict,radius", *([i, 1, 1, text] for i, text in enumerate(texts)))
+  told = f"radii have at most {count}, rounded to the nearest: some are up to {most} above what was certified"
+  assert told in notes(path)
+
+
 def test_radii_that_no_usual_run_can_have_are_named(tmp_path):
   path = foreign(tmp_path / "sigma_0.50", "idx,label,predict,radius", [0, 1, 1, "1.9553"], [1, 1, 1, "1.9553"])
   assert "2 radii are up to 1.9553, above 1.905728, the most that 100,000" in notes(path)
@@ -206,7 +222,7 @@ def test_bounds_that_nothing_explains_are_named(tmp_path):
 
 def test_names_of_columns_that_move_the_cursor_are_escaped(tmp_path):
   path = foreign(tmp_path / "f.tsv", "idx,label,predict,radius,\x1b[1Ax", [0, 1, 1, 0.5, 0])
-  assert "its columns \\x1b[1Ax are not read" in notes(path) and "\x1b" not in notes(path)
+  assert "its column \\x1b[1Ax is not read" in notes(path) and "\x1b" not in notes(path)
 
 
 @pytest.mark.parametrize(

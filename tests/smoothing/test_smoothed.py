@@ -331,6 +331,24 @@ def test_a_function_that_is_traced_in_two_ways_but_gives_the_same_is_not_refused
   assert Smoothed(apply, linear_variables, Gaussian(0.5)).inspector.soundness(images) == []
 
 
+def test_a_function_whose_globals_changed_since_it_was_compiled_is_refused(linear_variables, images):
+  """JAX keeps its first program, which would vote, beside the new logits in a manifest."""
+  scale = [np.float32(1.0)]
+
+  def apply(variables, x):
+    return linear(variables, x * scale[0])
+
+  sound = lambda f: Smoothed(f, linear_variables, Gaussian(0.5)).inspector.soundness(images)
+  assert sound(apply) == sound(apply) == []
+  scale[0] = np.float32(0.0)
+  for _ in range(2):
+    with pytest.raises(InputError, match=r"other logits than the program .* has changed: define it again"):
+      sound(apply)
+  assert sound(lambda v, x: apply(v, x)) == []  # defined again
+  scale[0] = np.float32(1.0)
+  assert sound(apply) == []
+
+
 def test_a_masked_class_does_not_hide_that_logits_differ():
   """A file is not continued by another classifier, whose other logits differ."""
   assert inspection.different([1.0, 2.0, -1e9], [1.5, 2.0, -1e9], same_program=True)
