@@ -233,9 +233,9 @@ def _check(args: argparse.Namespace, file: Any, variables: Any, candidates: dict
   images, labels = np.stack([dataset.images[i] for i in chosen]), dataset.labels[list(chosen)]
   print(f"{len(chosen)} test images of {args.check}: accuracy clean, and with noise of sigma {noise.sigma:g}\n")
   found = {}
-  for name, (mean, std) in candidates.items():
-    model = Spec(file.arch, file.num_classes, file.image_shape, mean, std).model("float32")
-    clean, noisy = accuracy.hits(model, variables, images, labels, chosen, noise)
+  model = Spec(file.arch, file.num_classes, file.image_shape, (0.0,) * 3, (1.0,) * 3).model("float32")
+  hits = accuracy.hits(model, variables, images, labels, chosen, noise, candidates.values())
+  for name, (clean, noisy) in zip(candidates, hits):
     found[name] = clean, noisy
     low, high = bounds.interval(noisy, len(chosen), 0.95)
     print(f"{name:18}{clean / len(chosen):8.3f}{noisy / len(chosen):8.3f}   (95 %: {low:.3f} to {high:.3f})")

@@ -382,7 +382,7 @@ def test_statistics_that_were_never_updated_are_told(tmp_path, capsys):
   assert "still needs torch.optim.swa_utils.update_bn" in capsys.readouterr().err
 
 
-def trained_network(images, labels, mean, std, steps=60):
+def trained_network(images, labels, mean, std, steps=20):
   """A small network that knows these images, under one normalisation."""
   net = networks.random_network("cifar_resnet8", 3).train()
   x = torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32) / 255)
