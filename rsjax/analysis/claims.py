@@ -187,7 +187,7 @@ def _judge(
   least = claim.least
   enough = lambda count: Fraction(count, total) >= least
   share = lambda count: _share(count, total, least)
-  doubts = of_foreign(results, claim.radius, rule)
+  doubts = of_foreign(results, claim.radius, rule, counted - math.ceil(least * total))
   supported = enough(counted) and not odd and not doubts
   lower_bound = _why_lower_bound(results, claim.radius)
   open_yet = not supported and not odd and (enough(counted + missing) or lower_bound is not None)

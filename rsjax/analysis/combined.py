@@ -202,6 +202,10 @@ def _results(
   settings = {"command": "certify", "alpha": alpha, "combined": how}
   settings |= {key: first.settings[key] for key in _OF_IMAGES if key in first.settings}
   settings |= {"norm": noise.from_settings(first.settings).norm}
+  if len(set(draws := [f.settings["n"] for f in files])) > 1:
+    name += f", n = {' and '.join(f'{n:,}' for n in draws)}"
+  elif not any(looks.is_by_looks(f.settings) for f in files):
+    settings["n"] = draws[0]
   for f in files:
     told = (*f.notes, *contradictions.everything(f), *said.of_sessions(f))
     notes += [f"{f.path}: {text}" for text in told]

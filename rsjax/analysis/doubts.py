@@ -11,20 +11,26 @@ from rsjax.analysis.statistics import counted
 from rsjax.results import Results, plural
 
 
-def of_foreign(results: Results, radius: float, rule: str = "open") -> list[str]:
+def of_foreign(results: Results, radius: float, rule: str = "open", spare: int = 0) -> list[str]:
   """One sentence each; [] for a file with a manifest, which `contradictions` is for.
 
   Args:
     results: a file.
     radius, rule: those of a claim, for which rows of radius 0 may count.
+    spare: how many rows more than the claim needs count.
   """
   if results.expected is not None:
     return []
   found = [*results.manifest["about"].get("doubts", ()), *of_images(results)]
-  unproved = counted(results, radius, rule) & (results.columns["radius"] == 0)
+  counting = counted(results, radius, rule)
+  unproved = counting & (results.columns["radius"] == 0)
   if unproved.any():
     rows = plural(int(unproved.sum()), "row that counts has", "rows that count have")
     found.append(f"{rows} radius 0, which proves nothing")
+  rounded = counting & (results.columns["radius"] - results.manifest["about"].get("rounding", 0.0) < radius)
+  if spare >= 0 and rounded.sum() > spare:
+    rows = plural(int(rounded.sum()), "row counts", "rows count")
+    found.append(f"{rows} perhaps only because radii were rounded upwards, more than the claim can spare")
   return found
 
 

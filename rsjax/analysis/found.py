@@ -29,7 +29,6 @@ from rsjax.analysis import (
 )
 from rsjax.analysis.in_words import in_words
 from rsjax.errors import InputError, warn
-from rsjax.noise import ABSURD_SIGMA
 from rsjax.results import Results, save
 
 if TYPE_CHECKING:
@@ -221,13 +220,9 @@ class Found:
 
   def _checked(self, radii: ArrayLike) -> NDArray[np.float64]:
     """Radii as numbers; warns if they seem to be in grey levels, from 0 to 255."""
-    given, norm = _numbers(radii), labels.facts(self.results)["norm"]
-    farthest = given.max(initial=0.0)
-    if norm in ("l2", "linf") and labels.unit(self.results) == labels.PIXELS and farthest > ABSURD_SIGMA:
-      warn(
-        f"{self.results.path}: radii are in units of pixels in [0, 1], but {farthest:g} is asked for: divide "
-        "radii in grey levels by 255"
-      )
+    given = _numbers(radii)
+    if told := labels.grey_levels(self.results, given.max(initial=0.0)):
+      warn(f"{self.results.path}: {told}")
     return given
 
   def __repr__(self) -> str:

@@ -11,7 +11,7 @@ from rsjax.analysis.exact import is_exact
 from rsjax.bounds import MULTI, ONE_SIDED
 from rsjax.data import Selection
 from rsjax.errors import InputError
-from rsjax.noise import Columns, Gaussian
+from rsjax.noise import ABSURD_SIGMA, Columns, Gaussian
 from rsjax.procedures import EXACT
 from rsjax.results import Results, plural
 
@@ -74,6 +74,15 @@ def _own_norm(settings: dict[str, Any]) -> str:
 def unit(results: Results) -> str:
   """The unit of a file's radii: of pixels, or of arrays that are no images."""
   return PIXELS if results.settings.get("inputs") is None else "in units of the inputs"
+
+
+def grey_levels(results: Results, farthest: float) -> str | None:
+  """A sentence if the largest radius that is asked for seems to be in grey levels, from 0 to 255."""
+  if not (facts(results)["norm"] in ("l2", "linf") and unit(results) == PIXELS and farthest > ABSURD_SIGMA):
+    return None
+  return (
+    f"radii are in units of pixels in [0, 1], but {farthest:g} is asked for: divide radii in grey levels by 255"
+  )
 
 
 def check_norms(files: Sequence[Results]) -> None:
@@ -158,14 +167,19 @@ def labels(files: Sequence[Results], names: Sequence[str] | None = None) -> list
   files = as_results(files)
   if names is None:
     texts = _settings(files)
-  elif len(names) != len(files):
-    raise InputError(f"names must be one per file: got {len(names)} for {plural(len(files), 'file')}")
   else:
+    check_names(files, names)
     texts = _with_sigma(files, [" ".join(name.split()) for name in names])
   told = []
   for f, text, parts in zip(files, apart(files, texts), other_images(files, all_facts(files))):
     told.append(", ".join([text, *(part for part in parts if part not in text)]) + _part(f))
   return told
+
+
+def check_names(files: Sequence[Results], names: Sequence[str]) -> None:
+  """Raises InputError if there are not as many names as files."""
+  if len(names) != len(files):
+    raise InputError(f"names must be one per file: got {len(names)} for {plural(len(files), 'file')}")
 
 
 def _part(f: Results) -> str:

@@ -8,7 +8,16 @@ import numpy as np
 
 from rsjax import bounds
 from rsjax.analysis import contradictions, looks, said, significance
-from rsjax.analysis.labels import all_facts, as_results, bound_called, rows_there, same_data, some
+from rsjax.analysis.labels import (
+  all_facts,
+  as_results,
+  bound_called,
+  check_names,
+  grey_levels,
+  rows_there,
+  same_data,
+  some,
+)
 from rsjax.analysis.spacing import looks_cut, order_and_gaps
 from rsjax.analysis.statistics import accuracy_interval, check_labels
 from rsjax.data.coverage import few_classes
@@ -34,8 +43,12 @@ def warnings(
     files, names: what the sentences are about.
     radii, rule, confidence: those of the table.
     shown: the files with the rows that the table is of; None: all of their rows.
+
+  Raises:
+    InputError: if there are not as many names as files.
   """
   files = as_results(files)
+  check_names(files, names)
   shown = files if shown is None else as_results(shown)
   told: list[tuple[str, str]] = []
   for f, name, cut, rows in zip(files, names, looks_cut(files), shown):
@@ -43,6 +56,8 @@ def warnings(
     told += [(name, text) for text in (*_about_one(f, radii), *_about_few(rows))]
     told += [(name, cut)] if cut else []
   found = _told_once(told)
+  grey = grey_levels(files[0], max(radii, default=0.0)) if files else None
+  found += [grey] if grey else []
   found += _about_all(files, names)
   if all("radius" in f.columns and len(f) for f in files):
     found += significance.too_close(shown, names, radii, rule, confidence)

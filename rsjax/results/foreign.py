@@ -75,7 +75,8 @@ def read_foreign(path: str | pathlib.Path) -> Results:
     | ({"sigma": told["sigma"]} if told["sigma"] else {}),
     "about": ({} if told["noise"] is None else {"checkpoint": {"noise_sd": told["noise"]}})
     | ({"manifest": "missing"} if "votes" in header else {})
-    | ({"doubts": doubts} if doubts else {}),
+    | ({"doubts": doubts} if doubts else {})
+    | ({"rounding": rounded} if (rounded := foreign_radii.rounding(texts, columns)) else {}),
     "sessions": [],
   }
   return Results(str(path), manifest, columns, None, tuple(notes))

@@ -21,23 +21,36 @@ def _positive(texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray]) -
   return [t.strip() for t, radius in zip(texts.get("radius", ()), columns.get("radius", ())) if radius > 0]
 
 
+def rounding(texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray]) -> float:
+  """What rounding to the nearest may have added to a radius, at most; 0 if there are many digits."""
+  if not (positive := _positive(texts, columns)):
+    return 0.0
+  decimals, figures = max(map(_decimals, positive)), max(map(_figures, positive))
+  if figures <= 3:
+    return 0.5 * 10.0 ** (math.floor(math.log10(max(map(float, positive)))) + 1 - figures)
+  return 0.5 * 10.0**-decimals if decimals < len(_WORDS) else 0.0
+
+
+def _figures(text: str) -> int:
+  """The significant figures of a number as text."""
+  return len(re.sub(r"[eE].*", "", text).replace(".", "").lstrip("0"))
+
+
 def of_digits(
   texts: dict[str, Sequence[str]], columns: dict[str, np.ndarray], sigma: float | None
 ) -> Iterator[str]:
   """Of radii that were rounded to the nearest, or upward."""
   if not (positive := _positive(texts, columns)):
     return
-  figures = max(len(re.sub(r"[eE].*", "", text).replace(".", "").lstrip("0")) for text in positive)
-  decimals = max(_decimals(text) for text in positive)
-  farthest = max(positive, key=float)
+  decimals, figures = max(map(_decimals, positive)), max(map(_figures, positive))
+  farthest, added = max(positive, key=float), rounding(texts, columns)
   if figures <= 3:
-    count = f"{_WORDS[figures]} significant figure{'s' * (figures != 1)}"
-    half = f"{0.5 * 10.0 ** (math.floor(math.log10(float(farthest))) + 1 - figures):g}"
-    yield f"radii have at most {count}, rounded to the nearest: some are up to {half} above what was certified"
-  elif decimals < len(_WORDS):
+    count = f"at most {_WORDS[figures]} significant figure{'s' * (figures != 1)}"
+    yield f"radii have {count}, rounded to the nearest: some are up to {added:g} above what was certified"
+  elif added:
     places = f"{_WORDS[decimals]} decimal{'s' * (decimals != 1)}"
-    half = f"{0.5 * 10.0**-decimals:.{decimals + 1}f}"
-    yield f"radii have {places}: if rounded to the nearest, some are up to {half} above what was certified"
+    up_to = f"{added:.{decimals + 1}f}"
+    yield f"radii have {places}: if rounded to the nearest, some are up to {up_to} above what was certified"
   if not (sigma := _without_n(texts, sigma)):
     return
   for n in _USUAL_N:

@@ -24,7 +24,7 @@ from rsjax.runs import attack, attackable, finding, given, trained, values
 from rsjax.runs.job import Job
 from rsjax.smoothing import Execution, Smoothed, tuning
 from rsjax.smoothing.inputs import check_shape
-from rsjax.smoothing.inspection import Look
+from rsjax.smoothing.looking import Look
 from rsjax.smoothing.votes import class_count
 
 
@@ -56,6 +56,7 @@ class SmoothedClassifier(attackable.Attackable, Smoothed):
     super().__post_init__()
     given.check_name(self.name)
     given.check_variables(self.variables)
+    object.__setattr__(self, "variables", given.as_they_are(self.variables))
 
   def check(self, images: Any, labels: ArrayLike | None = None, *, most: int = 256) -> Look:
     """A quick look at the base classifier: accuracy without and with noise, and which classes it answers.

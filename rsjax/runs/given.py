@@ -156,6 +156,11 @@ def check_variables(variables: Any) -> None:
     raise InputError("variables hold tensors of PyTorch: give NumPy arrays, by tensor.detach().numpy()")
 
 
+def as_they_are(variables: Any) -> Any:
+  """The variables in containers of their own, with arrays of NumPy copied: later changes do not reach them."""
+  return jax.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, variables)
+
+
 def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGES) -> NDArray[np.int64] | None:
   """The labels as an array, or None; refuses images that are not a sequence, and labels that do not fit."""
   if hasattr(images, "iloc"):  # of pandas; whose [0] is a column, or a label of the index
@@ -177,6 +182,12 @@ def checked_labels(images: Any, labels: ArrayLike | None, inputs: Inputs = IMAGE
     )
   if inputs != IMAGES and isinstance(images, np.ndarray) and images.ndim < 2:
     raise InputError(f"arrays must be [arrays, ...], got {list(images.shape)}: give row[None] if it is one row")
+  for name, values in (("images", images), ("labels", labels)):
+    if np.ma.is_masked(values):
+      raise InputError(
+        f"{name} are a masked array, and a mask is not looked at: name the images to certify by `indices`, and "
+        f"give {name}.data"
+      )
   if labels is None:
     return None
   try:
@@ -230,8 +241,9 @@ def chosen(count: int, indices: Iterable[int] | None) -> list[int]:
   try:
     positions = list(range(count)) if indices is None else [operator.index(i) for i in indices]
   except TypeError as error:
-    odd = next(i for i in indices if not hasattr(i, "__index__"))  # type: ignore[union-attr]
+    odd: Any = next(i for i in indices if np.ndim(i) or not hasattr(i, "__index__"))  # type: ignore
     mend = "give np.asarray(indices).astype(int), if they are whole numbers"
+    mend = "give np.ravel(indices), if they are positions" if np.ndim(odd) else mend
     raise InputError(f"indices must be integers, got {odd!s}: {mend}") from error
   outside = [i for i in positions if not 0 <= i < min(count, WORD)]
   if outside:

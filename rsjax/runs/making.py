@@ -34,7 +34,8 @@ def smooth(
   Args:
     apply: any pure function (variables, float32[b, h, w, c]) -> logits[b, classes], for pixels in [0, 1]. It
       normalises them itself, and each row's logits are independent of the other rows.
-    variables: the pytree of arrays that `apply` takes.
+    variables: the pytree of arrays that `apply` takes, as they are now: arrays that change later, as NumPy's
+      and those of a Flax NNX state may, do not change this classifier.
     sigma: standard deviation of Gaussian noise, in units of [0, 1] pixels.
     noise: another noise, such as `rsjax.GridGaussian(0.25)`.
     name: the classifier's name in result files. A file needs one if variables hold no arrays, as when the

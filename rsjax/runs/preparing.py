@@ -16,7 +16,7 @@ from rsjax.runs import given
 from rsjax.runs.estimate import Estimate
 from rsjax.runs.job import Job
 from rsjax.runs.progress import Progress
-from rsjax.smoothing import Execution, inspection, tuning
+from rsjax.smoothing import Execution, looking, tuning
 
 _LOOKS = 24  # images that are looked at before the first is certified
 
@@ -62,7 +62,7 @@ def _first_look(job: Job, first: NDArray[Any]) -> Iterator[str]:
     if job.labels is not None and (told := few_classes(job.labels[job.indices], job.num_classes)):
       yield told
   labels = None if job.labels is None else job.labels[some]
-  if labels is None and len(images) < inspection.FEWEST:
+  if labels is None and len(images) < looking.FEWEST:
     return
   yield from job.smoothed.inspector.look(images, labels).warnings
 

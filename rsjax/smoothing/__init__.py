@@ -9,6 +9,7 @@
 execution: settings that decide speed, and never a result. packing: rows of many images in one step. votes: the
 one compiled program of certification. outputs: the same for a real function's outputs. scheduling: which draws
 are made when, and for which image. tuning: how many rows per step. inspection: a first look at a classifier.
+looking: what such a look found, and what is odd about it.
 agreement: how far its outputs agree. constants: digests of a function as it is traced.
 smoothed: a base classifier with its noise, the object that users of this package work with.
 """

@@ -21,62 +21,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from rsjax import devices
 from rsjax.errors import InputError
 from rsjax.noise import is_exact, perturb_for_training, threefry
 from rsjax.smoothing import agreement, constants
-from rsjax.smoothing.inputs import IMAGES, Inputs
+from rsjax.smoothing.looking import Look, suspicions
 from rsjax.smoothing.votes import class_count
 
 _ROWS = 8  # of the one small program that looks
 _HALVINGS = 4  # of the distance to where the answer changes; more would tell rounding
 _TRACES, _SECONDS = 8, 0.5  # at most, to see whether it is the same each time; three in any case
-FEWEST = 16  # images, below which answers say too little
-_NEARLY_ALL = 0.95  # of the answers, for one class
-_SHIFTED = 1e-2  # answers that guessing gives with at most this probability are one below the labels
-_LUCK = 0.05  # accuracies that guessing reaches with at least this probability are at chance
-
-
-@dataclasses.dataclass(frozen=True)
-class Look:
-  """What a first look at some images found.
-
-  Attributes:
-    clean, noisy: int64[images], the base classifier's answers, without noise and with one draw of it.
-    labels: int64[images], or None if they are not known.
-    classes: how many logits it has.
-    warnings: what a referee would ask about; () if there is nothing.
-  """
-
-  clean: NDArray[np.int64]
-  noisy: NDArray[np.int64]
-  labels: NDArray[np.int64] | None
-  classes: int
-  warnings: tuple[str, ...] = ()
-
-  def accuracy(self) -> tuple[float, float]:
-    """(without noise, with noise), as fractions; needs labels."""
-    if self.labels is None:
-      raise InputError("accuracy needs labels: give `labels`")
-    return float((self.clean == self.labels).mean()), float((self.noisy == self.labels).mean())
-
-  def counts(self) -> NDArray[np.int64]:
-    """int64[classes]: how often each class was answered with noise; logits that are not finite answer none."""
-    return np.bincount(self.noisy[self.noisy >= 0], minlength=self.classes)
-
-  def __str__(self) -> str:
-    count = self.counts()
-    top = int(count.argmax())
-    known = "" if self.labels is None else "accuracy {:.2f} clean, {:.2f} with noise; ".format(*self.accuracy())
-    text = (
-      f"{len(self.noisy)} images: {known}{np.count_nonzero(count)} of {self.classes} classes answered, "
-      f"most often class {top} ({count[top]} times)"
-    )
-    return "\n".join([text, *(f"warning: {warning}" for warning in self.warnings)])
-
-  __repr__ = __str__
+_QUICK = 0.05  # seconds that a trace takes, up to which there is one for every run
 
 
 class Inspector:
@@ -89,6 +45,8 @@ class Inspector:
     self._perturb = devices.jit(perturb, once=True) if is_exact(smoothed.noise) else perturb
     self._apply, self._inputs = smoothed.apply, smoothed.inputs
     self._logits, self._is_one_program = self._compiled(), False  # not known yet
+    self._seen: set[str] = set()  # programs that `apply` was traced to
+    self._quick = False  # whether tracing takes next to no time
 
   def soundness(self, images: Sequence[np.ndarray], pure: bool = False) -> list[str]:
     """Whether `apply` answers for each image by itself, and the same whenever it is compiled; else warnings.
@@ -116,8 +74,10 @@ class Inspector:
       ),
     ]
     if not (pure or self._is_one_program):
-      told += [self._repeats(points, usual), self._since_first_use(points, usual)]
+      told += [self._repeats(points, usual), self._since_first_use(points, usual, self._logits)]
       self._is_one_program = told[1:] == [None, None]
+    elif not pure and self._quick and self._trace(points) not in self._seen:
+      told.append(self._since_first_use(points, usual, self._compiled()))
     return [warning for warning in told if warning]
 
   def _near_boundary(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -143,13 +103,13 @@ class Inspector:
 
   def _repeats(self, batch: np.ndarray, usual: np.ndarray) -> str | None:
     """Whether `apply` is one program, however often it is traced, or at least gives the same for a batch."""
-    started, rows = time.monotonic(), jax.ShapeDtypeStruct(batch.shape, np.float32)
-    seen, outputs, gap, clear = set(), self._run(batch), 0.0, 0
+    outputs, gap, clear, started = self._run(batch), 0.0, 0, time.monotonic()
     for number in range(_TRACES):
       with jax.default_device(jax.local_devices()[0]) if number % 2 else contextlib.nullcontext():
         # Of functions that `apply` compiles itself, JAX keeps one trace for each default device.
-        seen.add(constants.program(self._apply, self._variables, rows))
-        if len(seen) > 1:  # the same may be computed in another way
+        self._seen.add(self._trace(batch))
+        self._quick = time.monotonic() - started < _QUICK * (number + 1)
+        if len(self._seen) > 1:  # the same may be computed in another way
           other = self._run(batch, self._compiled())
           found = self._compared(outputs, other, usual)
           gap, clear = max(gap, found[0]), max(clear, found[1])
@@ -161,15 +121,19 @@ class Inspector:
       "leave out random numbers of Python or NumPy, such as an augmentation, and what counts calls",
     )
 
-  def _since_first_use(self, batch: np.ndarray, usual: np.ndarray) -> str | None:
-    """Whether `apply` still is what it was when it was first compiled, which is what votes."""
+  def _trace(self, batch: np.ndarray) -> str:
+    """A digest of what `apply` computes for such a batch."""
+    return constants.program(self._apply, self._variables, jax.ShapeDtypeStruct(batch.shape, np.float32))
+
+  def _since_first_use(self, batch: np.ndarray, usual: np.ndarray, program: Any) -> str | None:
+    """Whether what was compiled now is what `apply` was when it was first compiled, which is what votes."""
     try:
       first = _first_program(self._function, self._called)
     except TypeError:  # not hashable: its programs are not kept
       return None
     first[:] = first or [self._logits]
     return _judged(
-      self._compared(self._run(batch), self._run(batch, first[0]), usual),
+      self._compared(self._run(batch, program), self._run(batch, first[0]), usual),
       f"`apply` gives other {self._called} than the program that JAX compiled at its first use",
       "what it reads besides its arguments has changed: define it again, or give such values in `variables`",
     )
@@ -200,7 +164,7 @@ class Inspector:
     noisy = self._answers([self._noisy(image, 1 + place) for place, image in enumerate(images)])
     classes = class_count(self._apply, self._variables, images[0].shape)
     look = Look(clean, noisy, labels, classes)
-    return dataclasses.replace(look, warnings=tuple(_suspicions(look, self._inputs)))
+    return dataclasses.replace(look, warnings=tuple(suspicions(look, self._inputs)))
 
   def _noisy(self, image: np.ndarray, number: int) -> np.ndarray:
     return np.asarray(self._perturb(threefry.base_key(number), _pixels(image)))
@@ -249,52 +213,3 @@ def _judged(found: tuple[float, int], told: str, mend: str) -> str | None:
   if clear > 1:
     raise InputError(f"{told}, which voids the guarantee: {mend}")
   return f"{told}: more than rounding explains" if gap > agreement.ROUNDING else None
-
-
-def _suspicions(look: Look, of: Inputs) -> list[str]:
-  """What is odd about some answers; of fewer than 16 images only that labels seem to be counted from 1."""
-  total = len(look.noisy)
-  if told := _counted_from_one(look):
-    return [told]
-  if total < FEWEST:
-    return []
-  count = look.counts()
-  if (silent := total - int(count.sum())) >= _NEARLY_ALL * total:
-    return [f"the logits of {silent} of {total} noisy images are not finite: no image can be certified by them"]
-  top = int(count.argmax())
-  expected = 0.0 if look.labels is None else float((look.labels == top).mean())
-  if count[top] >= _NEARLY_ALL * total and expected > 0.5:
-    return [
-      f"class {top} is answered for {count[top]} of {total} noisy {of}, and is the label of {expected:.0%}: a "
-      f"classifier that answers class {top} for everything would look the same; add {of} of other classes"
-    ]
-  if count[top] >= _NEARLY_ALL * total:
-    given = (
-      "pixels in the range it was trained on? It is given pixels in [0, 1], and must normalise them (or "
-      "multiply by 255) itself"
-    )
-    given = given if of == IMAGES else "values on the scale it was trained on, and is sigma in their units?"
-    return [f"class {top} is answered for {count[top]} of {total} noisy {of}: does the classifier get {given}"]
-  if look.labels is None:
-    return []
-  clean, noisy = (int((answers == look.labels).sum()) for answers in (look.clean, look.noisy))
-  if special.betainc(max(noisy, 1), total - noisy + 1, 1 / look.classes) > _LUCK or noisy == 0:
-    return [
-      f"accuracy with noise is at chance, {noisy} of {total} images (without noise {clean}): was the "
-      "classifier trained with noise, and do its classes and normalisation fit?"
-    ]
-  return []
-
-
-def _counted_from_one(look: Look) -> str | None:
-  """A sentence if the answers are the labels less 1, for more images than chance explains; else None."""
-  if look.labels is None or len(np.unique(look.labels)) < 2 or look.labels.min() < 1:
-    return None
-  total, right, below = len(look.labels), *(int((look.clean == look.labels - k).sum()) for k in (0, 1))
-  guessed = lambda hits: special.betainc(max(hits, 1), total - hits + 1, 1 / look.classes) if hits else 1.0
-  if guessed(below) > _SHIFTED or guessed(right) < _LUCK:
-    return None
-  return (
-    f"{right} of {total} labels are the classifier's answer, but {below} are its answer plus 1: are labels "
-    "counted from 1? Classes are counted from 0: subtract 1 from each label"
-  )

@@ -189,7 +189,7 @@ def test_a_file_whose_manifest_lacks_a_setting_supports_nothing(digits, name):
 
 def test_a_file_of_the_papers_code_is_judged_with_what_is_not_known_of_it(tmp_path):
   path = tmp_path / "x.tsv"
-  path.write_text("idx\tlabel\tpredict\tradius\n" + "".join(f"{i}\t0\t0\t0.5\n" for i in range(100)))
+  path.write_text("idx\tlabel\tpredict\tradius\n" + "".join(f"{i}\t0\t0\t0.500000\n" for i in range(100)))
   said = verdict(results.read_any(path), "1.00 at 0.25")
   assert said.supported and "taken to be 0.001" in str(said) and "no manifest" in str(said)
   assert verdict(results.read_any(path), "1.00 at 0.5").supported is False
@@ -263,6 +263,11 @@ PAPERS = [(20 * i, 3, 3 if i % 4 else 5, 0.9) for i in range(500)]  # 375 of 500
       [(i, 3, 3, 0.0) if i % 80 == 0 else (i, *row) for i, *row in PAPERS],
       "0.99 at 0",
       "radius 0, which proves",
+    ),
+    (
+      [(*row[:3], 0.3) for row in PAPERS],
+      "0.75 at 0.28",
+      "375 rows count perhaps only because radii were rounded",
     ),
   ],
 )

@@ -131,6 +131,15 @@ def test_an_answer_is_limited_by_larger_sigmas_and_not_by_smaller_ones():
   assert swapped.columns["radius"].tolist() == [bounds.radius(low, Gaussian(1.0))] * 3
 
 
+@pytest.mark.parametrize(
+  ("n", "cascade", "dual"), [(500, "n = 500", "n = 500"), (2000, "n = 2,000 and 500", "n = 500 and 2,000")]
+)
+def test_the_draws_of_the_files_are_said(n, cascade, dual):
+  few, other = (made(sigma, [[n, 0, 0], [n // 2, n // 2, 0]]) for sigma, n in ((0.25, 500), (1.0, n)))
+  assert cascade in analysis.table(analysis.cascade([few, other]), [0.25])
+  assert dual in analysis.table(analysis.dual(few, [other]), [0.25])
+
+
 def test_radii_are_those_of_exact_arithmetic():
   """Of a grid of counts, by mpmath at 30 digits: never above, and at most a millionth below."""
   mpmath = pytest.importorskip("mpmath", reason="mpmath is not installed: radii are not recomputed")

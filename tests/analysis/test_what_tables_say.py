@@ -150,3 +150,14 @@ def test_of_rows_of_several_calls_the_best_is_marked_only_if_the_images_may_be_t
     one, other = made(split="test"), made(radius=(1, 0.6, 0, 0.5), **{"split": "test", "sigma": 0.5, **changes})
     rows = analysis.summarize([one], [0.25]) + analysis.summarize([other], [0.25])
     assert ("**" in analysis.markdown(rows)) == marked
+
+
+def test_radii_in_grey_levels_are_told():
+  for farthest, told in ((64, True), (4, False)):
+    text = " ".join(analysis.warnings([made()], ["one"], [0, farthest]))
+    assert ("64 is asked for: divide radii in grey levels by 255" in text) == told
+
+
+def test_warnings_need_a_name_for_each_file():
+  with pytest.raises(InputError, match="names must be one per file: got 2 for 1 file"):
+    analysis.warnings([made()], ["one", "other"], [0.25])

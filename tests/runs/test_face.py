@@ -19,7 +19,7 @@ from rsjax.classifiers import checkpoint
 from rsjax.errors import ResultWarning
 from rsjax.noise import Gaussian
 from rsjax.procedures import Certify, Predict
-from rsjax.smoothing import Smoothed
+from rsjax.smoothing import Execution, Smoothed
 
 LABELS = np.arange(6) % 2
 
@@ -287,6 +287,9 @@ def test_a_wrong_image_is_said_before_a_wrong_classifier(linear_variables, image
     (dict(labels=np.zeros((6, 1), int)), r"got int64\[6, 1\]: give labels\[:, 0\]"),
     (dict(labels=np.eye(6, dtype=int)), r"got int64\[6, 6\]: give labels.argmax\(1\)"),
     (dict(labels=[0, 1, 0, -5, 0, 1]), "labels must be 0 or more, got -5"),
+    (dict(labels=np.ma.masked_array(LABELS, LABELS == 1)), r"labels are a masked array.*give labels\.data"),
+    (dict(images=np.ma.masked_array(np.zeros((6, 4, 4, 1), np.uint8), True)), "images are a masked array"),
+    (dict(indices=np.where(LABELS == 1)), r"got \[1 3 5\]: give np.ravel\(indices\)"),
     (dict(indices=[0.5]), "indices must be integers"),
     (dict(indices=np.array([0.0, 1.0])), r"indices must be integers, got 0.0: give .*\.astype\(int\)"),
     (dict(indices=slice(0, 2)), r"got slice\(0, 2, None\): give range\(0, 2\)"),
@@ -723,3 +726,33 @@ def test_warnings_name_the_users_line(tmp_path, g, images):
       warnings.simplefilter("always")
       use()
     assert {warning.filename for warning in caught} == {__file__}
+
+
+@pytest.mark.parametrize("rows", [8, 64])
+def test_a_smoothed_classifier_whose_globals_change_is_refused_whatever_is_compiled_anew(
+  rows, linear_variables, images
+):
+  sign = [1.0]
+  g = rsjax.smooth(lambda variables, x: sign[0] * linear(variables, x), linear_variables, 0.5)
+  certified = lambda **how: g.certify(images, n=100, progress=False, **how).predict
+  first = certified()
+  np.testing.assert_array_equal(certified(), first)
+  sign[0] = -1.0
+  for call in (lambda: certified(execution=Execution(rows=rows)), certified, lambda: g.check(images)):
+    with pytest.raises(rsjax.InputError, match="other logits than the program"):
+      call()
+  sign[0] = 1.0
+  np.testing.assert_array_equal(certified(), first)
+
+
+def test_a_smoothed_classifier_keeps_the_variables_that_it_was_given(images):
+  """Arrays of NumPy that change, and containers, such as the state of a Flax NNX model that is trained on."""
+  w = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
+  given = {"w": w, "b": jnp.zeros(3)}
+  g = rsjax.smooth(lambda v, x: x.reshape(len(x), -1) @ v["w"] + v["b"][None], given, 0.5)
+  again = rsjax.smooth(g.apply, {"w": w.copy(), "b": jnp.zeros(3)}, 0.5)
+  w *= -1
+  given["b"] = jnp.asarray([0.0, 0.0, 1e3])
+  found, wanted = (of.certify(images, n=100, progress=False).predict for of in (g, again))
+  np.testing.assert_array_equal(found, wanted)
+  assert (found != 2).any()
