@@ -49,7 +49,7 @@ def other_images(files: Sequence[Results], known: Sequence[dict[str, Any]]) -> l
     name = k["dataset"], k["split"]
     digests[name] |= {k["digest"]} - {None}
     if _is_whole(f):
-      places[name, k["digest"]].add(f.columns["idx"].tobytes())
+      places[name, k["digest"]].add(np.sort(f.columns["idx"]).tobytes())
   found = []
   for f, k in zip(files, known):
     name = k["dataset"], k["split"]

@@ -28,6 +28,7 @@ from rsjax.analysis import (
   tables,
 )
 from rsjax.analysis.in_words import in_words
+from rsjax.analysis.readonly import ReadOnly
 from rsjax.errors import InputError, warn
 from rsjax.results import Results, save
 
@@ -81,13 +82,13 @@ class Found:
 
   @property
   def columns(self) -> dict[str, np.ndarray]:
-    """Column name to array."""
-    return self.results.columns
+    """Column name to array; read-only, as the arrays are."""
+    return ReadOnly(self.results.columns, "columns are read-only: take a copy, dict(found.columns)")
 
   @property
   def settings(self) -> dict[str, Any]:
-    """What fixed the rows: sigma, n, alpha, seed and others."""
-    return self.results.settings
+    """What fixed the rows: sigma, n, alpha, seed and others; read-only."""
+    return ReadOnly(self.results.settings, "settings are read-only: take a copy, dict(found.settings)")
 
   def certified_accuracy(self, radii: ArrayLike) -> NDArray[np.float64]:
     """The fraction of the images that are right and certified beyond each radius: float64, shaped as `radii`.

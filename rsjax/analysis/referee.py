@@ -56,7 +56,7 @@ def warnings(
     told += [(name, text) for text in (*_about_one(f, radii), *_about_few(rows))]
     told += [(name, cut)] if cut else []
   found = _told_once(told)
-  grey = grey_levels(files[0], max(radii, default=0.0)) if files else None
+  grey = grey_levels(files[0], float(np.max(np.asarray(radii, float), initial=0.0))) if files else None
   found += [grey] if grey else []
   found += _about_all(files, names)
   if all("radius" in f.columns and len(f) for f in files):
@@ -165,10 +165,9 @@ def _about_all(files: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
       "the files may be of different images: the digests of their images and labels differ. A digest from "
       "Python is of the certified images alone. The files are not tested against each other"
     )
-  first = files[0].columns["idx"]
-  others = []
+  first, others = np.sort(files[0].columns["idx"]), []
   for f, k, name in zip(files[1:], known[1:], names[1:]):
-    if not np.array_equal(f.columns["idx"], first) and same_data(k, known[0]):
+    if not np.array_equal(np.sort(f.columns["idx"]), first) and same_data(k, known[0]):
       both = len(np.intersect1d(first, f.columns["idx"]))
       others.append(f"{name} is of other images than {names[0]}: {len(f)} and {len(first)}, {both} in common")
   yield from _other_labels(files, known, names)

@@ -60,8 +60,8 @@ def summarize(
   files = as_results(files)
   known = all_facts(files)
   check_norms(files)
-  first = files[0].columns["idx"]
-  same_images = all(np.array_equal(f.columns["idx"], first) for f in files)
+  first = np.sort(files[0].columns["idx"])
+  same_images = all(np.array_equal(np.sort(f.columns["idx"]), first) for f in files)
   same_images &= len({k["digest"] for k in known} - {None}) < 2
   rows = []
   for f, name, settings in zip(files, labels(files, names), known):

@@ -14,6 +14,7 @@ from rsjax.results.wording import plural
 _USUAL_N = (1_000, 10_000, 100_000)
 _USUAL_ALPHA = 0.001
 _FAR = 10.0  # a radius in pixels of [0, 1] that no usual sigma and n prove
+_SMALLER = 0.95  # of sigma, below which radii are of another one: rounding explains less
 _WORDS = ("no", "one", "two", "three", "four", "five")
 
 
@@ -122,6 +123,8 @@ def of_rows(
   if radius is not None:
     yield from _in_rows((columns["predict"] < 0) & (radius > 0), "a radius above 0 and no answer", columns)
   if p_lower is not None:
+    if radius is not None and sigma and (told := _of_other_sigma(radius, p_lower, sigma)):
+      yield told
     p_lower = np.clip(p_lower + _half_units(texts["pABar"]), 0, np.nextafter(1, 0))
   if radius is not None and sigma:
     least = radius - _half_units(texts["radius"]) - 1e-4 * sigma  # what float32 makes of a bound
@@ -139,6 +142,15 @@ def of_rows(
     if p_lower is not None:
       what = "a pABar above nA / n, of which it is to be a lower bound"
       yield from _in_rows(p_lower - 2 * _half_units(texts["pABar"]) > n_a / np.maximum(n, 1), what, columns)
+
+
+def _of_other_sigma(radius: np.ndarray, p_lower: np.ndarray, sigma: float) -> str | None:
+  """A sentence if most radii are those of their pABar at a clearly smaller sigma than that of the path."""
+  rows = (radius > 0) & (p_lower > 0.5) & (p_lower < 1)
+  found = float(np.median(radius[rows] / bounds.radius(p_lower[rows], Gaussian(1.0)))) if rows.any() else sigma
+  if found > _SMALLER * sigma:
+    return None
+  return f"radii follow from their pABar at sigma = {found:.2g}, not at {sigma:g}, which its path says"
 
 
 def _most(votes: np.ndarray, n: np.ndarray, sigma: float) -> np.ndarray:

@@ -233,8 +233,9 @@ def chosen(count: int, indices: Iterable[int] | None) -> list[int]:
   if indices is not None and not isinstance(indices, Iterable):
     raise InputError(f"indices must be a sequence of integers, got {indices!r}: give [{indices!r}]")
   if indices is not None:
+    mask = str(getattr(indices, "dtype", "")).endswith("bool")  # of any framework
     indices = list(indices)
-    if any(isinstance(i, bool | np.bool_) for i in indices):
+    if mask or any(isinstance(i, bool | np.bool_) for i in indices):
       raise InputError("indices must be positions, not true or false: give np.flatnonzero(mask)")
     if not indices:
       raise InputError("indices hold no position: leave out `indices` for all images, or give some")

@@ -102,6 +102,15 @@ def test_radii_rounded_upward_are_found_at_any_number_of_digits(n, decimals, tmp
     assert "if rounded to the nearest, some are up to 0.0000" in notes(path)
 
 
+@pytest.mark.parametrize(("sigma", "told"), [("0.25", False), ("0.50", True), ("1.00", True)])
+def test_a_path_that_says_another_sigma_than_radii_and_bounds_is_told(sigma, told, tmp_path):
+  """The file is of sigma 0.25; a smaller one in the path is told by radii above those of their bounds."""
+  digits = results.read(helpers.DIGITS[1]).columns
+  rows = [[*(digits[name][i] for name in ("idx", "label", "predict", "radius", "pABar"))] for i in range(72)]
+  path = foreign(tmp_path / f"sigma_{sigma}", "idx,label,predict,radius,pABar", *rows)
+  assert ("radii follow from their pABar at sigma = 0.25, not at" in notes(path)) == told
+
+
 @pytest.mark.parametrize(
   ("texts", "count", "most"),
   [

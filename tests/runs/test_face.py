@@ -1,5 +1,6 @@
 """The Python face: `rsjax.smooth`, `load` and `read`, as a newcomer uses them."""
 
+import copy
 import pathlib
 import re
 import shutil
@@ -180,7 +181,7 @@ def test_paths_are_refused_where_results_are_due(tmp_path):
         use(given)
 
 
-@pytest.mark.parametrize("mask", [[True, False], np.array([True, False])])
+@pytest.mark.parametrize("mask", [[True, False], np.array([True, False]), jnp.array([False, True])])
 def test_a_mask_is_refused_as_indices(g, mask):
   with pytest.raises(rsjax.InputError, match=r"give np.flatnonzero\(mask\)"):
     g.certify(np.zeros((2, 4, 4, 1), np.uint8), indices=mask)
@@ -756,3 +757,23 @@ def test_a_smoothed_classifier_keeps_the_variables_that_it_was_given(images):
   found, wanted = (of.certify(images, n=100, progress=False).predict for of in (g, again))
   np.testing.assert_array_equal(found, wanted)
   assert (found != 2).any()
+
+
+def test_what_a_result_shows_of_itself_cannot_be_changed(g, images):
+  """Else ACR, tables and saved files would be of other numbers than those that were certified."""
+  found = g.certify(images, LABELS, n=100, progress=False)
+  changes = [
+    lambda shown, name: shown.update({name: 9}),
+    lambda shown, name: shown.__setitem__(name, 9),
+    lambda shown, name: shown.pop(name),
+    lambda shown, name: shown.clear(),
+  ]
+  for shown, name, told in (
+    (found.columns, "radius", r"columns are read-only: take a copy, dict\(found\.columns\)"),
+    (found.settings, "sigma", "settings are read-only"),
+  ):
+    for change in changes:
+      with pytest.raises(TypeError, match=told):
+        change(shown, name)
+    assert type(copy.deepcopy(shown)) is type(shown | {}) is dict
+  assert found.settings["sigma"] == 0.25
