@@ -28,8 +28,9 @@ _SYMBOLS = {"sigma": r"$\sigma$", "alpha": r"$\alpha$", "n": "$n$"}
 def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
   """The table with its caption, for the package booktabs: certified accuracy in per cent, the best in bold.
 
-  The rows are in the order of their sigma, which has its own column. The method has its own column, too, if
-  names say more than sigma. The numbers of images have one if they differ.
+  The rows are in the order of their sigma, which has its own column: empty if it is that of the row above, "?"
+  if it is not known, a dash if there is none. The method has its own column, too, if names say more than sigma.
+  The numbers of images have one if they differ.
   """
   wanted = r"{} {{\scriptsize [{}, {}]}}" if intervals else None
   marked = zip(rows, tables.marked(rows, lambda cell: rf"\textbf{{{cell}}}", wanted, _percents, r"$\geq$ "))
@@ -48,9 +49,12 @@ def latex(rows: list[dict[str, Any]], intervals: bool = False) -> str:
     new, before = row["sigma"] != before, row["sigma"]
     if lines and new and grouped:
       lines.append(r"\midrule")
-    sigma = [f"{row['sigma']:g}" if new and row["sigma"] is not None else ""] * with_sigma
+    if row["sigma"] is None:
+      sigma = "?" if row["expected"] is None else "--"
+    else:
+      sigma = f"{row['sigma']:g}" if new else ""
     tail = [cells.draws(row)] * drawn + [f"{row['images']:,}"] * counted
-    lines.append(_line([*sigma, *[escaped(method(row))] * with_method, *line, *tail]))
+    lines.append(_line([*[sigma] * with_sigma, *[escaped(method(row))] * with_method, *line, *tail]))
     if "rho" in row:
       certain = [_percents(row, value, cells.at_least) for value in row["high_probability"]]
       lines.append(

@@ -22,7 +22,7 @@ def add(made: argparse.ArgumentParser) -> None:
   )
   made.add_argument(
     "--html",
-    metavar="FILE",
+    metavar="FILE.html",
     help="write a report, one page that needs no network: tables, pictures, classes, costs, settings, versions "
     "and all warnings; needs pip install jinja2 matplotlib (default: none)",
   )

@@ -289,6 +289,9 @@ def test_a_file_of_the_papers_code_gives_a_page_that_says_what_is_not_known(tmp_
 def test_what_the_report_needs_is_said_before_anything_is_read(digits, tmp_path, monkeypatch):
   with pytest.raises(InputError, match="there is no folder"):
     analysis.check_report(tmp_path / "none" / "x.html")
+  for name in ("a.tsv", "a.tsv.json", "report"):
+    with pytest.raises(InputError, match=r"its path must end in \.html"):
+      analysis.check_report(tmp_path / name)
   with pytest.raises(InputError, match="is a folder"):
     analysis.check_report(tmp_path)
   monkeypatch.setitem(sys.modules, "jinja2", None)

@@ -1,6 +1,7 @@
 """Tables, plots and names of rows say what a reader could not know: norm, unit, alpha, few draws, which run."""
 
 import csv
+import dataclasses
 import io
 
 import numpy as np
@@ -161,3 +162,13 @@ def test_radii_in_grey_levels_are_told():
 def test_warnings_need_a_name_for_each_file():
   with pytest.raises(InputError, match="names must be one per file: got 2 for 1 file"):
     analysis.warnings([made()], ["one", "other"], [0.25])
+
+
+def test_latex_says_that_a_sigma_is_not_known():
+  """An empty cell is the sigma of the row above."""
+  unknown = made("theirs.tsv")
+  del unknown.settings["sigma"]
+  theirs = dataclasses.replace(unknown, expected=None)
+  rows = analysis.summarize([made(), theirs, made(seed=1)], [0.25])
+  cells = [line.split(" & ")[0] for line in analysis.latex(rows).splitlines() if line.endswith(r"\\")]
+  assert cells == [r"$\sigma$", "0.25", "", "?"]

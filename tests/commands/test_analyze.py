@@ -114,6 +114,7 @@ def test_other_alpha_and_fewer_draws(capsys):
     ([DIGITS[0], "-o", DIGITS[0]], ["cannot be used as a directory"]),
     ([DIGITS[0], "--claim", "61 at 0.25"], ["claim", "give 61% at 0.25"]),
     (["missing.tsv", "--html", "none/report.html"], ["there is no folder"]),
+    (["--html", DIGITS[0], DIGITS[1]], ["a report is an HTML page: its path must end in .html"]),
     ([DIGITS[0], "--html", "gs://bucket/report.html"], ["is not on this machine"]),
     ([DIGITS[0], "--data", "digits"], ["--data belongs to the report"]),
     ([DIGITS[0], "--reference", DIGITS[0], "--claim", "0.5 at 0"], ["--claim", "PREDICT"]),

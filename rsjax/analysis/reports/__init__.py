@@ -41,7 +41,7 @@ def report(
 
   Args:
     files: `results.Results`, or results of `rsjax.read` and of `certify`.
-    path: where to write it; a file that is there is replaced.
+    path: where to write it, ending in .html or .htm; a page that is there is replaced.
     radii: radii of the table; None: `statistics.common_grid`.
     names: one name per file; None: `labels`.
     title: title of the page; None or "": the data set and the classifier.
@@ -110,12 +110,18 @@ def _other_kind(f: Results) -> str:
 
 
 def check_report(path: str | pathlib.Path) -> None:
-  """Raises InputError if a report cannot be made here: for a folder that is not there, or a missing package."""
+  """Raises InputError if a report cannot be made here.
+
+  That is for a path that does not end in .html or .htm, so that no result file is replaced, for a folder that
+  is not there, and for a missing package.
+  """
   folder = local_files.local(path).absolute().parent
   if not folder.is_dir():
     raise InputError(f"{path} cannot be written: there is no folder {folder}")
   if local_files.local(path).is_dir():
     raise InputError(f"{path} is a folder: give the name of the report's file, such as {path}/report.html")
+  if local_files.local(path).suffix.lower() not in (".html", ".htm"):
+    raise InputError(f"a report is an HTML page: its path must end in .html, got {path}")
   _template()
   plots.check_matplotlib()
 
