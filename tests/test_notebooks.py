@@ -381,7 +381,7 @@ def test_abstentions_and_another_sigma_are_right_in_the_theorems_cells(theorem, 
   sigma, network, function = ran_with
   others = (
     (0.2, network, function),
-    (sigma, list(network), function),
+    (sigma, jax.tree.map(lambda weights: np.float32(1.1) * weights, network), function),
     (sigma, network, lambda v, x: function(v, -x)),
   )
   for now in others:  # another sigma, another network, another function of it
