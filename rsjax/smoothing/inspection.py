@@ -76,8 +76,9 @@ class Inspector:
     if not (pure or self._is_one_program):
       told += [self._repeats(points, usual), self._since_first_use(points, usual, self._logits)]
       self._is_one_program = told[1:] == [None, None]
-    elif not pure and self._quick and self._trace(points) not in self._seen:
+    elif not pure and self._quick and (trace := self._trace(points)) not in self._seen:
       told.append(self._since_first_use(points, usual, self._compiled()))
+      self._seen |= set() if told[-1] else {trace}  # such as that of images of another size
     return [warning for warning in told if warning]
 
   def _near_boundary(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

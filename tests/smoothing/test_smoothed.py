@@ -351,6 +351,16 @@ def test_a_function_whose_globals_changed_since_it_was_compiled_is_refused(linea
   assert sound(apply) == []
 
 
+def test_images_of_another_size_are_another_program_that_is_compiled_once(images, monkeypatch):
+  apply = lambda variables, x: jnp.stack([x.mean((1, 2, 3)), variables - x.mean((1, 2, 3))], 1)
+  inspector = Smoothed(apply, np.float32(1.0), Gaussian(0.25)).inspector
+  compiled, compile = [], inspector._compiled
+  monkeypatch.setattr(inspector, "_compiled", lambda: compiled.append(1) or compile())
+  for some in (images, images[:, :2], images[:, :2], images, images[:, :2]):
+    assert inspector.soundness(list(some)) == []
+  assert len(compiled) == 1
+
+
 def test_a_masked_class_does_not_hide_that_logits_differ():
   """A file is not continued by another classifier, whose other logits differ."""
   assert inspection.different([1.0, 2.0, -1e9], [1.5, 2.0, -1e9], same_program=True)
