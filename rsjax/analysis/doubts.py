@@ -17,7 +17,7 @@ def of_foreign(results: Results, radius: float, rule: str = "open", spare: int =
   Args:
     results: a file.
     radius, rule: those of a claim, for which rows of radius 0 may count.
-    spare: how many rows more than the claim needs count.
+    spare: how many of the rows that count the claim does not need.
   """
   if results.expected is not None:
     return []
@@ -30,7 +30,7 @@ def of_foreign(results: Results, radius: float, rule: str = "open", spare: int =
   rounded = counting & (results.columns["radius"] - results.manifest["about"].get("rounding", 0.0) < radius)
   if spare >= 0 and rounded.sum() > spare:
     rows = plural(int(rounded.sum()), "row counts", "rows count")
-    found.append(f"{rows} perhaps only because radii were rounded upwards, more than the claim can spare")
+    found.append(f"{rows} perhaps only because radii were rounded upwards, and the claim needs some of them")
   return found
 
 

@@ -52,7 +52,7 @@ class File:
     normalization: (mean, std) if the file holds it, else None.
     about: what else the file records: epoch, arch; the key of the network if the file holds several.
     noise_sd: that of the training, if the file says it, else None.
-    unread: sentences about what may be a normalisation, and is not read, or once of several times.
+    unread: sentences about what may be a normalisation and is not read, or is there several times.
     unused: {place in the file: number} of tensors that are part of no network, and of no optimiser.
   """
 

@@ -186,7 +186,7 @@ class Inspector:
 
 @functools.lru_cache(maxsize=8)
 def _first_program(function: Any, called: str) -> list[Any]:
-  """What `Inspector._compiled` gave when a function was first looked at; [] at first."""
+  """A list that holds what `Inspector._compiled` gave when a function was first looked at; empty until then."""
   del function, called
   return []
 
